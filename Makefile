@@ -1,0 +1,43 @@
+# Everything a fresh machine needs is Python 3.11+ and make: `make demo`, `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+ODDROW_DATA ?= $(wildcard ../shared/data)
+export ODDROW_DATA
+
+.PHONY: help setup demo test test-all check format clean
+help:  ## what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: $(VENV)/ready  ## build .venv with oddrow and the tools for tests
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "oddrow needs Python 3.11 or newer; say which: make PYTHON=python3.12 setup"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { echo "python3 -m venv failed: install your system's venv package (Debian, Ubuntu: apt install python3-venv)"; exit 1; }
+	$(PIP) --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: setup  ## the main job on simulated transactions, in about a minute
+	$(BIN)/oddrow demo
+
+test: setup  ## the tests, without the slow ones
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: setup  ## every test
+	$(BIN)/python -m pytest
+
+check: setup  ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup  ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## remove what make and Python wrote
+	rm -rf $(VENV) .venv-bench .pytest_cache .mypy_cache .ruff_cache .hypothesis demo tables
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

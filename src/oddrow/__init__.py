@@ -1,0 +1,1 @@
+"""Finds the odd rows in a table."""

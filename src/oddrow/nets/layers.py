@@ -1,0 +1,80 @@
+"""The parts that networks share: a stack of dense layers, and columns in and out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+Activation = Callable[[Array], Array]
+
+ACTIVATIONS: dict[str, Activation] = {
+    "gelu": jax.nn.gelu,
+    "relu": jax.nn.relu,
+    "tanh": jnp.tanh,
+    "elu": jax.nn.elu,
+    "silu": jax.nn.silu,
+    "sigmoid": jax.nn.sigmoid,
+    "linear": lambda x: x,
+}
+
+
+class Dense(eqx.Module):
+    """rows @ weight + bias, Glorot-uniform weights as in Keras, zero bias.
+
+    >>> Dense(3, 2, key=jax.random.key(0))(jnp.ones((5, 3))).shape
+    (5, 2)
+    """
+
+    weight: Float[Array, "d_in d_out"]
+    bias: Float[Array, " d_out"]
+
+    def __init__(self, d_in: int, d_out: int, *, key: PRNGKeyArray) -> None:
+        bound = (6 / max(d_in + d_out, 1)) ** 0.5
+        self.weight = jax.random.uniform(key, (d_in, d_out), minval=-bound, maxval=bound)
+        self.bias = jnp.zeros(d_out)
+
+    def __call__(self, rows: Float[Array, "rows d_in"]) -> Float[Array, "rows d_out"]:
+        return rows @ self.weight + self.bias
+
+
+class Stack(eqx.Module):
+    """Dense layers with an activation after each."""
+
+    layers: tuple[Dense, ...]
+    activations: tuple[str, ...] = eqx.field(static=True)
+
+    def __init__(self, widths: Sequence[int], activations: Sequence[str], *, key: PRNGKeyArray) -> None:
+        keys = jax.random.split(key, max(len(widths) - 1, 1))
+        sizes = zip(widths[:-1], widths[1:], keys, strict=False)
+        self.layers = tuple(Dense(d_in, d_out, key=key) for d_in, d_out, key in sizes)
+        self.activations = tuple(activations)
+
+    def __call__(self, rows: Float[Array, "rows d_in"]) -> Float[Array, "rows d_out"]:
+        for layer, activation in zip(self.layers, self.activations, strict=True):
+            rows = ACTIVATIONS[activation](layer(rows))
+        return rows
+
+
+class Embeddings(eqx.Module):
+    """One table of vectors for each category column; the vectors of a row stand side by side."""
+
+    tables: tuple[Float[Array, "levels width"], ...]
+
+    def __init__(self, n_levels: Sequence[int], *, key: PRNGKeyArray) -> None:
+        keys = jax.random.split(key, max(len(n_levels), 1))
+        self.tables = tuple(
+            jax.random.normal(key, (levels, embedding_width(levels))) for levels, key in zip(n_levels, keys, strict=False)
+        )
+
+    def __call__(self, categories: Int[Array, "rows categories"]) -> Float[Array, "rows width"]:
+        vectors = [table[categories[:, column]] for column, table in enumerate(self.tables)]
+        return jnp.concatenate([jnp.zeros((categories.shape[0], 0)), *vectors], axis=1)
+
+
+def embedding_width(n_levels: int) -> int:
+    """Wide enough to tell the levels apart, never wider than 16."""
+    return min(16, max(2, round(n_levels**0.5)))

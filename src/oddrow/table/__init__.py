@@ -1,0 +1,1 @@
+"""Tables: read, understood, encoded, split. polars and NumPy, never JAX."""

@@ -1,0 +1,294 @@
+"""`TableEncoder`: columns in, numbers (float32) and categories (int32) out, each knowing its source column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from statistics import NormalDist
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from sklearn.base import BaseEstimator
+
+from oddrow.errors import ParameterError, check_choice, check_number
+from oddrow.table.schema import Schema
+
+Floats = npt.NDArray[np.float64]
+
+SCALINGS = ("standard", "range", "minmax", "quantile", "robust")
+TIME_PARTS = ("hour", "weekday", "elapsed")
+
+MISSING, UNSEEN, RARE = 0, 1, 2
+SPECIAL_LEVELS = ("missing", "unseen", "rare")
+
+# A number that is missing although its column never was in training is as odd as one this far out.
+UNEXPECTED_MISSING = 10.0
+# Far enough to stay the oddest value of its column, near enough that float32 squares and sums stay finite.
+LARGEST_ENCODED = 1e6
+N_KNOTS = 1000
+
+
+class Encoded(NamedTuple):
+    """A table as networks take it: numbers (rows, numbers) float32, categories (rows, categories) int32."""
+
+    numbers: npt.NDArray[np.float32]
+    categories: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class NumberColumn:
+    """One encoded number: (value - center) / scale, or a place among `knots` read as a normal deviate.
+
+    `part` says what of the source column it holds: its value, a part of a time, or one level (`=level`).
+    """
+
+    source: str
+    part: str
+    center: float = 0.0
+    scale: float = 1.0
+    knots: tuple[float, ...] = ()
+    has_missing: bool = False
+
+    def encode(self, values: Floats) -> Floats:
+        """Values (n,) with NaN for missing, as encoded numbers (n,)."""
+        if self.knots:
+            encoded = _normal_deviates(values, np.array(self.knots))
+        else:
+            encoded = np.clip((values - self.center) / self.scale, -LARGEST_ENCODED, LARGEST_ENCODED)
+        return np.where(np.isnan(values), 0.0 if self.has_missing else UNEXPECTED_MISSING, encoded)
+
+
+@dataclass(frozen=True)
+class CategoryColumn:
+    """One encoded category: level numbers are missing 0, unseen 1, rare 2, then `levels` from the most frequent."""
+
+    source: str
+    levels: tuple[str, ...]
+    has_rare: bool
+    one_hot: bool
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name of every level number."""
+        return (*SPECIAL_LEVELS, *self.levels)
+
+    def encode(self, values: pl.Series) -> npt.NDArray[np.int32]:
+        """Text (n,) as level numbers (n,); a level never seen in training is `unseen`."""
+        numbers = dict(zip(self.levels, range(len(SPECIAL_LEVELS), len(self.names)), strict=True))
+        encoded = values.cast(pl.String).replace_strict(numbers, default=UNSEEN, return_dtype=pl.Int32)
+        return np.where(values.is_null().to_numpy(), MISSING, encoded.to_numpy()).astype(np.int32)
+
+
+class TableEncoder(BaseEstimator):  # type: ignore[misc]
+    """Turns the feature columns of a table into numbers and categories, and knows where each came from.
+
+    Numbers are scaled by statistics of the training rows and, where training rows lack values, filled with the
+    centre and followed by a column that is 1 where the value is missing. Categories keep their `max_levels` most
+    frequent levels, the others are `rare`; `missing` and `unseen` are levels too. Times become parts.
+
+    Parameters
+    ----------
+    numbers : {"standard", "range", "minmax", "quantile", "robust"}
+        (x - mean) / sd; (x - mean) / (max - min); (x - min) / (max - min); rank as a normal deviate;
+        (x - median) / (IQR / 1.349).
+    max_levels : int
+        Levels kept for each category.
+    one_hot_up_to : int
+        Categories with at most this many levels become one 0/1 number for each level, as some papers do.
+        0 leaves every category to an embedding.
+    times : sequence of {"hour", "weekday", "elapsed"}
+        Parts of a time: place in the day and in the week on a circle (sine, cosine), days since the first training row.
+        `elapsed` makes every later row look new, hence is not the default.
+
+    >>> frame = pl.DataFrame({"amount": [1.0, 3.0], "shop": ["a", "b"]})
+    >>> encoder = TableEncoder().fit(frame, Schema.infer(frame))
+    >>> encoder.transform(frame).numbers.ravel().tolist()
+    [-1.0, 1.0]
+    """
+
+    def __init__(
+        self,
+        *,
+        numbers: str = "standard",
+        max_levels: int = 256,
+        one_hot_up_to: int = 0,
+        times: tuple[str, ...] = ("hour", "weekday"),
+    ) -> None:
+        self.numbers = numbers
+        self.max_levels = max_levels
+        self.one_hot_up_to = one_hot_up_to
+        self.times = times
+
+    def fit(self, frame: pl.DataFrame, schema: Schema) -> TableEncoder:
+        """Learn scales and levels from the training rows, a frame as `Schema.conform` returns it."""
+        self._check_parameters()
+        number_columns: list[NumberColumn] = []
+        category_columns: list[CategoryColumn] = []
+        for column in schema.features:
+            values = frame[column.name]
+            if column.kind in ("category", "boolean"):
+                category_columns.append(self._fit_category(values))
+            else:
+                parts = self._parts(values, column.kind)
+                number_columns += [self._fit_number(column.name, part, part_of) for part, part_of in parts.items()]
+        self.number_columns_ = tuple(number_columns)
+        self.category_columns_ = tuple(category_columns)
+        return self
+
+    def transform(self, frame: pl.DataFrame) -> Encoded:
+        """Encode a frame of feature columns: finite float32 (rows, n_numbers_), int32 (rows, n_categories)."""
+        numbers = np.empty((frame.height, len(self.number_sources_)), dtype=np.float32)
+        place = 0
+        parts = self._parts_of_frame(frame)
+        for column in self.number_columns_:
+            values = parts(column.source, column.part)
+            numbers[:, place] = column.encode(values)
+            if column.has_missing:
+                numbers[:, place + 1] = np.isnan(values)
+            place += 1 + column.has_missing
+        for category in (column for column in self.category_columns_ if column.one_hot):
+            n_levels = len(category.names)
+            numbers[:, place : place + n_levels] = np.eye(n_levels)[category.encode(frame[category.source])]
+            place += n_levels
+        kept = [column.encode(frame[column.source]) for column in self._embedded]
+        categories = np.column_stack(kept) if kept else np.empty((frame.height, 0))
+        return Encoded(numbers, np.ascontiguousarray(categories, dtype=np.int32))
+
+    @property
+    def number_sources_(self) -> list[tuple[str, str]]:
+        """(source column, part) of every encoded number, in order."""
+        names: list[tuple[str, str]] = []
+        for column in self.number_columns_:
+            names.append((column.source, column.part))
+            names += [(column.source, "missing")] if column.has_missing else []
+        for category in (column for column in self.category_columns_ if column.one_hot):
+            names += [(category.source, f"={level}") for level in category.names]
+        return names
+
+    @property
+    def category_sources_(self) -> list[tuple[str, int]]:
+        """(source column, number of levels) of every encoded category, in order."""
+        return [(column.source, len(column.names)) for column in self._embedded]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything learned, as plain values for JSON."""
+        return {
+            "numbers": [asdict(column) for column in self.number_columns_],
+            "categories": [asdict(column) for column in self.category_columns_],
+        }
+
+    def restore(self, learned: dict[str, Any]) -> TableEncoder:
+        """Take back what `to_dict` wrote."""
+        self.number_columns_ = tuple(
+            NumberColumn(**{**column, "knots": tuple(column["knots"])}) for column in learned["numbers"]
+        )
+        self.category_columns_ = tuple(
+            CategoryColumn(**{**column, "levels": tuple(column["levels"])}) for column in learned["categories"]
+        )
+        return self
+
+    @property
+    def _embedded(self) -> tuple[CategoryColumn, ...]:
+        return tuple(column for column in self.category_columns_ if not column.one_hot)
+
+    def _check_parameters(self) -> None:
+        check_choice("numbers", self.numbers, SCALINGS)
+        check_number("max_levels", self.max_levels, 1, whole=True)
+        check_number("one_hot_up_to", self.one_hot_up_to, 0, whole=True)
+        if isinstance(self.times, str):
+            raise ParameterError(f"times={self.times!r} is not a list. Expected some of {', '.join(TIME_PARTS)}.")
+        for part in self.times:
+            check_choice("times", part, TIME_PARTS)
+
+    def _parts_of_frame(self, frame: pl.DataFrame) -> Callable[[str, str], Floats]:
+        """Look up a part of a column, taking each time column apart only once."""
+        taken: dict[str, dict[str, Floats]] = {}
+
+        def look_up(source: str, part: str) -> Floats:
+            if source not in taken:
+                taken.clear()
+                taken[source] = self._parts(frame[source], "numeric" if part == "value" else "time")
+            return taken[source][part]
+
+        return look_up
+
+    def _parts(self, values: pl.Series, kind: str) -> dict[str, Floats]:
+        if kind == "numeric":
+            return {"value": _as_floats(values)}
+        return {part: numbers for name in self.times for part, numbers in _TIME_PARTS[name](values).items()}
+
+    def _fit_number(self, source: str, part: str, values: Floats) -> NumberColumn:
+        known = values[~np.isnan(values)]
+        has_missing = len(known) < len(values)
+        if len(known) == 0:
+            return NumberColumn(source, part, has_missing=True)
+        if self.numbers == "quantile":
+            knots = np.quantile(known, _knot_shares(min(N_KNOTS, max(len(known), 2))))
+            return NumberColumn(source, part, knots=tuple(knots.tolist()), has_missing=has_missing)
+        center, scale = _center_and_scale(known, self.numbers)
+        return NumberColumn(source, part, center, scale, has_missing=has_missing)
+
+    def _fit_category(self, values: pl.Series) -> CategoryColumn:
+        text = values.cast(pl.String).drop_nulls()
+        counts = text.value_counts(name="n").sort(["n", values.name], descending=[True, False])
+        levels = counts[values.name].to_list()
+        kept = tuple(levels[: self.max_levels])
+        return CategoryColumn(values.name, kept, len(levels) > len(kept), len(kept) <= self.one_hot_up_to)
+
+
+def _as_floats(values: pl.Series) -> Floats:
+    return values.cast(pl.Float64).to_numpy()
+
+
+def _center_and_scale(known: Floats, scaling: str) -> tuple[float, float]:
+    low, high = float(known.min()), float(known.max())
+    if low == high:
+        return low, 1.0
+    with np.errstate(over="ignore"):
+        center, scale = _CENTER_AND_SCALE[scaling](known, low, high)
+    # An IQR of 0, or squares beyond float64: the range is the next best spread, never 0 here.
+    if not (np.isfinite(scale) and scale > 0 and np.isfinite(center)):
+        center, scale = low / 2 + high / 2, high / 2 - low / 2
+    return float(center), float(scale)
+
+
+_CENTER_AND_SCALE: dict[str, Callable[[Floats, float, float], tuple[Any, Any]]] = {
+    "standard": lambda known, low, high: (known.mean(), known.std()),
+    "range": lambda known, low, high: (known.mean(), high - low),
+    "minmax": lambda known, low, high: (low, high - low),
+    "robust": lambda known, low, high: (np.median(known), np.subtract(*np.quantile(known, [0.75, 0.25])) / 1.349),
+}
+
+
+def _knot_shares(n_knots: int) -> Floats:
+    return (np.arange(n_knots) + 0.5) / n_knots
+
+
+def _normal_deviates(values: Floats, knots: Floats) -> Floats:
+    deviates = np.array([NormalDist().inv_cdf(share) for share in _knot_shares(len(knots))])
+    # Tied knots: the middle of what interpolation from the left and from the right says, as scikit-learn does.
+    upward = np.interp(values, knots, deviates)
+    return (upward - np.interp(-values, -knots[::-1], -deviates[::-1])) / 2
+
+
+def _circle(name: str, turns: pl.Series) -> dict[str, Floats]:
+    angle = 2 * np.pi * _as_floats(turns)
+    return {f"{name}_sin": np.sin(angle), f"{name}_cos": np.cos(angle)}
+
+
+def _hour(times: pl.Series) -> dict[str, Floats]:
+    midnight = times.dt.truncate("1d")
+    return _circle("hour", (times - midnight).dt.total_seconds() / 86_400)
+
+
+def _weekday(times: pl.Series) -> dict[str, Floats]:
+    return _circle("weekday", times.dt.weekday() / 7)
+
+
+def _elapsed(times: pl.Series) -> dict[str, Floats]:
+    return {"elapsed": _as_floats(times.dt.epoch("s")) / 86_400}
+
+
+_TIME_PARTS = {"hour": _hour, "weekday": _weekday, "elapsed": _elapsed}

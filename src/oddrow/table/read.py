@@ -1,0 +1,236 @@
+"""`read_table`: files in, one `Table` out."""
+
+from __future__ import annotations
+
+import glob
+import gzip
+import re
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from oddrow.errors import TableError, did_you_mean, first_names
+from oddrow.table.table import Table, as_table, check_unique_names
+
+CSV_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz", ".gz")
+LOOKED_AT = 10_000
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How a text file is to be read; stored in the artifact, so that new files are read the same way.
+
+    `names`: column names; the file then has no header line unless `header=True` says that its own is replaced.
+    `missing`: texts that mean a missing value, besides the empty field.
+    """
+
+    header: bool | None = None
+    names: tuple[str, ...] | None = None
+    missing: tuple[str, ...] = ()
+
+    @property
+    def has_header(self) -> bool:
+        """Whether the first line holds names rather than values."""
+        return self.names is None if self.header is None else self.header
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def read_table(
+    source: Any,
+    *,
+    header: bool | None = None,
+    names: Sequence[str] | None = None,
+    missing: Sequence[str] = (),
+) -> Table:
+    """Read a table: a path, a glob, a list of paths, or rows in memory.
+
+    Files: CSV (also .gz; .tsv is split at tabs), Parquet, Arrow IPC (.arrow, .feather, .ipc) and NPZ (`X`, `y`).
+    In memory: polars and pandas frames, Arrow tables, NumPy arrays (n, d).
+
+    header, names, missing: see `ReadOptions`; for text files only.
+    Raises `TableError` where a file is absent, empty, ragged or not what its name says.
+
+    >>> import tempfile, pathlib
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "rows.csv"
+    >>> _ = path.write_text("amount,shop\\n1.5,a\\n,b\\n")
+    >>> read_table(path).frame["amount"].to_list()
+    [1.5, None]
+    """
+    options = ReadOptions(header, tuple(names) if names is not None else None, tuple(missing))
+    if isinstance(source, (str, Path)):
+        paths = _expand(str(source))
+    elif isinstance(source, (list, tuple)) and source and all(isinstance(part, (str, Path)) for part in source):
+        paths = [path for part in source for path in _expand(str(part))]
+    else:
+        return as_table(source)
+    frames = [_read_file(path, options) for path in paths]
+    frame = frames[0] if len(frames) == 1 else _stack(paths, frames)
+    named = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
+    if frame.height == 0:
+        raise TableError(f"{named}: the table has columns but no rows.")
+    return Table.from_frame(frame, named)
+
+
+def _expand(text: str) -> list[Path]:
+    if glob.has_magic(text) and not Path(text).exists():
+        found = sorted(Path(match) for match in glob.glob(text, recursive=True))
+        if not found:
+            raise TableError(f"{text}: no file matches.")
+        return found
+    path = Path(text)
+    if not path.exists():
+        siblings = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise TableError(f"{path}: there is no such file.{did_you_mean(path.name, siblings)}")
+    if path.is_dir():
+        raise TableError(f"{path}: this is a folder. Give a file or a pattern, such as {path}/*.parquet.")
+    if path.stat().st_size == 0:
+        raise TableError(f"{path}: the file is empty.")
+    return [path]
+
+
+def _read_file(path: Path, options: ReadOptions) -> pl.DataFrame:
+    name = path.name.lower()
+    for suffixes, kind, reader in _READERS:
+        if name.endswith(suffixes):
+            break
+    else:
+        known = ", ".join(suffix for suffixes, _, _ in _READERS for suffix in suffixes)
+        raise TableError(f"{path}: the ending is not one oddrow reads ({known}).")
+    try:
+        frame = reader(path, options)
+    except (pl.exceptions.PolarsError, zipfile.BadZipFile, gzip.BadGzipFile, OSError, ValueError, EOFError) as error:
+        if isinstance(error, TableError):
+            raise
+        reason = str(error).strip().split("\n")[0]
+        raise TableError(f"{path}: this cannot be read as {kind} ({reason}).") from error
+    check_unique_names(frame.columns, str(path))
+    return frame
+
+
+def _read_csv(path: Path, options: ReadOptions) -> pl.DataFrame:
+    separator = "\t" if ".tsv" in path.name.lower() else ","
+    if path.name.lower().endswith(".gz"):
+        with gzip.open(path) as opened:
+            opened.read(1)
+    names = _csv_names(path, options, separator)
+    frame = _parse_csv(path, options, separator, names)
+    _check_no_short_line(path, frame, options, separator)
+    return frame
+
+
+def _csv_names(path: Path, options: ReadOptions, separator: str) -> list[str]:
+    """The names to use, checked against the width of the first line."""
+    first = pl.read_csv(path, separator=separator, has_header=False, n_rows=1, infer_schema=False)
+    width = first.width
+    if options.names is not None:
+        if len(options.names) != width:
+            raise TableError(f"{path}: {len(options.names)} names were given for {width} columns.")
+        names = list(options.names)
+    elif options.has_header:
+        names = [str(value) if value is not None else f"column_{i + 1}" for i, value in enumerate(first.row(0))]
+        names[0] = names[0].removeprefix("\ufeff")
+    else:
+        names = [f"column_{column + 1}" for column in range(width)]
+    check_unique_names(names, str(path))
+    return names
+
+
+def _parse_csv(path: Path, options: ReadOptions, separator: str, names: list[str]) -> pl.DataFrame:
+    """Types are guessed from the first rows; a column that turns out otherwise later is read as text."""
+    as_text: dict[str, Any] = {}
+    while True:
+        try:
+            return pl.read_csv(
+                path,
+                separator=separator,
+                has_header=options.has_header,
+                new_columns=names,
+                null_values=list(options.missing) or None,
+                try_parse_dates=True,
+                infer_schema_length=LOOKED_AT,
+                schema_overrides=as_text or None,
+            )
+        except pl.exceptions.ComputeError as error:
+            number = re.search(r"\(column number (\d+)\)", str(error))
+            column = names[int(number[1]) - 1] if number else None
+            if column is None or column in as_text:
+                raise _ragged(path, error, len(names)) from error
+            as_text[column] = pl.String
+
+
+def _ragged(path: Path, error: Exception, width: int) -> TableError:
+    reason = str(error).strip().split("\n")[0]
+    if "more fields" in reason:
+        reason = f"a line has more than {width} fields, the number in the first line"
+    return TableError(f"{path}: this cannot be read as CSV ({reason}).")
+
+
+def _check_no_short_line(path: Path, frame: pl.DataFrame, options: ReadOptions, separator: str) -> None:
+    """polars fills a line that ends early with nulls; an empty last field is fine, a missing one is not."""
+    if frame.width < 2 or frame[frame.columns[-1]].null_count() == 0:
+        return
+    lines = pl.scan_csv(
+        path, separator="\x01", quote_char=None, has_header=False, infer_schema=False, new_columns=["line"]
+    ).with_row_index("number", offset=1)
+    n_separators = pl.col("line").str.count_matches(separator, literal=True)
+    short = lines.filter(n_separators < frame.width - 1).head(3).collect(engine="streaming")
+    n_lines = lines.select(pl.len()).collect().item()
+    if short.height and n_lines == frame.height + options.has_header:
+        where = ", ".join(f"line {number}" for number in short["number"])
+        raise TableError(f"{path}: fewer fields than the {frame.width} of the first line in {where}.")
+
+
+def _read_parquet(path: Path, options: ReadOptions) -> pl.DataFrame:
+    return pl.read_parquet(path, glob=False)
+
+
+def _read_ipc(path: Path, options: ReadOptions) -> pl.DataFrame:
+    try:
+        return pl.read_ipc(path, memory_map=False)
+    except (pl.exceptions.PolarsError, OSError):
+        return pl.read_ipc_stream(path)
+
+
+def _read_npz(path: Path, options: ReadOptions) -> pl.DataFrame:
+    with np.load(path, allow_pickle=False) as arrays:
+        if "X" not in arrays:
+            raise TableError(f"{path}: an NPZ file needs an array 'X'; this one has {first_names(list(arrays))}.")
+        X = np.asarray(arrays["X"])
+        if X.ndim != 2:
+            raise TableError(f"{path}: 'X' has shape {X.shape}; expected (rows, columns).")
+        names = options.names or [f"x{column}" for column in range(X.shape[1])]
+        frame = pl.DataFrame({name: X[:, column] for column, name in enumerate(names)})
+        if "y" in arrays:
+            frame = frame.with_columns(pl.Series("y", np.asarray(arrays["y"]).ravel()))
+        return frame
+
+
+_Reader = Callable[[Path, ReadOptions], pl.DataFrame]
+_READERS: tuple[tuple[tuple[str, ...], str, _Reader], ...] = (
+    (CSV_SUFFIXES, "CSV", _read_csv),
+    ((".parquet", ".pq"), "Parquet", _read_parquet),
+    ((".arrow", ".feather", ".ipc"), "Arrow IPC", _read_ipc),
+    ((".npz",), "NPZ", _read_npz),
+)
+
+
+def _stack(paths: Sequence[Path], frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    expected = frames[0].columns
+    for path, frame in zip(paths[1:], frames[1:], strict=True):
+        if set(frame.columns) != set(expected):
+            odd = sorted(set(frame.columns) ^ set(expected))
+            raise TableError(f"{path}: its columns are not those of {paths[0]} (they differ in {first_names(odd)}).")
+    aligned = [frame.select(expected) for frame in frames]
+    try:
+        return pl.concat(aligned, how="vertical_relaxed", rechunk=False)
+    except pl.exceptions.PolarsError as error:
+        reason = str(error).strip().split("\n")[0]
+        raise TableError(f"the files from {paths[0]} on hold different types ({reason}).") from error

@@ -1,0 +1,266 @@
+"""What each column of a table means: inferred from the values, printed with the reason, overridden by name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import polars as pl
+
+from oddrow.errors import TableError, check_choice, did_you_mean, offenders, raise_all
+
+FEATURE_KINDS = ("numeric", "category", "boolean", "time")
+KINDS = (*FEATURE_KINDS, "identifier", "constant", "dropped")
+
+NUMERIC_SHARE = 0.95
+DISTINCT_SHARE = 0.8
+LEAST_ROWS_FOR_IDENTIFIER = 50
+# `card_id`, `UUID`, `TransactionID`, but not `paid` or `valid`.
+IDENTIFIER_NAME = re.compile(r"(?i:(?:^|[_\s.-])(?:id|uuid|guid)$)|[a-z](?:ID|Id)$")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name, its kind (one of `KINDS`) and why it is thought so."""
+
+    name: str
+    kind: str
+    why: str
+    n_missing: int = 0
+
+    @property
+    def is_feature(self) -> bool:
+        """Whether the column takes part in the score."""
+        return self.kind in FEATURE_KINDS
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The columns of a table in order.
+
+    Kinds: numeric, category, boolean and time take part in the score; identifier, constant and dropped do not.
+
+    >>> frame = pl.DataFrame({"amount": [1.5, 2.0, None], "shop": ["a", "b", "a"]})
+    >>> [(column.name, column.kind) for column in Schema.infer(frame).columns]
+    [('amount', 'numeric'), ('shop', 'category')]
+    """
+
+    columns: tuple[Column, ...]
+
+    @classmethod
+    def infer(cls, frame: pl.DataFrame, kinds: Mapping[str, str] | None = None) -> Schema:
+        """Decide each column's kind from its values; `kinds` maps column names to kinds that are given.
+
+        Raises `ParameterError` for an unknown kind, `TableError` for a name that is not in the table.
+        """
+        kinds = dict(kinds or {})
+        for name, kind in kinds.items():
+            check_choice(f"the kind of column {name!r}", kind, KINDS)
+        _check_names(kinds, frame.columns)
+        return cls(tuple(_infer_column(frame[name], kinds.get(name)) for name in frame.columns))
+
+    @property
+    def features(self) -> tuple[Column, ...]:
+        """The columns that take part in the score."""
+        return tuple(column for column in self.columns if column.is_feature)
+
+    @property
+    def feature_names(self) -> list[str]:
+        """Their names."""
+        return [column.name for column in self.features]
+
+    def conform(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The feature columns alone, in order: numbers as Float64, categories as String, booleans, times.
+
+        Missing values are null. Raises one `TableError` with every column that is absent or holds other values.
+        """
+        problems: list[str] = []
+        ready = [_conform_column(frame, column, problems) for column in self.features]
+        raise_all(problems)
+        return pl.DataFrame([series for series in ready if series is not None])
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """Plain values for JSON."""
+        return [asdict(column) for column in self.columns]
+
+    @classmethod
+    def from_dict(cls, columns: list[dict[str, Any]]) -> Schema:
+        """The schema written by `to_dict`."""
+        return cls(tuple(Column(**column) for column in columns))
+
+
+def _check_names(wanted: Mapping[str, str], names: list[str]) -> None:
+    raise_all([missing_column(name, names) for name in wanted if name not in names])
+
+
+def missing_column(name: str, names: list[str]) -> str:
+    """The message for a column that is not in the table."""
+    return f"column '{name}' is not in the table.{did_you_mean(name, names)}"
+
+
+def _infer_column(values: pl.Series, given: str | None) -> Column:
+    n_missing = values.null_count() + (_count(values.is_nan()) if values.dtype.is_float() else 0)
+    kind, why = (given, "as you said") if given else _kind_and_reason(values, len(values) - n_missing)
+    return Column(values.name, kind, why, n_missing)
+
+
+def _kind_and_reason(values: pl.Series, n_known: int) -> tuple[str, str]:
+    if n_known == 0:
+        return "constant", "every value is missing"
+    known = values.drop_nans().drop_nulls() if values.dtype.is_float() else values.drop_nulls()
+    if known.dtype in (pl.List, pl.Array, pl.Struct, pl.Object, pl.Binary):
+        return "dropped", f"values of type {values.dtype} are not numbers, text or times"
+    if known.min() == known.max() and n_known == len(values):
+        return "constant", f"every value is {known[0]!r}"
+    if known.dtype == pl.Boolean:
+        return "boolean", "true or false"
+    if known.dtype in (pl.Date, pl.Datetime):
+        return "time", f"values of type {values.dtype}"
+    if known.dtype.is_integer():
+        return _integer_kind(known)
+    if known.dtype.is_numeric() or known.dtype in (pl.Duration, pl.Time):
+        return "numeric", f"values of type {values.dtype}"
+    return _text_kind(known.cast(pl.String))
+
+
+def _integer_kind(known: pl.Series) -> tuple[str, str]:
+    low, high = int(known.min()), int(known.max())  # type: ignore[arg-type]
+    if (low, high) == (0, 1):
+        return "boolean", "only 0 and 1"
+    if IDENTIFIER_NAME.search(known.name):
+        return "identifier", "whole numbers under a name that ends in 'id'"
+    long_enough = len(known) >= LEAST_ROWS_FOR_IDENTIFIER
+    if long_enough and high - low == len(known) - 1 and known.n_unique() == len(known):
+        return "identifier", f"counts from {low} to {high}, every number once"
+    return "numeric", "whole numbers"
+
+
+def _text_kind(known: pl.Series) -> tuple[str, str]:
+    n_bad = len(known) - _count(parse_numbers(known).is_not_null())
+    if n_bad <= (1 - NUMERIC_SHARE) * len(known):
+        return "numeric", "text that reads as numbers" + (f", but {n_bad:,} values do not" if n_bad else "")
+    n_levels = known.n_unique()
+    if IDENTIFIER_NAME.search(known.name):
+        return "identifier", "text under a name that ends in 'id'"
+    if len(known) >= LEAST_ROWS_FOR_IDENTIFIER and n_levels >= DISTINCT_SHARE * len(known):
+        return "identifier", f"text with {n_levels:,} different values in {len(known):,} rows"
+    return "category", f"text with {n_levels:,} different values"
+
+
+def parse_numbers(text: pl.Series) -> pl.Series:
+    """Text as Float64; null where it is no number."""
+    return text.str.strip_chars().cast(pl.Float64, strict=False)
+
+
+def _conform_column(frame: pl.DataFrame, column: Column, problems: list[str]) -> pl.Series | None:
+    if column.name not in frame.columns:
+        problems.append(missing_column(column.name, frame.columns))
+        return None
+    values = frame[column.name]
+    try:
+        ready = _CONFORM[column.kind](values)
+    except pl.exceptions.PolarsError:
+        ready = None
+    if ready is None:
+        problems.append(_other_kind(values, column))
+        return None
+    problems.extend(_value_problems(values, ready, column))
+    return ready
+
+
+def _numbers(values: pl.Series) -> pl.Series | None:
+    if values.dtype == pl.String:
+        return parse_numbers(values)
+    if values.dtype in (pl.Duration, pl.Time):
+        return values.cast(pl.Int64).cast(pl.Float64) / 1e6
+    if values.dtype.is_numeric() or values.dtype in (pl.Boolean, pl.Null):
+        return values.cast(pl.Float64).fill_nan(None)
+    return None
+
+
+def _text(values: pl.Series) -> pl.Series | None:
+    if values.dtype in (pl.List, pl.Array, pl.Struct, pl.Object, pl.Binary):
+        return None
+    if values.dtype.is_float():
+        whole = values.fill_nan(None)
+        # 3.0 and 3 are one level, whether the file wrote a decimal point or not.
+        if _count(whole.round() != whole) == 0 and (whole.abs().max() or 0) < 2**53:  # type: ignore[operator]
+            return whole.cast(pl.Int64).cast(pl.String)
+        return whole.cast(pl.String)
+    return values.cast(pl.String)
+
+
+def _booleans(values: pl.Series) -> pl.Series | None:
+    if values.dtype == pl.Boolean or values.dtype == pl.Null:
+        return values.cast(pl.Boolean)
+    if values.dtype == pl.String:
+        spoken = {"true": True, "false": False, "1": True, "0": False}
+        return values.str.strip_chars().str.to_lowercase().replace_strict(spoken, default=None, return_dtype=pl.Boolean)
+    if values.dtype.is_numeric():
+        numbers = values.cast(pl.Float64).fill_nan(None)
+        return pl.select(pl.when(numbers.is_in([0.0, 1.0])).then(numbers == 1.0)).to_series().alias(values.name)
+    return None
+
+
+def _times(values: pl.Series) -> pl.Series | None:
+    if values.dtype == pl.String:
+        return values.str.to_datetime(time_unit="us", strict=False)
+    if values.dtype.is_numeric():
+        return (values.cast(pl.Float64).fill_nan(None) * 1e6).cast(pl.Int64).cast(pl.Datetime("us"))
+    if values.dtype in (pl.Date, pl.Datetime, pl.Null):
+        return values.cast(pl.Datetime("us"))
+    return None
+
+
+_CONFORM = {"numeric": _numbers, "category": _text, "boolean": _booleans, "time": _times}
+_MEANT = {"numeric": "numbers", "boolean": "true or false (1 or 0)", "time": "times", "category": "text"}
+
+
+def _other_kind(values: pl.Series, column: Column) -> str:
+    return (
+        f"column '{column.name}': values of type {values.dtype} cannot be read as kind '{column.kind}'. "
+        f"Expected {_MEANT[column.kind]}."
+    )
+
+
+def _value_problems(values: pl.Series, ready: pl.Series, column: Column) -> list[str]:
+    known = values.is_not_null() & values.is_not_nan() if values.dtype.is_float() else values.is_not_null()
+    unread = known & ready.is_null()
+    if unread.any():
+        return [_unreadable(values, unread, column)]
+    if column.kind != "numeric" or not ready.is_infinite().any():
+        return []
+    rows, shown = _offending(values, ready.is_infinite())
+    return [
+        f"column '{column.name}': {len(rows):,} of {len(values):,} values are infinite ({shown}). "
+        "Expected finite numbers. Leave the field empty where the value is not known."
+    ]
+
+
+def _unreadable(values: pl.Series, unread: pl.Series, column: Column) -> str:
+    rows, shown = _offending(values, unread)
+    advice = f"{column.name}=category in [schema] (kinds={{'{column.name}': 'category'}})"
+    missing = list(dict.fromkeys(str(values[row]) for row in rows[:100]))[:3]
+    return (
+        f"column '{column.name}': {len(rows):,} of {len(values):,} values are not {_MEANT[column.kind]} ({shown}). "
+        f"Expected kind '{column.kind}'. Pass missing={tuple(missing)!r} when reading, "
+        f"or declare the column categorical: {advice}."
+    )
+
+
+def _offending(values: pl.Series, mask: pl.Series) -> tuple[list[int], str]:
+    rows = mask.arg_true().to_list()
+    return rows, offenders(rows, [values[row] for row in rows[:3]])
+
+
+def _count(mask: pl.Series) -> int:
+    return int(mask.sum() or 0)
+
+
+def check_features(schema: Schema) -> None:
+    """Refuse a table in which no column is left to score by."""
+    if not schema.features:
+        listed = "; ".join(f"'{column.name}' is {column.kind}: {column.why}" for column in schema.columns[:5])
+        raise TableError(f"no column is left to score by ({listed}). Expected at least one with varying values.")

@@ -1,0 +1,82 @@
+"""Which rows train, which validate, which test."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from oddrow.errors import ParameterError, TableError, check_number
+
+Rows = npt.NDArray[np.int64]
+
+
+def split_random(
+    n_rows: int, fraction: float, rng: np.random.Generator, *, y: npt.NDArray[Any] | None = None
+) -> tuple[Rows, Rows]:
+    """Draw `fraction` of the rows at random, with `y` (n,) the same fraction of each of its values.
+
+    Returns (rest, drawn): sorted row numbers. The drawn part is rounded down, so that a single row stays in the rest.
+
+    >>> rest, drawn = split_random(10, 0.3, np.random.default_rng(0))
+    >>> len(rest), len(drawn)
+    (7, 3)
+    """
+    check_number("fraction", fraction, 0, 1)
+    groups = [np.arange(n_rows)] if y is None else [np.flatnonzero(y == value) for value in np.unique(y)]
+    drawn = np.zeros(n_rows, dtype=bool)
+    for group in groups:
+        drawn[rng.permutation(group)[: int(len(group) * fraction)]] = True
+    return np.flatnonzero(~drawn), np.flatnonzero(drawn)
+
+
+def split_latest(times: pl.Series, fraction: float) -> tuple[Rows, Rows]:
+    """The latest `fraction` of the rows by time, (n,) numbers or times without missing values.
+
+    Returns (earlier, latest): sorted row numbers. Rows of one time stay together, in the later part, so no row of
+    the earlier part is as late as any of the later one; where all rows have one time, nothing is split off.
+
+    >>> split_latest(pl.Series([3, 1, 2, 9]), 0.25)
+    (array([0, 1, 2]), array([3]))
+    """
+    check_number("fraction", fraction, 0, 1)
+    n_latest = int(len(times) * fraction)
+    if n_latest == 0 or times.min() == times.max():
+        return np.arange(len(times)), np.arange(0)
+    cut = times.sort()[len(times) - n_latest]
+    if cut == times.min():
+        cut = times.filter(times > cut).min()
+    latest = (times >= cut).to_numpy()
+    return np.flatnonzero(~latest), np.flatnonzero(latest)
+
+
+def rows_between(times: pl.Series, start: str | None, until: str | None) -> npt.NDArray[np.bool_]:
+    """Mask (n,) of the rows with start <= time < until; bounds are numbers or ISO dates, None leaves a side open.
+
+    Raises `ParameterError` for a bound that cannot be compared with the column, `TableError` for missing times.
+
+    >>> rows_between(pl.Series([1, 2, 3]), "2", None)
+    array([False,  True,  True])
+    """
+    if times.null_count():
+        raise TableError(f"column '{times.name}': {times.null_count():,} of {len(times):,} times are missing.")
+    chosen = np.ones(len(times), dtype=bool)
+    if start is not None:
+        chosen &= (times >= _bound(start, times)).to_numpy()
+    if until is not None:
+        chosen &= (times < _bound(until, times)).to_numpy()
+    return chosen
+
+
+def _bound(text: str, times: pl.Series) -> float | datetime:
+    is_number = times.dtype.is_numeric()
+    try:
+        return float(text) if is_number else datetime.fromisoformat(text)
+    except ValueError as error:
+        expected = "a number" if is_number else "an ISO date such as 2018-07-25 or 2018-07-25T13:00"
+        raise ParameterError(
+            f"{text!r} cannot be compared with column '{times.name}' ({times.dtype}): expected {expected}."
+        ) from error

@@ -1,0 +1,1 @@
+"""Training: whole epochs compiled, for any network that has a loss. Knows no model."""

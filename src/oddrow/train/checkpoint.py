@@ -1,0 +1,91 @@
+"""The state of a training on disk: written whole or not at all, read back exactly."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from oddrow.errors import TrainingError
+
+S = TypeVar("S")
+FILE = "checkpoint.safetensors"
+SECONDS_BETWEEN = 15.0
+
+
+class Checkpoint:
+    """Keeps the newest state of a training in a folder, and writes it when training is interrupted.
+
+    As a context manager it writes on the way out of an exception, Ctrl-C included. `folder=None` keeps nothing.
+    """
+
+    def __init__(self, folder: str | None, signature: str) -> None:
+        self.path = None if folder is None else Path(folder) / FILE
+        self.signature = signature
+        self.newest: tuple[Any, list[dict[str, float]]] | None = None
+        self.written_at = time.monotonic()
+
+    def read(self, like: S) -> tuple[S, list[dict[str, float]]] | None:
+        """The saved state, in the shape of `like`, and its history; None where nothing is saved.
+
+        Raises `TrainingError` where the file belongs to another training or is damaged.
+        """
+        if self.path is None or not self.path.exists():
+            return None
+        try:
+            with safe_open(self.path, framework="numpy") as opened:
+                about = opened.metadata() or {}
+                arrays = [opened.get_tensor(f"{place:03d}") for place in range(len(opened.keys()))]
+        except (SafetensorError, OSError) as error:
+            raise TrainingError(f"{self.path}: the checkpoint cannot be read ({error}). {self._advice}") from error
+        leaves, shape = jax.tree.flatten(like)
+        if about.get("signature") != self.signature or [a.shape for a in arrays] != [leaf.shape for leaf in leaves]:
+            raise TrainingError(f"{self.path} was written by another fit: rows or parameters differ. {self._advice}")
+        return jax.tree.unflatten(shape, map(jnp.asarray, arrays)), json.loads(about["history"])
+
+    @property
+    def _advice(self) -> str:
+        return "Delete its folder to start anew."
+
+    def update(self, state: Any, history: list[dict[str, float]]) -> None:
+        """Take note of a state; written when the last writing is some seconds ago."""
+        self.newest = (state, history)
+        if time.monotonic() - self.written_at > SECONDS_BETWEEN:
+            self.write()
+
+    def write(self) -> None:
+        """Write the newest state under a temporary name, then rename."""
+        if self.path is None or self.newest is None:
+            return
+        state, history = self.newest
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        arrays = {f"{place:03d}": np.asarray(leaf) for place, leaf in enumerate(jax.tree.leaves(state))}
+        unfinished = self.path.with_suffix(f".{os.getpid()}.part")
+        save_file(arrays, unfinished, {"signature": self.signature, "history": json.dumps(history)})
+        unfinished.replace(self.path)
+        self.written_at = time.monotonic()
+
+    def remove(self) -> None:
+        """Training is done: the checkpoint has served."""
+        if self.path is not None and self.path.exists():
+            self.path.unlink()
+            if not any(self.path.parent.iterdir()):
+                self.path.parent.rmdir()
+
+    def __enter__(self) -> Checkpoint:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None and not issubclass(kind, TrainingError):
+            self.write()

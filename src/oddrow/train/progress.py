@@ -1,0 +1,39 @@
+"""How training shows itself: a bar on a terminal, one line for each epoch elsewhere."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TextColumn, TimeRemainingColumn
+
+
+class Progress:
+    """Shows the history of a training on standard error while it grows; silent unless `shown`."""
+
+    def __init__(self, n_epochs: int, *, shown: bool) -> None:
+        self.console = Console(stderr=True, highlight=False, quiet=not shown)
+        columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[losses]}"))
+        self.bar = Bar(*columns, TimeRemainingColumn(), console=self.console, transient=True)
+        self.task = self.bar.add_task("training", total=n_epochs, losses="")
+        self.n_epochs = n_epochs
+
+    def __enter__(self) -> Progress:
+        if self.console.is_terminal:
+            self.bar.start()
+        return self
+
+    def __exit__(self, *exception: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.bar.stop()
+
+    def show(self, history: list[dict[str, float]]) -> None:
+        """Show the last entry of the history."""
+        if self.console.is_terminal:
+            self.bar.update(self.task, completed=len(history), losses=_losses(history[-1]))
+        else:
+            self.console.print(f"epoch {history[-1]['epoch']}/{self.n_epochs}: {_losses(history[-1])}")
+
+
+def _losses(line: dict[str, float]) -> str:
+    shown = f"loss {line['loss']:.5g}"
+    return shown + (f", validation {line['validation_loss']:.5g}" if "validation_loss" in line else "")
