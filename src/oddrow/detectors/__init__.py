@@ -1,0 +1,1 @@
+"""Detectors: scikit-learn estimators, each a constructor and one hook."""

@@ -1,0 +1,275 @@
+"""A saved model: one folder with manifest.json, tensors.safetensors and card.md. Never pickle.
+
+Loading parses, checks against the allow-list and the shapes, and only then constructs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from oddrow.errors import ArtifactError, OddrowError, did_you_mean
+from oddrow.detectors.autoencoder import AutoencoderDetector
+from oddrow.detectors.base import Detector
+from oddrow.table.encode import TableEncoder
+from oddrow.table.read import ReadOptions
+from oddrow.table.roles import Roles
+from oddrow.thresholds import Fingerprint, Threshold
+from oddrow.train.loop import Training
+
+FORMAT = 1
+MANIFEST, TENSORS, CARD = "manifest.json", "tensors.safetensors", "card.md"
+LARGEST_MANIFEST = 64 * 2**20
+
+DETECTORS: dict[str, type[Detector]] = {"AutoencoderDetector": AutoencoderDetector}
+PARAMETER_OBJECTS: dict[str, type[Any]] = {"Training": Training, "TableEncoder": TableEncoder}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a model comes from: the tables as they were named, the rows chosen, their fingerprint, the seed."""
+
+    tables: tuple[str, ...]
+    start: str | None
+    until: str | None
+    n_rows: int
+    n_fitted: int
+    seed: int
+    fingerprint: Fingerprint
+    command: str = ""
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Origin:
+        """The origin that the manifest holds."""
+        fingerprint = Fingerprint.from_dict(values["fingerprint"])
+        return cls(**{**values, "tables": tuple(values["tables"]), "fingerprint": fingerprint})
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A fitted detector, its threshold, how its tables are read, which columns play which part, its origin."""
+
+    detector: Detector
+    threshold: Threshold
+    read: ReadOptions = field(default_factory=ReadOptions)
+    roles: Roles = field(default_factory=Roles)
+    origin: Origin | None = None
+
+    def save(self, folder: str | Path) -> None:
+        """Write the folder whole or not at all; an older artifact there is replaced.
+
+        Raises `ArtifactError` where the place cannot be written or holds something that is no artifact.
+        """
+        folder = Path(folder)
+        check_writable(folder)
+        manifest, arrays = self._to_manifest()
+        with _replacing(folder) as unfinished:
+            (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=1, allow_nan=False) + "\n")
+            save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, unfinished / TENSORS)
+            (unfinished / CARD).write_text(self.card())
+
+    def _to_manifest(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        state, arrays = self.detector.to_state()
+        names = ("oddrow", "jax", "equinox", "optax", "numpy", "polars", "scikit-learn")
+        return {
+            "format": FORMAT,
+            "versions": {"python": platform.python_version(), **{name: version(name) for name in names}},
+            "detector": {**_described(self.detector), "state": state},
+            "threshold": self.threshold.to_dict(),
+            "read": self.read.to_dict(),
+            "roles": self.roles.to_dict(),
+            "origin": None if self.origin is None else asdict(self.origin),
+        }, arrays
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Artifact:
+        """Read a saved model. Raises `ArtifactError` for anything that is not one, whole and unaltered in form."""
+        folder = Path(folder)
+        manifest = _read_manifest(folder)
+        arrays = _read_tensors(folder / TENSORS)
+        try:
+            return cls._from_manifest(manifest, arrays)
+        except OddrowError as error:
+            raise ArtifactError(f"{folder}: {error}") from error
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise ArtifactError(f"{folder / MANIFEST}: it does not hold what it should ({error!r}).") from error
+
+    @classmethod
+    def _from_manifest(cls, manifest: dict[str, Any], arrays: dict[str, Any]) -> Artifact:
+        _check_keys(manifest, {"format", "versions", "detector", "threshold", "read", "roles", "origin"}, "the manifest")
+        described = manifest["detector"]
+        _check_keys(described, {"class", "parameters", "state"}, "detector")
+        detector: Detector = _constructed(described, DETECTORS)
+        detector.from_state(described["state"], arrays)
+        origin = manifest["origin"]
+        return cls(
+            detector,
+            Threshold.from_dict(manifest["threshold"]),
+            ReadOptions(**_tuples(manifest["read"])),
+            Roles(**_tuples(manifest["roles"])),
+            None if origin is None else Origin.from_dict(origin),
+        )
+
+    def card(self) -> str:
+        """What a reader must know of the model, as Markdown."""
+        columns = self.detector.schema_.columns
+        used = [f"| {column.name} | {column.kind} | {column.why} |" for column in columns if column.is_feature]
+        unused = [f"- {column.name}: {column.kind}, {column.why}" for column in columns if not column.is_feature]
+        cut, origin = self.threshold, self.origin
+        rows = [f"{origin.n_rows:,} rows of {', '.join(origin.tables)}"] if origin else []
+        rows += [f"rows with {origin.start or ''} <= {self.roles.time} < {origin.until or ''}"] if origin and (
+            origin.start or origin.until
+        ) else []
+        lines = [
+            "# oddrow model card",
+            "",
+            f"- Detector: {type(self.detector).__name__}, {_short_parameters(self.detector)}",
+            f"- Trained on: {'; '.join(rows) or 'rows in memory'}; {self.detector.n_known_anomalies_:,} known "
+            "anomalies were left out of training",
+            f"- Epochs run: {len(self.detector.history_)}",
+            f"- Threshold: alert from score {cut.value:.6g} on; rule {cut.rule}, chosen on {cut.source} rows",
+            *([f"- Fingerprint of the training rows: {origin.fingerprint.sha256}"] if origin else []),
+            *([f"- Reproduce: `{origin.command}`"] if origin and origin.command else []),
+            "",
+            "A score says how unlike the training rows a row is. It is no probability of fraud, and rows that differ",
+            "from the training rows for harmless reasons score high too.",
+            "",
+            "## Columns used",
+            "",
+            "| column | kind | why |",
+            "|---|---|---|",
+            *used,
+            *(["", "## Columns not used", "", *unused] if unused else []),
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a place in which no artifact can be written, before hours of training rather than after."""
+    if folder.exists() and not (folder.is_dir() and ((folder / MANIFEST).exists() or not any(folder.iterdir()))):
+        raise ArtifactError(f"{folder}: this exists and is no saved model. Give another --out, or remove it.")
+    parent = folder.absolute().parent
+    while not parent.exists():
+        parent = parent.parent
+    if not os.access(parent, os.W_OK):
+        raise ArtifactError(f"{folder}: {parent} cannot be written to. Give an --out that can.")
+
+
+@contextmanager
+def _replacing(folder: Path) -> Iterator[Path]:
+    """A fresh folder beside the wanted one, which it replaces when all has been written."""
+    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    try:
+        unfinished.mkdir(parents=True)
+        yield unfinished
+        if folder.exists():
+            folder.rename(old)
+        unfinished.rename(folder)
+    except OSError as error:
+        raise ArtifactError(f"{folder}: it cannot be written ({error.strerror or error}).") from error
+    except SafetensorError as error:
+        raise ArtifactError(f"{folder}: it cannot be written ({error}).") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _described(estimator: Any) -> dict[str, Any]:
+    parameters = {name: _plain(value) for name, value in estimator.get_params(deep=False).items()}
+    return {"class": type(estimator).__name__, "parameters": parameters}
+
+
+def _plain(value: Any) -> Any:
+    """A parameter as JSON holds it; a generator has no value to keep, only the fitted weights it led to."""
+    if type(value).__name__ in PARAMETER_OBJECTS:
+        return _described(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, np.generic):
+        return value.item()
+    return value if value is None or isinstance(value, (bool, int, float, str)) else None
+
+
+def _constructed(described: dict[str, Any], allowed: dict[str, type[Any]]) -> Any:
+    """An object of an allowed class with known parameters, and nothing else."""
+    name = described["class"]
+    if name not in allowed:
+        raise ArtifactError(f"class {name!r} is not one that a model may hold.{did_you_mean(str(name), allowed)}")
+    parameters = described["parameters"]
+    _check_keys(parameters, set(allowed[name]().get_params(deep=False)), name)
+    return allowed[name](**{key: _parameter(value) for key, value in parameters.items()})
+
+
+def _parameter(value: Any) -> Any:
+    if isinstance(value, dict) and "class" in value:
+        _check_keys(value, {"class", "parameters"}, "a parameter")
+        return _constructed(value, PARAMETER_OBJECTS)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
+def _short_parameters(estimator: Any) -> str:
+    parameters = estimator.get_params(deep=False)
+    return ", ".join(f"{name}={value!r}".replace("\n", " ") for name, value in parameters.items() if value is not None)
+
+
+def _check_keys(values: Any, expected: set[str], where: str) -> None:
+    if not isinstance(values, dict) or set(values) != expected:
+        found = set(values) if isinstance(values, dict) else {type(values).__name__}
+        raise ArtifactError(f"{where} holds other keys than it should: {', '.join(sorted(found ^ expected))}.")
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    if not path.exists():
+        siblings = [other.name for other in folder.absolute().parent.iterdir()] if folder.absolute().parent.exists() else []
+        hint = did_you_mean(folder.name, siblings) if not folder.exists() else ""
+        raise ArtifactError(f"{folder}: there is no saved model here ({MANIFEST} is missing).{hint}")
+    _check_plain_file(path)
+    if path.stat().st_size > LARGEST_MANIFEST:
+        raise ArtifactError(f"{path}: {path.stat().st_size:,} bytes are too many for a manifest.")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"{path}: this is no valid manifest ({error}).") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        found = manifest.get("format") if isinstance(manifest, dict) else None
+        raise ArtifactError(f"{path}: format {found!r} is not {FORMAT}, the one that this version of oddrow reads.")
+    return manifest
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _read_tensors(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise ArtifactError(f"{path}: the weights are missing.")
+    _check_plain_file(path)
+    try:
+        return dict(load_file(path))
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise ArtifactError(f"{path}: the weights cannot be read ({error}).") from error
+
+
+def _check_plain_file(path: Path) -> None:
+    if path.is_symlink() or not path.is_file():
+        raise ArtifactError(f"{path}: expected a plain file inside the model's folder.")

@@ -1,0 +1,46 @@
+"""Scoring in a few fixed block sizes, so that nothing is compiled twice and company does not change a score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+import numpy.typing as npt
+
+BLOCKS = (256, 4096)
+
+
+def score_in_blocks(function: Callable[..., Any], network: Any, rows: Any) -> npt.NDArray[np.float32]:
+    """`function(network, rows)` for rows, a pytree of arrays (n, …), as one array (n, …).
+
+    Rows go in blocks of 4,096; the last ones in a block of 256 where they fit; short blocks are filled with zeros.
+    """
+    n_rows = jax.tree.leaves(rows)[0].shape[0]
+    pending = []
+    for start, size in _blocks(n_rows):
+        block = jax.tree.map(lambda leaf, start=start, size=size: _block(leaf, start, size), rows)
+        pending.append(_compiled(function, network, block))
+    return np.concatenate([np.asarray(scores) for scores in pending])[:n_rows]
+
+
+def _blocks(n_rows: int) -> Iterator[tuple[int, int]]:
+    small, large = BLOCKS
+    start = 0
+    while start < n_rows:
+        size = small if n_rows - start <= small else large
+        yield start, size
+        start += size
+
+
+def _block(leaf: npt.NDArray[Any], start: int, size: int) -> npt.NDArray[Any]:
+    part = leaf[start : start + size]
+    short = size - len(part)
+    return np.pad(part, ((0, short), *((0, 0) for _ in part.shape[1:]))) if short else part
+
+
+@eqx.filter_jit
+def _compiled(function: Callable[..., Any], network: Any, block: Any) -> Any:
+    return function(network, block)

@@ -1,0 +1,59 @@
+"""The trivial detectors that every result has to stand beside."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.covariance import EmpiricalCovariance
+from sklearn.ensemble import IsolationForest
+
+Floats = npt.NDArray[np.float64]
+
+
+class Baseline(Protocol):
+    """Fitted to numbers (n, d) of training rows, it scores numbers (m, d), higher is odder."""
+
+    def fit(self, X: npt.NDArray[np.float32]) -> Baseline:
+        """Learn from the training rows."""
+
+    def anomaly_score(self, X: npt.NDArray[np.float32]) -> Floats:
+        """How odd each row is, (m,)."""
+
+
+class Forest:
+    """scikit-learn's IsolationForest with its defaults (Liu et al., 2008)."""
+
+    def __init__(self, seed: int) -> None:
+        self.model = IsolationForest(random_state=seed)
+
+    def fit(self, X: npt.NDArray[np.float32]) -> Forest:
+        """Grow 100 trees on 256 rows each."""
+        self.model.fit(X)
+        return self
+
+    def anomaly_score(self, X: npt.NDArray[np.float32]) -> Floats:
+        """How easily each row is isolated, (m,)."""
+        return -self.model.score_samples(X)
+
+
+class Mahalanobis:
+    """Squared Mahalanobis distance from the mean, by the covariance of the training rows."""
+
+    def __init__(self) -> None:
+        self.model = EmpiricalCovariance()
+
+    def fit(self, X: npt.NDArray[np.float32]) -> Mahalanobis:
+        """Take mean and covariance."""
+        self.model.fit(X.astype(np.float64))
+        return self
+
+    def anomaly_score(self, X: npt.NDArray[np.float32]) -> Floats:
+        """The squared distance of each row, (m,)."""
+        return np.asarray(self.model.mahalanobis(X.astype(np.float64)))
+
+
+def baselines(seed: int) -> dict[str, Baseline]:
+    """The baselines by the names that tables show."""
+    return {"IsolationForest": Forest(seed), "Mahalanobis": Mahalanobis()}

@@ -1,0 +1,118 @@
+"""Columns with a part to play besides the features: label, time, id, weight."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from oddrow.errors import ParameterError, TableError, did_you_mean, first_names, offenders, raise_all
+from oddrow.table.schema import missing_column
+
+Floats = npt.NDArray[np.float64]
+
+ANOMALOUS = ("1", "true")
+NORMAL = ("0", "false")
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Which column is the label, the time, the id, the weight, and which columns are not to be looked at.
+
+    `anomaly` or `normal` are the label's values that mean so, as text; by default 1 and true are anomalous.
+    """
+
+    label: str | None = None
+    anomaly: tuple[str, ...] = ()
+    normal: tuple[str, ...] = ()
+    time: str | None = None
+    id: str | None = None
+    weight: str | None = None
+    drop: tuple[str, ...] = ()
+
+    def check(self, columns: list[str]) -> None:
+        """Raise one `TableError` for every named column that is not there."""
+        named = {"--label": self.label, "--time": self.time, "--id": self.id, "--weight": self.weight}
+        wanted = [*((option, name) for option, name in named.items() if name), *(("--drop", n) for n in self.drop)]
+        raise_all([f"{option}: {missing_column(name, columns)}" for option, name in wanted if name not in columns])
+        if self.anomaly and self.normal:
+            raise ParameterError("--anomaly and --normal were both given: say one, the other values are the rest.")
+
+    def kinds(self, frame: pl.DataFrame) -> dict[str, str]:
+        """The columns that are no features because of their role, as kinds for `Schema.infer`.
+
+        A numeric time only orders the rows; a true time stays, so that its hour and weekday can tell.
+        """
+        names = [self.label, self.id, self.weight, *self.drop]
+        if self.time is not None and not isinstance(frame[self.time].dtype, (pl.Date, pl.Datetime)):
+            names.append(self.time)
+        return {name: "dropped" for name in names if name is not None}
+
+    def labels(self, frame: pl.DataFrame, *, both: bool) -> Floats:
+        """The label as (n,) float64: 1 anomaly, 0 normal, NaN unknown.
+
+        Raises `TableError` where the values are not two classes or all are anomalous; with `both`, where one is absent.
+        """
+        assert self.label is not None
+        values = _as_text(frame[self.label])
+        y = self._zeros_and_ones(values)
+        n_anomalies, n_normal = int(np.nansum(y == 1)), int(np.nansum(y == 0))
+        if n_normal == 0:
+            raise TableError(
+                f"column '{self.label}': all {n_anomalies:,} labelled rows are anomalous. "
+                "Expected normal rows too; if the values are the other way round, say --anomaly or --normal."
+            )
+        if both and n_anomalies == 0:
+            raise TableError(f"column '{self.label}': none of {len(y):,} rows is anomalous: nothing can be measured.")
+        return y
+
+    def weights(self, frame: pl.DataFrame) -> Floats | None:
+        """The weight column as (n,) float64, None where there is none. Raises `TableError` below 0 or missing."""
+        if self.weight is None:
+            return None
+        numbers = frame[self.weight].cast(pl.Float64, strict=False)
+        bad = (numbers.is_null() | numbers.is_nan() | (numbers < 0) | numbers.is_infinite()).fill_null(True)
+        if bad.any():
+            rows = bad.arg_true().to_list()
+            shown = offenders(rows, [frame[self.weight][row] for row in rows[:3]])
+            raise TableError(f"column '{self.weight}': {len(rows):,} of {len(bad):,} values are no weights ({shown}).")
+        return numbers.to_numpy()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    def _zeros_and_ones(self, values: pl.Series) -> Floats:
+        known = values.drop_nulls().unique(maintain_order=True).to_list()
+        for value in (*self.anomaly, *self.normal):
+            if value not in known:
+                hint = did_you_mean(value, known)
+                raise ParameterError(
+                    f"column '{self.label}' has no value {value!r} (it has {first_names(known)}).{hint}"
+                )
+        if self.normal:
+            anomalous = ~values.is_in(list(self.normal))
+        else:
+            if not self.anomaly:
+                self._check_two_classes(known)
+            anomalous = values.is_in(list(self.anomaly or ANOMALOUS))
+        return anomalous.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+
+    def _check_two_classes(self, known: list[str]) -> None:
+        if others := [value for value in known if value not in ANOMALOUS + NORMAL]:
+            raise TableError(
+                f"column '{self.label}' is no label of two classes: besides 0, 1, true and false it holds "
+                f"{first_names(others)}. Say which values are anomalous (--anomaly V,V) or normal (--normal V,V)."
+            )
+
+
+def _as_text(values: pl.Series) -> pl.Series:
+    """Values as text, 1.0 as '1' and True as 'true', so that files and options agree."""
+    if values.dtype.is_float():
+        whole = values.fill_nan(None)
+        values = whole.cast(pl.Int64) if (whole.round() == whole).all() else whole
+    text = values.cast(pl.String)
+    return text.str.to_lowercase() if values.dtype == pl.Boolean else text

@@ -1,0 +1,33 @@
+"""JAX's persistent compilation cache, in the user's cache folder, where there is one to write to."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+
+import jax
+
+
+@cache
+def keep_compiled_code() -> Path | None:
+    """Turn the cache on, once, unless the user has set one up; None where no folder can be written."""
+    if jax.config.jax_compilation_cache_dir:
+        return Path(jax.config.jax_compilation_cache_dir)
+    folder = _cache_folder()
+    if folder is None:
+        return None
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    return folder
+
+
+def _cache_folder() -> Path | None:
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        folder = Path(base) / "oddrow" / "jax"
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # no HOME at all is a RuntimeError
+        return None
+    return folder if os.access(folder, os.W_OK) else None
