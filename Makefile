@@ -2,11 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+BENCH := .venv-bench
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ODDROW_DATA ?= $(wildcard ../shared/data)
 export ODDROW_DATA
 
-.PHONY: help setup demo test test-all check format clean
+.PHONY: help setup bench-setup demo test test-all check format clean
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -18,6 +19,14 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(VENV) || \
 	  { echo "python3 -m venv failed: install your system's venv package (Debian, Ubuntu: apt install python3-venv)"; exit 1; }
 	$(PIP) --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+bench-setup: $(BENCH)/ready  ## build .venv-bench with oddrow and its peers, for benchmarks/ (3.5 GB)
+
+$(BENCH)/ready: pyproject.toml constraints.txt benchmarks/requirements.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt --requirement benchmarks/requirements.txt --editable .
 	@touch $@
 
 demo: setup  ## the main job on simulated transactions, in about a minute

@@ -1,1 +1,31 @@
-"""Finds the odd rows in a table."""
+"""oddrow finds the odd rows in a table.
+
+Names are imported when first used, so that `import oddrow` is quick and brings neither JAX nor scikit-learn.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+_HOMES = {
+    "Artifact": "oddrow.artifact",
+    "AutoencoderDetector": "oddrow.detectors.autoencoder",
+    "Schema": "oddrow.table.schema",
+    "Settings": "oddrow.settings",
+    "Table": "oddrow.table.table",
+    "TableEncoder": "oddrow.table.encode",
+    "Threshold": "oddrow.thresholds",
+    "Training": "oddrow.train.loop",
+    "read_table": "oddrow.table.read",
+}
+
+__all__ = ["__version__", *_HOMES]
+__version__ = version("oddrow")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'oddrow' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

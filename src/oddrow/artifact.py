@@ -20,9 +20,9 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from oddrow.errors import ArtifactError, OddrowError, did_you_mean
 from oddrow.detectors.autoencoder import AutoencoderDetector
 from oddrow.detectors.base import Detector
+from oddrow.errors import ArtifactError, OddrowError, did_you_mean
 from oddrow.table.encode import TableEncoder
 from oddrow.table.read import ReadOptions
 from oddrow.table.roles import Roles
@@ -108,7 +108,11 @@ class Artifact:
 
     @classmethod
     def _from_manifest(cls, manifest: dict[str, Any], arrays: dict[str, Any]) -> Artifact:
-        _check_keys(manifest, {"format", "versions", "detector", "threshold", "read", "roles", "origin"}, "the manifest")
+        _check_keys(
+            manifest,
+            {"format", "versions", "detector", "threshold", "read", "roles", "origin"},
+            "the manifest",
+        )
         described = manifest["detector"]
         _check_keys(described, {"class", "parameters", "state"}, "detector")
         detector: Detector = _constructed(described, DETECTORS)
@@ -129,9 +133,11 @@ class Artifact:
         unused = [f"- {column.name}: {column.kind}, {column.why}" for column in columns if not column.is_feature]
         cut, origin = self.threshold, self.origin
         rows = [f"{origin.n_rows:,} rows of {', '.join(origin.tables)}"] if origin else []
-        rows += [f"rows with {origin.start or ''} <= {self.roles.time} < {origin.until or ''}"] if origin and (
-            origin.start or origin.until
-        ) else []
+        rows += (
+            [f"rows with {origin.start or ''} <= {self.roles.time} < {origin.until or ''}"]
+            if origin and (origin.start or origin.until)
+            else []
+        )
         lines = [
             "# oddrow model card",
             "",
@@ -240,7 +246,9 @@ def _check_keys(values: Any, expected: set[str], where: str) -> None:
 def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     if not path.exists():
-        siblings = [other.name for other in folder.absolute().parent.iterdir()] if folder.absolute().parent.exists() else []
+        siblings = (
+            [other.name for other in folder.absolute().parent.iterdir()] if folder.absolute().parent.exists() else []
+        )
         hint = did_you_mean(folder.name, siblings) if not folder.exists() else ""
         raise ArtifactError(f"{folder}: there is no saved model here ({MANIFEST} is missing).{hint}")
     _check_plain_file(path)

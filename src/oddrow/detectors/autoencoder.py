@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from jaxtyping import Array, Float
 
 from oddrow.detectors.base import Detector
 from oddrow.detectors.scoring import score_in_blocks
 from oddrow.errors import ParameterError, check_choice, check_number
-from oddrow.nets.autoencoder import Autoencoder, Rows
+from oddrow.nets.autoencoder import Autoencoder
 from oddrow.nets.layers import ACTIVATIONS
 from oddrow.table.encode import Encoded, TableEncoder
 from oddrow.train.loop import Training, train
@@ -101,7 +98,7 @@ class AutoencoderDetector(Detector):
         """How badly each row is rebuilt, (n,) float64, 0 and above, higher is odder; 1 is the training average."""
         errors = self._errors(self._encode(X))
         weights = self._weights()
-        return np.sum(errors * weights, axis=1)
+        return np.asarray(errors @ weights)
 
     def column_scores(self, X: Any) -> pl.DataFrame:
         """How badly each column is rebuilt: a frame (n, columns used) under their own names.
@@ -111,9 +108,7 @@ class AutoencoderDetector(Detector):
         errors = self._errors(self._encode(X)) * self._weights()
         sources = self._sources()
         names = list(dict.fromkeys(sources))
-        columns = {
-            name: errors[:, [source == name for source in sources]].sum(axis=1) * len(names) for name in names
-        }
+        columns = {name: errors[:, [source == name for source in sources]].sum(axis=1) * len(names) for name in names}
         return pl.DataFrame(columns)
 
     def _fit_network(self, fitting: Encoded, held_out: pl.DataFrame | None, training: Training, seed: int) -> None:
@@ -130,7 +125,7 @@ class AutoencoderDetector(Detector):
         self.spread_ = self._spread(fitting)
 
     def _new_network(self, seed: int) -> Autoencoder:
-        self._check_parameters()
+        self.check_parameters()
         levels = [n_levels for _, n_levels in self.encoder_.category_sources_]
         names = [self.activations] * len(self.hidden) if isinstance(self.activations, str) else self.activations
         n_numbers = len(self.encoder_.number_sources_)
@@ -139,7 +134,8 @@ class AutoencoderDetector(Detector):
     def _fitted_shape(self, name: str) -> tuple[int, ...]:
         return (len(self._sources()),)
 
-    def _check_parameters(self) -> None:
+    def check_parameters(self) -> None:
+        """Raise `ParameterError` for a value that means nothing."""
         for width in self.hidden:
             check_number("hidden", width, 1, whole=True)
         names = [self.activations] if isinstance(self.activations, str) else self.activations
@@ -157,7 +153,7 @@ class AutoencoderDetector(Detector):
     def _spread(self, fitting: Encoded) -> npt.NDArray[np.float64]:
         spread = self._errors(fitting).mean(axis=0)
         floor = SPREAD_FLOOR * spread.mean()
-        return np.maximum(spread, floor if floor > 0 else 1.0)
+        return np.asarray(np.maximum(spread, floor if floor > 0 else 1.0))
 
     def _sources(self) -> list[str]:
         """The source column of every output."""
@@ -170,4 +166,4 @@ class AutoencoderDetector(Detector):
             return np.full(len(sources), 1 / len(sources))
         n_columns = len(set(sources))
         share = np.array([1 / sources.count(source) for source in sources])
-        return share / n_columns / self.spread_
+        return np.asarray(share / n_columns / self.spread_)

@@ -48,7 +48,7 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         """Learn what normal looks like; `validation` are rows to stop early by, else a share of X is drawn."""
         keep_compiled_code()
         check_number("contamination", self.contamination, 0, 0.5, above=True)
-        training = self.training if self.training is not None else Training()
+        training = self.used_training
         training.check()
         table = self._table(X, reset=True)
         check_enough_rows(table, 2)
@@ -61,6 +61,11 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         self._fit_network(self.encoder_.transform(fitting), held_out, training, int(rng.integers(2**31)))
         self._set_offset(rows, self.contamination)
         return self
+
+    @property
+    def used_training(self) -> Training:
+        """How the network is trained: `training`, or the defaults where that is None."""
+        return self.training if self.training is not None else Training()
 
     def _split(
         self, rows: Table, validation: Any, fraction: float, rng: np.random.Generator
@@ -137,6 +142,10 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         skeleton = eqx.filter_eval_shape(self._new_network, 0)
         expected = {f"network{name}": (leaf.shape, str(leaf.dtype)) for name, leaf in _named_leaves(skeleton)}
         return expected | {name: (self._fitted_shape(name), "float64") for name in self.fitted_arrays}
+
+    @abstractmethod
+    def check_parameters(self) -> None:
+        """Raise `ParameterError` for a value that means nothing."""
 
     @abstractmethod
     def _new_network(self, seed: int) -> Any:

@@ -35,7 +35,7 @@ class Forest:
 
     def anomaly_score(self, X: npt.NDArray[np.float32]) -> Floats:
         """How easily each row is isolated, (m,)."""
-        return -self.model.score_samples(X)
+        return -np.asarray(self.model.score_samples(X))
 
 
 class Mahalanobis:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import equinox as eqx
@@ -67,7 +68,8 @@ class Embeddings(eqx.Module):
     def __init__(self, n_levels: Sequence[int], *, key: PRNGKeyArray) -> None:
         keys = jax.random.split(key, max(len(n_levels), 1))
         self.tables = tuple(
-            jax.random.normal(key, (levels, embedding_width(levels))) for levels, key in zip(n_levels, keys, strict=False)
+            jax.random.normal(key, (levels, embedding_width(levels)))
+            for levels, key in zip(n_levels, keys, strict=False)
         )
 
     def __call__(self, categories: Int[Array, "rows categories"]) -> Float[Array, "rows width"]:
@@ -77,4 +79,4 @@ class Embeddings(eqx.Module):
 
 def embedding_width(n_levels: int) -> int:
     """Wide enough to tell the levels apart, never wider than 16."""
-    return min(16, max(2, round(n_levels**0.5)))
+    return min(16, max(2, math.isqrt(n_levels)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import Any, NamedTuple
@@ -114,7 +114,7 @@ class TableEncoder(BaseEstimator):  # type: ignore[misc]
         numbers: str = "standard",
         max_levels: int = 256,
         one_hot_up_to: int = 0,
-        times: tuple[str, ...] = ("hour", "weekday"),
+        times: Sequence[str] = ("hour", "weekday"),
     ) -> None:
         self.numbers = numbers
         self.max_levels = max_levels
@@ -258,7 +258,10 @@ _CENTER_AND_SCALE: dict[str, Callable[[Floats, float, float], tuple[Any, Any]]] 
     "standard": lambda known, low, high: (known.mean(), known.std()),
     "range": lambda known, low, high: (known.mean(), high - low),
     "minmax": lambda known, low, high: (low, high - low),
-    "robust": lambda known, low, high: (np.median(known), np.subtract(*np.quantile(known, [0.75, 0.25])) / 1.349),
+    "robust": lambda known, low, high: (
+        np.median(known),
+        np.subtract(*np.quantile(known, [0.75, 0.25])) / 1.349,
+    ),
 }
 
 
@@ -270,7 +273,7 @@ def _normal_deviates(values: Floats, knots: Floats) -> Floats:
     deviates = np.array([NormalDist().inv_cdf(share) for share in _knot_shares(len(knots))])
     # Tied knots: the middle of what interpolation from the left and from the right says, as scikit-learn does.
     upward = np.interp(values, knots, deviates)
-    return (upward - np.interp(-values, -knots[::-1], -deviates[::-1])) / 2
+    return np.asarray(upward - np.interp(-values, -knots[::-1], -deviates[::-1])) / 2
 
 
 def _circle(name: str, turns: pl.Series) -> dict[str, Floats]:

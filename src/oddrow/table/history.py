@@ -76,9 +76,7 @@ def handbook_features(
     by_customer = _history(_sorted_rows(frame, customer, time, amount), days)
     by_terminal = _history(_sorted_rows(frame, terminal, time, fraud), days, delay_days)
     values = [*_calendar(frame[time]), *by_customer, *by_terminal]
-    return frame.with_columns(
-        column.alias(name) for name, column in zip(_feature_names(days), values, strict=True)
-    )
+    return frame.with_columns(column.alias(name) for name, column in zip(_feature_names(days), values, strict=True))
 
 
 def _checked_days(windows_days: Iterable[int], delay_days: int) -> list[int]:
@@ -153,9 +151,7 @@ def _calendar(time: pl.Series) -> tuple[pl.Series, pl.Series]:
 
 def _sorted_rows(frame: pl.DataFrame, entity: str, time: str, value: str) -> pl.DataFrame:
     """The rows one entity after the other, each in time; `given` is where a row stood in the frame."""
-    rows = frame.select(
-        entity=pl.col(entity), time=pl.col(time), value=pl.col(value).cast(pl.Float64).fill_null(0.0)
-    )
+    rows = frame.select(entity=pl.col(entity), time=pl.col(time), value=pl.col(value).cast(pl.Float64).fill_null(0.0))
     rows = rows.with_row_index("given").sort("entity", "time", maintain_order=True)
     return rows.with_columns(entity=pl.col("entity").rle_id(), row=pl.int_range(pl.len()))
 

@@ -98,15 +98,21 @@ def _expand(text: str) -> list[Path]:
 
 def _read_file(path: Path, options: ReadOptions) -> pl.DataFrame:
     name = path.name.lower()
-    for suffixes, kind, reader in _READERS:
-        if name.endswith(suffixes):
-            break
-    else:
+    fitting = [(kind, reader) for suffixes, kind, reader in _READERS if name.endswith(suffixes)]
+    if not fitting:
         known = ", ".join(suffix for suffixes, _, _ in _READERS for suffix in suffixes)
         raise TableError(f"{path}: the ending is not one oddrow reads ({known}).")
+    kind, reader = fitting[0]
     try:
         frame = reader(path, options)
-    except (pl.exceptions.PolarsError, zipfile.BadZipFile, gzip.BadGzipFile, OSError, ValueError, EOFError) as error:
+    except (
+        pl.exceptions.PolarsError,
+        zipfile.BadZipFile,
+        gzip.BadGzipFile,
+        OSError,
+        ValueError,
+        EOFError,
+    ) as error:
         if isinstance(error, TableError):
             raise
         reason = str(error).strip().split("\n")[0]
@@ -194,7 +200,7 @@ def _read_parquet(path: Path, options: ReadOptions) -> pl.DataFrame:
 
 def _read_ipc(path: Path, options: ReadOptions) -> pl.DataFrame:
     try:
-        return pl.read_ipc(path, memory_map=False)
+        return pl.read_ipc(path)
     except (pl.exceptions.PolarsError, OSError):
         return pl.read_ipc_stream(path)
 

@@ -36,20 +36,24 @@ class Roles:
     def check(self, columns: list[str]) -> None:
         """Raise one `TableError` for every named column that is not there."""
         named = {"--label": self.label, "--time": self.time, "--id": self.id, "--weight": self.weight}
-        wanted = [*((option, name) for option, name in named.items() if name), *(("--drop", n) for n in self.drop)]
+        wanted = [
+            *((option, name) for option, name in named.items() if name),
+            *(("--drop", n) for n in self.drop),
+        ]
         raise_all([f"{option}: {missing_column(name, columns)}" for option, name in wanted if name not in columns])
         if self.anomaly and self.normal:
             raise ParameterError("--anomaly and --normal were both given: say one, the other values are the rest.")
 
-    def kinds(self, frame: pl.DataFrame) -> dict[str, str]:
-        """The columns that are no features because of their role, as kinds for `Schema.infer`.
+    def reasons(self, frame: pl.DataFrame) -> dict[str, str]:
+        """The columns that are no features because of their role, and which role that is.
 
         A numeric time only orders the rows; a true time stays, so that its hour and weekday can tell.
         """
-        names = [self.label, self.id, self.weight, *self.drop]
+        named = {self.label: "the label", self.id: "names the row", self.weight: "the weight"}
         if self.time is not None and not isinstance(frame[self.time].dtype, (pl.Date, pl.Datetime)):
-            names.append(self.time)
-        return {name: "dropped" for name in names if name is not None}
+            named[self.time] = "orders the rows"
+        named |= dict.fromkeys(self.drop, "left out (--drop)")
+        return {name: reason for name, reason in named.items() if name is not None}
 
     def labels(self, frame: pl.DataFrame, *, both: bool) -> Floats:
         """The label as (n,) float64: 1 anomaly, 0 normal, NaN unknown.

@@ -50,8 +50,10 @@ class Schema:
     columns: tuple[Column, ...]
 
     @classmethod
-    def infer(cls, frame: pl.DataFrame, kinds: Mapping[str, str] | None = None) -> Schema:
-        """Decide each column's kind from its values; `kinds` maps column names to kinds that are given.
+    def infer(
+        cls, frame: pl.DataFrame, kinds: Mapping[str, str] | None = None, reasons: Mapping[str, str] | None = None
+    ) -> Schema:
+        """Decide each column's kind from its values; `kinds` maps names to given kinds, `reasons` says who gave them.
 
         Raises `ParameterError` for an unknown kind, `TableError` for a name that is not in the table.
         """
@@ -59,7 +61,8 @@ class Schema:
         for name, kind in kinds.items():
             check_choice(f"the kind of column {name!r}", kind, KINDS)
         _check_names(kinds, frame.columns)
-        return cls(tuple(_infer_column(frame[name], kinds.get(name)) for name in frame.columns))
+        given = {name: (kind, (reasons or {}).get(name, "as you said")) for name, kind in kinds.items()}
+        return cls(tuple(_infer_column(frame[name], given.get(name)) for name in frame.columns))
 
     @property
     def features(self) -> tuple[Column, ...]:
@@ -100,9 +103,9 @@ def missing_column(name: str, names: list[str]) -> str:
     return f"column '{name}' is not in the table.{did_you_mean(name, names)}"
 
 
-def _infer_column(values: pl.Series, given: str | None) -> Column:
+def _infer_column(values: pl.Series, given: tuple[str, str] | None) -> Column:
     n_missing = values.null_count() + (_count(values.is_nan()) if values.dtype.is_float() else 0)
-    kind, why = (given, "as you said") if given else _kind_and_reason(values, len(values) - n_missing)
+    kind, why = given or _kind_and_reason(values, len(values) - n_missing)
     return Column(values.name, kind, why, n_missing)
 
 
@@ -117,7 +120,7 @@ def _kind_and_reason(values: pl.Series, n_known: int) -> tuple[str, str]:
     if known.dtype == pl.Boolean:
         return "boolean", "true or false"
     if known.dtype in (pl.Date, pl.Datetime):
-        return "time", f"values of type {values.dtype}"
+        return "time", "dates" if known.dtype == pl.Date else "dates and times"
     if known.dtype.is_integer():
         return _integer_kind(known)
     if known.dtype.is_numeric() or known.dtype in (pl.Duration, pl.Time):

@@ -12,14 +12,18 @@ import jax
 @cache
 def keep_compiled_code() -> Path | None:
     """Turn the cache on, once, unless the user has set one up; None where no folder can be written."""
-    if jax.config.jax_compilation_cache_dir:
-        return Path(jax.config.jax_compilation_cache_dir)
+    if given := jax.config.values["jax_compilation_cache_dir"]:
+        return Path(given)
     folder = _cache_folder()
     if folder is None:
         return None
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    options = {
+        "jax_compilation_cache_dir": str(folder),
+        "jax_persistent_cache_min_compile_time_secs": 0.1,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    for name, value in options.items():
+        jax.config.update(name, value)  # type: ignore[no-untyped-call]
     return folder
 
 

@@ -130,7 +130,8 @@ def train(
     """
     training.check()
     epochs = _Epochs(network, rows, validation, training, seed)
-    state, history = epochs.start(), []
+    state = epochs.start()
+    history: list[dict[str, float]] = []
     checkpoint = Checkpoint(training.checkpoint, f"{signature}-{seed}")
     if (resumed := checkpoint.read(state)) is not None:
         state, history = resumed
@@ -269,4 +270,4 @@ def _run_epoch(
 def _validation_loss(loss_of: Any, validation: Any) -> Float[Array, ""]:
     weights = validation[1].sum(axis=1)
     losses = jax.lax.map(lambda batch: loss_of(batch, None), validation)
-    return losses @ weights / weights.sum()
+    return jnp.asarray(losses @ weights / weights.sum())

@@ -1,0 +1,151 @@
+"""The command line: each command hands its options to `workflow`, which does the work."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    help="oddrow finds the odd rows in a table: it learns what normal looks like, scores every row, and says which "
+    "ones deserve an alert.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Tables = Annotated[
+    list[str], typer.Argument(help="Files or patterns: CSV, Parquet, Arrow IPC, NPZ.", metavar="TABLE...")
+]
+Out = Annotated[Path, typer.Option("--out", help="Where to write.")]
+Model = Annotated[Path, typer.Option("--model", help="Folder of a saved model.")]
+Label = Annotated[str | None, typer.Option("--label", help="Column that says which rows are anomalous.")]
+Time = Annotated[str | None, typer.Option("--time", help="Column to choose and order rows by.")]
+Start = Annotated[str | None, typer.Option("--from", help="First time taken: a number or an ISO date.")]
+Until = Annotated[str | None, typer.Option("--until", help="First time not taken.")]
+Weight = Annotated[str | None, typer.Option("--weight", help="Column that says how many rows a row stands for.")]
+Config = Annotated[Path | None, typer.Option("--config", help="TOML file with any of these options.")]
+Sets = Annotated[list[str], typer.Option("--set", help="Any setting, as training.epochs=20 or schema.zip=category.")]
+
+
+@app.command()
+def inspect(tables: Tables, config: Config = None, sets: Sets = []) -> None:  # noqa: B006
+    """Show what each column is taken for, and why."""
+    from oddrow import console, workflow
+    from oddrow.settings import Settings
+
+    workflow.inspect(tables, Settings.gather(config, sets), tell=console.tell)
+
+
+@app.command()
+def fit(
+    tables: Tables,
+    out: Out,
+    label: Label = None,
+    anomaly: Annotated[str | None, typer.Option(help="Values of the label that are anomalous: V,V.")] = None,
+    normal: Annotated[str | None, typer.Option(help="Values of the label that are normal: V,V.")] = None,
+    time: Time = None,
+    start: Start = None,
+    until: Until = None,
+    id: Annotated[str | None, typer.Option(help="Column that names a row; written beside its score.")] = None,
+    weight: Weight = None,
+    drop: Annotated[str | None, typer.Option(help="Columns not to look at: A,B.")] = None,
+    detector: Annotated[str | None, typer.Option(help="Which detector: autoencoder.")] = None,
+    threshold: Annotated[
+        str | None, typer.Option(help="Rule such as quantile:0.99, with @train or @validation.")
+    ] = None,
+    config: Config = None,
+    sets: Sets = [],  # noqa: B006
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same model.")] = None,
+) -> None:
+    """Learn what is normal from a table, choose a threshold, save the model."""
+    from oddrow import console, workflow
+    from oddrow.settings import Settings
+
+    options: dict[str, Any] = {
+        "label": label,
+        "anomaly": anomaly,
+        "normal": normal,
+        "time": time,
+        "from": start,
+        "until": until,
+    }
+    options |= {"id": id, "weight": weight, "drop": drop, "threshold": threshold, "seed": seed}
+    settings = Settings.gather(config, sets, options | {"detector.name": detector})
+    workflow.fit(tables, out, settings, tell=console.tell, command=_command())
+
+
+@app.command()
+def score(tables: Tables, model: Model, out: Out, time: Time = None, start: Start = None, until: Until = None) -> None:
+    """Score every row of a table with a saved model; write id, anomaly_score and alert."""
+    from oddrow import console, workflow
+
+    workflow.score(tables, model, out, time=time, start=start, until=until, tell=console.tell)
+
+
+@app.command()
+def evaluate(
+    tables: Tables,
+    model: Model,
+    label: Label = None,
+    weight: Weight = None,
+    time: Time = None,
+    start: Start = None,
+    until: Until = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the numbers here too.")] = None,
+) -> None:
+    """Measure a saved model on labelled rows, beside IsolationForest, Mahalanobis and its untrained twin."""
+    from oddrow import console, workflow
+
+    evaluation = workflow.evaluate(tables, model, label=label, weight=weight, time=time, start=start, until=until)
+    console.tell(evaluation)
+    if json is not None:
+        workflow.write_json(evaluation.to_dict(), json)
+
+
+@app.command()
+def simulate(
+    out: Out,
+    rows: Annotated[int, typer.Option("--rows", help="How many transactions.")] = 200_000,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same rows.")] = 0,
+) -> None:
+    """Write transactions of customers and terminals with three known kinds of fraud."""
+    from oddrow import console, demo
+
+    demo.write_transactions(rows, out, seed=seed, tell=console.tell)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the files.")] = Path("demo"),
+    rows: Annotated[int, typer.Option("--rows", help="How many transactions.")] = 200_000,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same demo.")] = 0,
+) -> None:
+    """Simulate transactions, fit on the first weeks, score the rest, and show how well that went."""
+    from oddrow import console
+    from oddrow.demo import run
+
+    run(out, rows, seed=seed, tell=console.tell)
+
+
+def _command() -> str:
+    import shlex
+
+    return shlex.join(["oddrow", *sys.argv[1:]])
+
+
+def main(arguments: Any = None) -> None:
+    """Run a command; what oddrow refuses is one message on standard error and exit code 1."""
+    from oddrow.errors import OddrowError
+
+    try:
+        app(arguments)
+    except OddrowError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None

@@ -1,0 +1,177 @@
+"""What the user asks for: options, `--set a.b=v` and a TOML file, read into one object with closed names."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from oddrow.detectors.autoencoder import AutoencoderDetector
+from oddrow.detectors.base import Detector
+from oddrow.errors import ParameterError, TableError, did_you_mean
+from oddrow.table.encode import TableEncoder
+from oddrow.table.read import ReadOptions
+from oddrow.table.roles import Roles
+from oddrow.thresholds import Rule
+from oddrow.train.loop import Training
+
+DETECTORS: dict[str, type[Detector]] = {"autoencoder": AutoencoderDetector}
+
+ROLES = ("label", "anomaly", "normal", "time", "id", "weight", "drop")
+LISTS = ("anomaly", "normal", "drop", "names", "missing")
+TOP = (*ROLES, "from", "until", "threshold", "seed")
+SECTIONS = ("table", "schema", "detector", "training", "encoder")
+GIVEN_ELSEWHERE = {"training", "encoder", "kinds", "random_state"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that `fit` needs to know besides the tables."""
+
+    roles: Roles = field(default_factory=Roles)
+    read: ReadOptions = field(default_factory=ReadOptions)
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    detector: str = "autoencoder"
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    encoder: Mapping[str, Any] = field(default_factory=dict)
+    threshold: Rule = field(default_factory=lambda: Rule.parse("quantile"))
+    start: str | None = None
+    until: str | None = None
+    seed: int = 0
+
+    @classmethod
+    def gather(
+        cls, config: Path | None = None, sets: Iterable[str] = (), options: Mapping[str, Any] | None = None
+    ) -> Settings:
+        """Read the TOML file, then `--set a.b=v`, then the options that were given; the later one wins.
+
+        Raises `ParameterError` for an unknown name (did you mean) or a value that cannot be read.
+
+        >>> Settings.gather(sets=["training.epochs=5", "drop=a,b"]).roles.drop
+        ('a', 'b')
+        """
+        values = _read_toml(config) if config is not None else {}
+        for text in sets:
+            _put(values, text)
+        for name, value in (options or {}).items():
+            if value is not None and value != []:
+                _put_value(values, name, value)
+        return cls.from_dict(values)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Settings:
+        """Settings from nested plain values, as a TOML file holds them."""
+        _check_names(values, (*TOP, *SECTIONS), "")
+        section = {name: _section(values, name) for name in SECTIONS}
+        detector = section["detector"].pop("name", "autoencoder")
+        if detector not in DETECTORS:
+            hint = did_you_mean(str(detector), DETECTORS)
+            raise ParameterError(f"detector {detector!r} is not one of {', '.join(DETECTORS)}.{hint}")
+        known = set(DETECTORS[detector]().get_params(deep=False)) - GIVEN_ELSEWHERE
+        _check_names(section["detector"], sorted(known), "detector.")
+        _check_names(section["training"], sorted(Training().get_params()), "training.")
+        _check_names(section["encoder"], sorted(TableEncoder().get_params()), "encoder.")
+        _check_names(section["table"], ("header", "names", "missing"), "table.")
+        return cls(
+            roles=Roles(**{name: _role(name, values[name]) for name in ROLES if name in values}),
+            read=ReadOptions(**{name: _as_list(name, value) for name, value in section["table"].items()}),
+            kinds={name: str(kind) for name, kind in section["schema"].items()},
+            detector=detector,
+            parameters=section["detector"],
+            training=section["training"],
+            encoder=section["encoder"],
+            threshold=Rule.parse(str(values.get("threshold", "quantile"))),
+            start=_text(values.get("from")),
+            until=_text(values.get("until")),
+            seed=_seed(values.get("seed", 0)),
+        )
+
+    def new_detector(self, *, checkpoint: str | None = None, progress: bool = False) -> Detector:
+        """The detector that these settings describe, not yet fitted."""
+        training = Training(**{"checkpoint": checkpoint, "progress": progress, **self.training})
+        training.check()
+        encoder = TableEncoder(**{name: _tupled(value) for name, value in self.encoder.items()})
+        parameters = {name: _tupled(value) for name, value in self.parameters.items()}
+        detector = DETECTORS[self.detector](training=training, encoder=encoder, random_state=self.seed, **parameters)
+        detector.check_parameters()
+        return detector
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise TableError(f"{path}: there is no such file.") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ParameterError(f"{path}: this cannot be read as TOML ({error}).") from error
+
+
+def _put(values: dict[str, Any], text: str) -> None:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise ParameterError(f"--set {text!r}: expected NAME=VALUE, such as training.epochs=20.")
+    _put_value(values, name, _parse(value))
+
+
+def _put_value(values: dict[str, Any], name: str, value: Any) -> None:
+    section, dot, key = name.partition(".")
+    if not dot:
+        values[name] = value
+    elif isinstance(values.setdefault(section, {}), dict):
+        values[section][key] = value
+    else:
+        raise ParameterError(f"'{section}' is one value, not a section: '{name}' means nothing.")
+
+
+def _parse(text: str) -> Any:
+    """A TOML value; else items between commas; else the text itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        if text in ("none", "None"):
+            return None
+        return [_parse(item) for item in text.split(",")] if "," in text else text
+
+
+def _check_names(values: Mapping[str, Any], known: Iterable[str], prefix: str) -> None:
+    known = tuple(known)
+    for name in values:
+        if name not in known:
+            hint = did_you_mean(name, known) or f" Known: {', '.join(known)}."
+            raise ParameterError(f"setting '{prefix}{name}' is unknown.{hint}")
+
+
+def _section(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    section = values.get(name, {})
+    if not isinstance(section, Mapping):
+        raise ParameterError(f"'{name}' is a section, not a value: write {name}.NAME=VALUE.")
+    return dict(section)
+
+
+def _role(name: str, value: Any) -> Any:
+    return _as_list(name, value) if name in LISTS else _text(value)
+
+
+def _as_list(name: str, value: Any) -> Any:
+    if name not in LISTS:
+        return value
+    items = value.split(",") if isinstance(value, str) else value if isinstance(value, (list, tuple)) else [value]
+    return tuple(_text(item) for item in items)
+
+
+def _text(value: Any) -> Any:
+    """Names and label values are text, whether TOML read them as numbers or not; true is 'true' as in the data."""
+    return str(value).lower() if isinstance(value, bool) else None if value is None else str(value)
+
+
+def _seed(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ParameterError(f"seed={value!r} is not a whole number of at least 0.")
+    return value
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

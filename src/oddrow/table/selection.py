@@ -1,0 +1,92 @@
+"""Which rows of which tables: read, chosen by time, labelled, divided into those that train and those held out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from oddrow.errors import ParameterError, TableError
+from oddrow.table.read import ReadOptions, read_table
+from oddrow.table.roles import Roles
+from oddrow.table.split import rows_between, split_latest, split_random
+from oddrow.table.table import Table
+
+Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The rows of a table that were asked for, with their labels, weights and places in the table."""
+
+    table: Table
+    rows: Rows
+    y: Floats | None
+    weight: Floats | None
+
+    @property
+    def normal(self) -> Selection:
+        """The rows not known to be anomalous."""
+        return self if self.y is None else self.take(self.y != 1)
+
+    def take(self, rows: npt.NDArray[Any]) -> Selection:
+        """Some of these rows, by number (m,) or mask (n,)."""
+        y = None if self.y is None else self.y[rows]
+        weight = None if self.weight is None else self.weight[rows]
+        return Selection(self.table.take(rows), self.rows[rows], y, weight)
+
+
+@dataclass(frozen=True)
+class Division:
+    """What `fit` learns from: rows to train on (known anomalies among them, to be left out), rows held out."""
+
+    fitting: Selection
+    held_out: Selection | None
+
+
+def read_selection(
+    tables: str | Sequence[str],
+    read: ReadOptions,
+    roles: Roles,
+    start: str | None,
+    until: str | None,
+    *,
+    both: bool = False,
+) -> Selection:
+    """Read tables and take the rows asked for, with labels (`both` classes must be there) and weights."""
+    table = read_table(tables, **read.to_dict())
+    roles.check(table.columns)
+    if (start or until) and roles.time is None:
+        raise ParameterError("--from and --until choose rows by a time column: say which with --time C.")
+    rows = np.arange(table.n_rows)
+    if roles.time is not None and (start or until):
+        rows = np.flatnonzero(rows_between(table.frame[roles.time], start, until))
+        if not len(rows):
+            raise TableError(f"{table.source}: no row has {start or ''} <= {roles.time} < {until or ''}.")
+        table = table.take(rows)
+    y = None if roles.label is None else roles.labels(table.frame, both=both)
+    return Selection(table, rows, y, roles.weights(table.frame))
+
+
+def divide(chosen: Selection, roles: Roles, fraction: float, seed: int) -> Division:
+    """Hold out a share of the rows not known to be anomalous: the latest ones where there is a time, else at random."""
+    normal = np.arange(len(chosen.rows)) if chosen.y is None else np.flatnonzero(chosen.y != 1)
+    if roles.time is not None:
+        _, drawn = split_latest(chosen.table.frame[roles.time][normal], fraction)
+    else:
+        _, drawn = split_random(len(normal), fraction, np.random.default_rng(seed))
+    if not len(drawn):
+        return Division(chosen, None)
+    held_out = np.zeros(len(chosen.rows), dtype=bool)
+    held_out[normal[drawn]] = True
+    fitting = ~held_out
+    if roles.time is not None:
+        # An anomaly later than the first held-out row is no training row either.
+        times = chosen.table.frame[roles.time]
+        fitting &= (times < times.filter(pl.Series(held_out)).min()).to_numpy()
+    return Division(chosen.take(fitting), chosen.take(held_out))

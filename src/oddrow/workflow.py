@@ -1,0 +1,319 @@
+"""The whole story, in Python and for the command line: fit, score, evaluate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from oddrow.artifact import Artifact, Origin, check_writable
+from oddrow.detectors.base import Detector
+from oddrow.errors import (
+    ArtifactError,
+    OddrowError,
+    ParameterError,
+    TableError,
+    TrainingError,
+)
+from oddrow.evaluate.baselines import baselines
+from oddrow.evaluate.protocol import Evaluation, HeldOut, Result, measure
+from oddrow.settings import Settings
+from oddrow.table.encode import TableEncoder
+from oddrow.table.fingerprint import row_hashes
+from oddrow.table.read import read_table
+from oddrow.table.roles import Roles
+from oddrow.table.schema import Schema, check_features
+from oddrow.table.selection import Division, Selection, divide, read_selection
+from oddrow.table.table import SYNTHETIC, Table
+from oddrow.table.write import check_target, write_table, written_whole
+from oddrow.thresholds import Fingerprint, Rule, Threshold
+from oddrow.train.loop import Training
+
+Floats = npt.NDArray[np.float64]
+Tell = Callable[[Any], None]
+
+# Baselines take numbers only: a category becomes one for each of its most frequent levels.
+BASELINE_LEVELS = 32
+
+
+def silent(message: Any) -> None:
+    """Tell nobody."""
+
+
+def inspect(tables: str | Sequence[str], settings: Settings, *, tell: Tell = silent) -> Schema:
+    """Tell what each column of a table is taken for, and which values do not fit; nothing is refused."""
+    table = read_table(tables, **settings.read.to_dict())
+    settings.roles.check(table.columns)
+    schema = infer_schema(table, settings)
+    tell(f"{table.source}: {table.n_rows:,} rows, {len(table.columns):,} columns")
+    tell(schema)
+    try:
+        schema.conform(table.frame)
+    except TableError as error:
+        tell(f"fit would refuse this table:\n{error}")
+    return schema
+
+
+def fit(
+    tables: str | Sequence[str],
+    out: str | Path,
+    settings: Settings,
+    *,
+    tell: Tell = silent,
+    command: str = "",
+) -> Artifact:
+    """Read tables, learn what is normal, choose a threshold, save the model in the folder `out`.
+
+    Raises an `OddrowError` where anything is wrong; then `out` is untouched.
+    """
+    out = Path(out)
+    check_writable(out)
+    checkpoint = f"{out}.checkpoint"
+    detector = settings.new_detector(checkpoint=checkpoint, progress=tell is not silent)
+    chosen = read_selection(tables, settings.read, settings.roles, settings.start, settings.until)
+    schema = infer_schema(chosen.table, settings)
+    tell(schema)
+    check_features(schema)
+    chosen = replace(chosen, table=chosen.table.with_schema(schema))
+    division = divide(chosen, settings.roles, detector.used_training.validation_fraction, settings.seed)
+    try:
+        _fit_detector(detector, division)
+    except KeyboardInterrupt as interrupt:
+        raise TrainingError(_how_to_resume(checkpoint)) from interrupt
+    detector.used_training.set_params(checkpoint=None, progress=False)
+    threshold = choose_threshold(settings.threshold, detector, division)
+    artifact = Artifact(
+        detector,
+        threshold,
+        settings.read,
+        settings.roles,
+        _origin(tables, settings, chosen, division, command),
+    )
+    artifact.save(out)
+    n_learned = len(division.fitting.normal.rows)
+    tell(
+        f"Trained on {n_learned:,} rows in {len(detector.history_)} epochs; "
+        f"{detector.n_known_anomalies_:,} known anomalies left out."
+    )
+    tell(f"Threshold {threshold.value:.6g} ({threshold.rule}, chosen on the {threshold.source} rows). Saved {out}.")
+    return artifact
+
+
+def score(
+    tables: str | Sequence[str],
+    model: str | Path,
+    out: str | Path,
+    *,
+    time: str | None = None,
+    start: str | None = None,
+    until: str | None = None,
+    tell: Tell = silent,
+) -> pl.DataFrame:
+    """Score the rows of tables with a saved model and write id or row, anomaly_score and alert to `out`."""
+    check_target(Path(out))
+    artifact = Artifact.load(model)
+    roles = Roles(time=time or (artifact.roles.time if start or until else None), id=artifact.roles.id)
+    chosen = read_selection(tables, artifact.read, roles, start, until)
+    scored = score_table(artifact, chosen)
+    write_table(scored, out)
+    tell(
+        f"{int(scored['alert'].sum()):,} alerts in {scored.height:,} rows (score at least "
+        f"{artifact.threshold.value:.6g}). Wrote {out}."
+    )
+    return scored
+
+
+def score_table(artifact: Artifact, chosen: Selection) -> pl.DataFrame:
+    """The scored rows: the id column under its own name, else `row` (0-based), then anomaly_score and alert."""
+    scores = artifact.detector.anomaly_score(chosen.table)
+    name = artifact.roles.id
+    first = chosen.table.frame[name] if name is not None else pl.Series("row", chosen.rows)
+    marks = [pl.Series(SYNTHETIC, chosen.table.synthetic)] if chosen.table.synthetic.any() else []
+    alerts = pl.Series("alert", artifact.threshold.alerts(scores))
+    return pl.DataFrame([first, pl.Series("anomaly_score", scores), alerts, *marks])
+
+
+def evaluate(
+    tables: str | Sequence[str],
+    model: str | Path,
+    *,
+    label: str | None = None,
+    weight: str | None = None,
+    time: str | None = None,
+    start: str | None = None,
+    until: str | None = None,
+    tell: Tell = silent,
+) -> Evaluation:
+    """Measure a saved model on labelled rows beside IsolationForest, Mahalanobis and its untrained twin.
+
+    The baselines are fitted to the model's own training rows, read again from where they were; where these are gone
+    or have changed, the result says so and stands alone.
+    """
+    artifact = Artifact.load(model)
+    roles = replace(
+        artifact.roles,
+        label=label or artifact.roles.label,
+        weight=weight,
+        time=time or (artifact.roles.time if start or until else None),
+        drop=(),
+    )
+    chosen = read_selection(tables, artifact.read, roles, start, until, both=True)
+    return evaluate_selection(artifact, chosen, tell=tell)
+
+
+def evaluate_selection(
+    artifact: Artifact, chosen: Selection, *, others: dict[str, Floats] | None = None, tell: Tell = silent
+) -> Evaluation:
+    """Measure on rows already chosen; `others` are further rankings (n,) to stand beside, cut at the same rate."""
+    if chosen.y is None:
+        raise ParameterError("evaluate needs to know the label: --label C.")
+    known = ~np.isnan(chosen.y)
+    notes = [] if known.all() else [f"{int((~known).sum()):,} rows without a label were left out."]
+    y, chosen = chosen.y[known], chosen.take(known)
+    test = HeldOut(y, _hashes(artifact.detector, chosen), chosen.table.synthetic, chosen.weight)
+    test.check(artifact.threshold)
+    name = type(artifact.detector).__name__
+    results = [measure(name, test, artifact.detector.anomaly_score(chosen.table), artifact.threshold)]
+    try:
+        results += _baseline_results(artifact, chosen, test, tell)
+    except OddrowError as error:
+        notes.append(f"No baselines: {error}")
+    for other, scores in (others or {}).items():
+        results.append(measure(other, test, scores[known], _same_rate(scores[known], test, results[0])))
+    seen = {"threshold": artifact.threshold.fingerprint}
+    if artifact.origin is not None:
+        seen["training"] = artifact.origin.fingerprint
+    return Evaluation.of(test, artifact.threshold, tuple(results), seen, tuple(notes))
+
+
+def infer_schema(table: Table, settings: Settings) -> Schema:
+    """The schema of a table by its values, the columns' roles and what the settings say."""
+    reasons = settings.roles.reasons(table.frame)
+    return Schema.infer(table.frame, {**dict.fromkeys(reasons, "dropped"), **settings.kinds}, reasons)
+
+
+def choose_threshold(rule: Rule, detector: Detector, division: Division) -> Threshold:
+    """Choose by the held-out rows' scores, or the training rows' where the rule says so or none are held out."""
+    rows = _rows_for(rule, division)
+    scores = detector.anomaly_score(rows.table)
+    fingerprint = Fingerprint.of(_hashes(detector, rows))
+    return Threshold(rule.choose(scores, rows.weight), str(rule), _source(rule, division), fingerprint)
+
+
+def _source(rule: Rule, division: Division) -> str:
+    return "train" if division.held_out is None else rule.source
+
+
+def _rows_for(rule: Rule, division: Division) -> Selection:
+    if _source(rule, division) == "validation" and division.held_out is not None:
+        return division.held_out
+    return division.fitting.normal
+
+
+def _fit_detector(detector: Detector, division: Division) -> None:
+    validation = None if division.held_out is None else division.held_out.table
+    detector.fit(division.fitting.table, division.fitting.y, validation=validation)
+
+
+def _how_to_resume(checkpoint: str) -> str:
+    if Path(checkpoint).exists():
+        return (
+            f"stopped. The state of training is kept in {checkpoint}: run the same command again to go on from there."
+        )
+    return "stopped before the first epoch was done; nothing was written."
+
+
+def _hashes(detector: Detector, chosen: Selection) -> npt.NDArray[np.uint64]:
+    return row_hashes(detector.schema_.conform(chosen.table.frame))
+
+
+def _origin(
+    tables: str | Sequence[str], settings: Settings, chosen: Selection, division: Division, command: str
+) -> Origin:
+    schema = chosen.table.schema
+    assert schema is not None
+    fingerprint = Fingerprint.of(row_hashes(schema.conform(division.fitting.table.frame)))
+    named = (tables,) if isinstance(tables, str) else tuple(tables)
+    return Origin(
+        tuple(str(name) for name in named),
+        settings.start,
+        settings.until,
+        len(chosen.rows),
+        len(division.fitting.rows),
+        settings.seed,
+        fingerprint,
+        command,
+    )
+
+
+def training_rows(artifact: Artifact) -> Division:
+    """The rows a model was trained on and those held out, read again. Raises `ArtifactError` where they changed."""
+    origin = artifact.origin
+    if origin is None:
+        raise ArtifactError("the model was not fitted from files.")
+    chosen = read_selection(origin.tables, artifact.read, artifact.roles, origin.start, origin.until)
+    chosen = replace(chosen, table=chosen.table.with_schema(artifact.detector.schema_))
+    division = divide(chosen, artifact.roles, artifact.detector.used_training.validation_fraction, origin.seed)
+    if not origin.fingerprint.is_of(_hashes(artifact.detector, division.fitting)):
+        raise ArtifactError(f"{', '.join(origin.tables)} no longer holds the rows that the model was trained on.")
+    return division
+
+
+def _baseline_results(artifact: Artifact, chosen: Selection, test: HeldOut, tell: Tell) -> list[Result]:
+    """Baselines and the untrained twin, fitted and cut like the model: same rows, same rule."""
+    division = training_rows(artifact)
+    rule = (
+        Rule.parse(f"{artifact.threshold.rule}@{artifact.threshold.source}") if artifact.threshold.fingerprint else None
+    )
+    if rule is None or rule.name == "fixed":
+        rule = Rule.parse("quantile:0.99")
+    cut_rows = _rows_for(rule, division)
+    results = []
+    for name, scorer in _scorers(artifact, division).items():
+        tell(f"Measuring {name} …")
+        value = rule.choose(scorer(cut_rows.table), cut_rows.weight)
+        cut = Threshold(value, str(rule), rule.source, Fingerprint.of(_hashes(artifact.detector, cut_rows)))
+        results.append(measure(name, test, scorer(chosen.table), cut))
+    return results
+
+
+def _scorers(artifact: Artifact, division: Division) -> dict[str, Callable[[Table], Floats]]:
+    schema = artifact.detector.schema_
+    frame = schema.conform(division.fitting.normal.table.frame)
+    encoder = TableEncoder(max_levels=BASELINE_LEVELS, one_hot_up_to=BASELINE_LEVELS).fit(frame, schema)
+    numbers = encoder.transform(frame).numbers
+
+    def scorer(model: Any) -> Callable[[Table], Floats]:
+        return lambda table: model.anomaly_score(encoder.transform(schema.conform(table.frame)).numbers)
+
+    seed = artifact.origin.seed if artifact.origin is not None else 0
+    scorers = {name: scorer(model.fit(numbers)) for name, model in baselines(seed).items()}
+    return {**scorers, "untrained twin": _untrained_twin(artifact.detector, division).anomaly_score}
+
+
+def _untrained_twin(detector: Detector, division: Division) -> Detector:
+    """The same detector with the same seed, no epoch trained."""
+    training = Training(**{**detector.used_training.get_params(), "epochs": 0})
+    twin = type(detector)(**{**detector.get_params(deep=False), "training": training})
+    _fit_detector(twin, division)
+    return twin
+
+
+def _same_rate(scores: Floats, test: HeldOut, result: Result) -> Threshold:
+    """A cut for a ranking that has no training rows: as many alerts as the detector raises, no promise behind it."""
+    n_alerts = result.confusion.true_alerts + result.confusion.false_alerts
+    total = len(scores) if test.weight is None else test.weight.sum()
+    rule = Rule("contamination", n_alerts / total)
+    return Threshold(rule.choose(scores, test.weight), str(rule))
+
+
+def write_json(values: dict[str, Any], path: Path) -> None:
+    """Write plain values as JSON, whole or not at all."""
+    with written_whole(path) as unfinished:
+        unfinished.write_text(json.dumps(values, indent=1) + "\n")
