@@ -42,10 +42,10 @@ class EvaluationError(OddrowError, ValueError):
     """An evaluation would not be honest, or has nothing to measure."""
 
 
-def did_you_mean(name: str, options: Iterable[str]) -> str:
+def did_you_mean(name: str, options: Iterable[str], *, likeness: float = 0.6) -> str:
     """`" Did you mean 'amount'?"` for a close name, else an empty string."""
     folded = {str(option).casefold(): str(option) for option in options}
-    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=likeness)
     return f" Did you mean '{folded[close[0]]}'?" if close else ""
 
 

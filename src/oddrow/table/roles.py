@@ -92,11 +92,9 @@ class Roles:
     def _zeros_and_ones(self, values: pl.Series) -> Floats:
         known = values.drop_nulls().unique(maintain_order=True).to_list()
         for value in (*self.anomaly, *self.normal):
-            if value not in known:
-                hint = did_you_mean(value, known)
-                raise ParameterError(
-                    f"column '{self.label}' has no value {value!r} (it has {first_names(known)}).{hint}"
-                )
+            # A table of normal rows alone lacks the anomalous value; a misspelt one looks like another.
+            if value not in known and (hint := did_you_mean(value, known, likeness=0.85)):
+                raise ParameterError(f"column '{self.label}' has no value {value!r}.{hint}")
         if self.normal:
             anomalous = ~values.is_in(list(self.normal))
         else:

@@ -67,11 +67,15 @@ class Checkpoint:
         if self.path is None or self.newest is None:
             return
         state, history = self.newest
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         arrays = {f"{place:03d}": np.asarray(leaf) for place, leaf in enumerate(jax.tree.leaves(state))}
         unfinished = self.path.with_suffix(f".{os.getpid()}.part")
-        save_file(arrays, unfinished, {"signature": self.signature, "history": json.dumps(history)})
-        unfinished.replace(self.path)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            save_file(arrays, unfinished, {"signature": self.signature, "history": json.dumps(history)})
+            unfinished.replace(self.path)
+        except (OSError, SafetensorError) as error:
+            unfinished.unlink(missing_ok=True)
+            raise TrainingError(f"{self.path}: the checkpoint cannot be written ({error}).") from error
         self.written_at = time.monotonic()
 
     def remove(self) -> None:
