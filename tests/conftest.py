@@ -8,6 +8,15 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import settings
+from jaxtyping import install_import_hook
+
+# The shapes in the networks' annotations are checked at every call, in all tests.
+install_import_hook("oddrow.nets", "beartype.beartype")
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("calm", deadline=None)
+settings.load_profile("calm")
 
 
 @pytest.fixture(scope="session")

@@ -227,9 +227,7 @@ def test_every_value_is_the_definitions(frame: pl.DataFrame) -> None:
 @given(tables, st.integers(0, 160))
 def test_later_rows_change_no_earlier_value(frame: pl.DataFrame, quarter: int) -> None:
     until = pl.col("time") <= START + timedelta(days=quarter / 4)
-    assert_frame_equal(
-        handbook_features(frame.filter(until)), handbook_features(frame).filter(until), check_exact=True
-    )
+    assert_frame_equal(handbook_features(frame.filter(until)), handbook_features(frame).filter(until), check_exact=True)
 
 
 @settings(deadline=None, max_examples=60)

@@ -135,9 +135,7 @@ def test_a_compromised_terminal_has_four_weeks_of_nothing_but_fraud(many: pl.Dat
     struck = by_day.filter(pl.col("share") > 0)
     assert (struck["share"] == 1).all()
     first = struck.group_by("terminal_id").agg(pl.len(), pl.col("day").min(), last=pl.col("day").max())
-    begun_inside = first.filter(
-        pl.col("day").is_between(date(2018, 4, 10), date(2018, 5, 20)), pl.col("len") > 9
-    )
+    begun_inside = first.filter(pl.col("day").is_between(date(2018, 4, 10), date(2018, 5, 20)), pl.col("len") > 9)
     n_days = (begun_inside["last"] - begun_inside["day"]).dt.total_days() + 1
     assert begun_inside.height > 10
     assert 23 <= n_days.median() <= 28  # type: ignore[operator]
@@ -148,9 +146,7 @@ def test_a_stolen_card_spends_five_times_as_much_on_a_third_of_its_rows(many: pl
     usual = many.filter(~stolen).group_by("customer_id").agg(pl.col("amount").mean().alias("usual"))
     spent = many.filter(stolen).join(usual, on="customer_id")
     assert (spent["amount"] / spent["usual"]).mean() == pytest.approx(5, rel=0.1)
-    ends = (
-        many.filter(stolen).group_by("customer_id").agg(first=pl.col("time").min(), last=pl.col("time").max())
-    )
+    ends = many.filter(stolen).group_by("customer_id").agg(first=pl.col("time").min(), last=pl.col("time").max())
     inside = many.join(ends, on="customer_id").filter(pl.col("time").is_between("first", "last"))
     once = inside.filter(pl.col("last") - pl.col("first") <= pl.duration(days=14))
     assert once.select(stolen.mean()).item() == pytest.approx(1 / 3, abs=0.1)

@@ -6,15 +6,17 @@ Loading parses, checks against the allow-list and the shapes, and only then cons
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 from safetensors import SafetensorError
@@ -23,9 +25,10 @@ from safetensors.numpy import load_file, save_file
 from oddrow.detectors.autoencoder import AutoencoderDetector
 from oddrow.detectors.base import Detector
 from oddrow.errors import ArtifactError, OddrowError, did_you_mean
-from oddrow.table.encode import TableEncoder
+from oddrow.table.encode import CategoryColumn, NumberColumn, TableEncoder
 from oddrow.table.read import ReadOptions
 from oddrow.table.roles import Roles
+from oddrow.table.schema import Schema
 from oddrow.thresholds import Fingerprint, Threshold
 from oddrow.train.loop import Training
 
@@ -45,7 +48,7 @@ class Origin:
     start: str | None
     until: str | None
     n_rows: int
-    n_fitted: int
+    n_held_out: int
     seed: int
     fingerprint: Fingerprint
     command: str = ""
@@ -78,6 +81,8 @@ class Artifact:
         with _replacing(folder) as unfinished:
             (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=1, allow_nan=False) + "\n")
             save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, unfinished / TENSORS)
+            # safetensors writes for the owner alone: whoever may read the manifest may read the weights.
+            shutil.copymode(unfinished / MANIFEST, unfinished / TENSORS)
             (unfinished / CARD).write_text(self.card())
 
     def _to_manifest(self) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -117,14 +122,17 @@ class Artifact:
         _check_keys(described, {"class", "parameters", "state"}, "detector")
         detector: Detector = _constructed(described, DETECTORS)
         detector.from_state(described["state"], arrays)
+        _check_fitted(detector)
         origin = manifest["origin"]
-        return cls(
+        artifact = cls(
             detector,
             Threshold.from_dict(manifest["threshold"]),
             ReadOptions(**_tuples(manifest["read"])),
             Roles(**_tuples(manifest["roles"])),
             None if origin is None else Origin.from_dict(origin),
         )
+        _check_type(artifact, cls, "the manifest")
+        return artifact
 
     def card(self) -> str:
         """What a reader must know of the model, as Markdown."""
@@ -169,6 +177,8 @@ def check_writable(folder: Path) -> None:
     parent = folder.absolute().parent
     while not parent.exists():
         parent = parent.parent
+    if not parent.is_dir():
+        raise ArtifactError(f"{folder}: {parent} is no folder. Give an --out inside one.")
     if not os.access(parent, os.W_OK):
         raise ArtifactError(f"{folder}: {parent} cannot be written to. Give an --out that can.")
 
@@ -241,6 +251,46 @@ def _check_keys(values: Any, expected: set[str], where: str) -> None:
     if not isinstance(values, dict) or set(values) != expected:
         found = set(values) if isinstance(values, dict) else {type(values).__name__}
         raise ArtifactError(f"{where} holds other keys than it should: {', '.join(sorted(found ^ expected))}.")
+
+
+def _check_fitted(detector: Detector) -> None:
+    """Refuse a fitted state that JSON can hold but `fit` cannot have left."""
+    names = list(detector.feature_names_in_) if hasattr(detector, "feature_names_in_") else []
+    fitted = {
+        "schema": (detector.schema_, Schema),
+        "numbers": (detector.encoder_.number_columns_, tuple[NumberColumn, ...]),
+        "categories": (detector.encoder_.category_columns_, tuple[CategoryColumn, ...]),
+        "history": (detector.history_, list[dict[str, float]]),
+        "offset": (detector.offset_, float),
+        "n_features_in": (detector.n_features_in_, int),
+        "feature_names_in": (names, list[str]),
+        "n_known_anomalies": (detector.n_known_anomalies_, int),
+    }
+    for name, (value, declared) in fitted.items():
+        _check_type(value, declared, name)
+    detector.encoder_.check_columns(detector.schema_)
+
+
+def _check_type(value: Any, declared: Any, where: str) -> None:
+    """Refuse a value that is not of the declared type, through all its parts."""
+    origin, inner = get_origin(declared), get_args(declared)
+    if origin in (Union, UnionType):
+        if value is not None:
+            _check_type(value, inner[0], where)
+    elif not _is_of(value, origin or declared):
+        raise ArtifactError(f"{where} is {value!r:.60}, which is no {getattr(declared, '__name__', declared)}.")
+    elif origin is not None:
+        for item in value.values() if origin is dict else value:
+            _check_type(item, inner[1] if origin is dict else inner[0], where)
+    elif is_dataclass(declared):
+        for name, kind in get_type_hints(declared).items():
+            _check_type(getattr(value, name), kind, f"{where}.{name}")
+
+
+def _is_of(value: Any, declared: type[Any]) -> bool:
+    if declared is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, declared) and isinstance(value, bool) == (declared is bool)
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

@@ -100,10 +100,8 @@ def evaluate(
     """Measure a saved model on labelled rows, beside IsolationForest, Mahalanobis and its untrained twin."""
     from oddrow import console, workflow
 
-    evaluation = workflow.evaluate(tables, model, label=label, weight=weight, time=time, start=start, until=until)
-    console.tell(evaluation)
-    if json is not None:
-        workflow.write_json(evaluation.to_dict(), json)
+    chosen: dict[str, Any] = {"label": label, "weight": weight, "time": time, "start": start, "until": until}
+    workflow.evaluate(tables, model, **chosen, json_to=json, tell=console.tell)
 
 
 @app.command()

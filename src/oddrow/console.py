@@ -12,7 +12,8 @@ from oddrow.evaluate.protocol import Evaluation, Result
 from oddrow.table.schema import Schema
 
 # Without a terminal there is no width to keep to, and a table folded at 80 columns helps nobody.
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 140)
+# Column names are printed as they are: [red] and :apple: mean nothing here.
+out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else 140)
 
 
 def tell(message: Any) -> None:
@@ -22,7 +23,7 @@ def tell(message: Any) -> None:
     elif isinstance(message, Evaluation):
         show_evaluation(message)
     else:
-        out.print(message, markup=False)
+        out.print(message)
 
 
 def show_schema(schema: Schema) -> None:

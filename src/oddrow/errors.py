@@ -84,11 +84,11 @@ def check_number(
     whole: bool = False,
     above: bool = False,
 ) -> None:
-    """Refuse a value outside [low, high], or (low, high] with `above`; `whole` asks for an integer."""
+    """Refuse a value outside [low, high], or (low, high] with `above`, and infinity; `whole` asks for an integer."""
     is_number = hasattr(value, "__index__" if whole else "__float__") and not isinstance(value, (bool, str))
-    inside = is_number and low <= value <= high and not (above and value == low)
+    inside = is_number and low <= value <= high and abs(value) < math.inf and not (above and value == low)
     if not inside:
-        kind = "a whole number" if whole else "a number"
+        kind = "a whole number" if whole else "a finite number"
         bounds = f"above {low:g}" if above else f"at least {low:g}" if low > -math.inf else ""
         bounds += (" and " if bounds else "") + f"at most {high:g}" if high < math.inf else ""
         raise ParameterError(f"{name}={value!r} is not {kind} {bounds}.".replace("  ", " ").replace(" .", "."))

@@ -77,7 +77,7 @@ class Settings:
         _check_names(section["table"], ("header", "names", "missing"), "table.")
         return cls(
             roles=Roles(**{name: _role(name, values[name]) for name in ROLES if name in values}),
-            read=ReadOptions(**{name: _as_list(name, value) for name, value in section["table"].items()}),
+            read=ReadOptions(**{name: _read_option(name, value) for name, value in section["table"].items()}),
             kinds={name: str(kind) for name, kind in section["schema"].items()},
             detector=detector,
             parameters=section["detector"],
@@ -153,6 +153,12 @@ def _section(values: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def _role(name: str, value: Any) -> Any:
     return _as_list(name, value) if name in LISTS else _text(value)
+
+
+def _read_option(name: str, value: Any) -> Any:
+    if name == "header" and not isinstance(value, bool):
+        raise ParameterError(f"table.header={value!r} is not true or false.")
+    return _as_list(name, value)
 
 
 def _as_list(name: str, value: Any) -> Any:

@@ -35,7 +35,7 @@ class Fingerprint:
     @classmethod
     def of(cls, hashes: Hashes) -> Fingerprint:
         """The fingerprint of rows with these hashes, (n,) uint64."""
-        smallest = np.unique(hashes)[:SKETCH_SIZE]
+        smallest = _smallest_distinct(hashes, SKETCH_SIZE)
         return cls(len(hashes), hashlib.sha256(hashes.tobytes()).hexdigest(), tuple(smallest.tolist()))
 
     def is_of(self, hashes: Hashes) -> bool:
@@ -62,6 +62,13 @@ class Fingerprint:
     def from_dict(cls, values: dict[str, Any]) -> Fingerprint:
         """The fingerprint written by `to_dict`."""
         return cls(values["n_rows"], values["sha256"], tuple(values["sketch"]))
+
+
+def _smallest_distinct(hashes: Hashes, n_wanted: int) -> Hashes:
+    """The smallest hashes without repetition, in order; sorting all of them is the last resort."""
+    looked_at = min(4 * n_wanted, len(hashes))
+    distinct = np.unique(np.partition(hashes, looked_at - 1)[:looked_at]) if looked_at else hashes
+    return (distinct if len(distinct) >= n_wanted else np.unique(hashes))[:n_wanted]
 
 
 @dataclass(frozen=True)
@@ -121,13 +128,16 @@ class Rule:
         return cls(name, value, source if at else "validation")
 
     def __str__(self) -> str:
-        return f"{self.name}:{self.number:g}"
+        # As many digits as it takes to read the same number back.
+        return f"{self.name}:{float(self.number)!r}".removesuffix(".0")
 
     def choose(self, scores: Floats, weight: Floats | None = None) -> float:
         """The value of the threshold for scores (n,), with weights (n,) where rows count unequally."""
         if self.name != "fixed" and (len(scores) == 0 or not np.isfinite(scores).all()):
             raise EvaluationError(f"threshold rule {self}: {len(scores)} scores, all of which must be finite.")
         weight = np.ones(len(scores)) if weight is None else weight
+        if self.name != "fixed" and not weight.sum() > 0:
+            raise EvaluationError(f"threshold rule {self}: the weights of the {len(scores)} rows add up to 0.")
         return float(RULES[self.name].choose(self.number, scores, weight))
 
 

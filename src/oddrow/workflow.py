@@ -13,7 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from oddrow.artifact import Artifact, Origin, check_writable
-from oddrow.detectors.base import Detector
+from oddrow.detectors.base import Detector, check_enough_rows
 from oddrow.errors import (
     ArtifactError,
     OddrowError,
@@ -31,7 +31,7 @@ from oddrow.table.roles import Roles
 from oddrow.table.schema import Schema, check_features
 from oddrow.table.selection import Division, Selection, divide, read_selection
 from oddrow.table.table import SYNTHETIC, Table
-from oddrow.table.write import check_target, write_table, written_whole
+from oddrow.table.write import check_place, check_target, write_table, written_whole
 from oddrow.thresholds import Fingerprint, Rule, Threshold
 from oddrow.train.loop import Training
 
@@ -77,10 +77,12 @@ def fit(
     checkpoint = f"{out}.checkpoint"
     detector = settings.new_detector(checkpoint=checkpoint, progress=tell is not silent)
     chosen = read_selection(tables, settings.read, settings.roles, settings.start, settings.until)
+    check_enough_rows(chosen.table, 2)
     schema = infer_schema(chosen.table, settings)
     tell(schema)
     check_features(schema)
-    chosen = replace(chosen, table=chosen.table.with_schema(schema))
+    needed = [*schema.feature_names, *settings.roles.columns]
+    chosen = replace(chosen, table=chosen.table.keep(needed).with_schema(schema))
     division = divide(chosen, settings.roles, detector.used_training.validation_fraction, settings.seed)
     try:
         _fit_detector(detector, division)
@@ -93,7 +95,7 @@ def fit(
         threshold,
         settings.read,
         settings.roles,
-        _origin(tables, settings, chosen, division, command),
+        _origin(tables, settings, detector, division, command),
     )
     artifact.save(out)
     n_learned = len(division.fitting.normal.rows)
@@ -148,23 +150,31 @@ def evaluate(
     time: str | None = None,
     start: str | None = None,
     until: str | None = None,
+    json_to: Path | None = None,
     tell: Tell = silent,
 ) -> Evaluation:
     """Measure a saved model on labelled rows beside IsolationForest, Mahalanobis and its untrained twin.
 
     The baselines are fitted to the model's own training rows, read again from where they were; where these are gone
-    or have changed, the result says so and stands alone.
+    or have changed, the result says so and stands alone. `json_to` is a file for the numbers.
     """
+    if json_to is not None:
+        check_place(json_to)
     artifact = Artifact.load(model)
     roles = replace(
         artifact.roles,
         label=label or artifact.roles.label,
         weight=weight,
         time=time or (artifact.roles.time if start or until else None),
+        id=None,
         drop=(),
     )
     chosen = read_selection(tables, artifact.read, roles, start, until, both=True)
-    return evaluate_selection(artifact, chosen, tell=tell)
+    evaluation = evaluate_selection(artifact, chosen, tell=tell)
+    tell(evaluation)
+    if json_to is not None:
+        _write_json(evaluation.to_dict(), json_to)
+    return evaluation
 
 
 def evaluate_selection(
@@ -234,20 +244,18 @@ def _hashes(detector: Detector, chosen: Selection) -> npt.NDArray[np.uint64]:
 
 
 def _origin(
-    tables: str | Sequence[str], settings: Settings, chosen: Selection, division: Division, command: str
+    tables: str | Sequence[str], settings: Settings, detector: Detector, division: Division, command: str
 ) -> Origin:
-    schema = chosen.table.schema
-    assert schema is not None
-    fingerprint = Fingerprint.of(row_hashes(schema.conform(division.fitting.table.frame)))
     named = (tables,) if isinstance(tables, str) else tuple(tables)
+    n_held_out = 0 if division.held_out is None else len(division.held_out.rows)
     return Origin(
         tuple(str(name) for name in named),
         settings.start,
         settings.until,
-        len(chosen.rows),
         len(division.fitting.rows),
+        n_held_out,
         settings.seed,
-        fingerprint,
+        Fingerprint.of(_hashes(detector, division.fitting)),
         command,
     )
 
@@ -286,7 +294,9 @@ def _baseline_results(artifact: Artifact, chosen: Selection, test: HeldOut, tell
 def _scorers(artifact: Artifact, division: Division) -> dict[str, Callable[[Table], Floats]]:
     schema = artifact.detector.schema_
     frame = schema.conform(division.fitting.normal.table.frame)
-    encoder = TableEncoder(max_levels=BASELINE_LEVELS, one_hot_up_to=BASELINE_LEVELS).fit(frame, schema)
+    encoder = TableEncoder(soft_limit=None, max_levels=BASELINE_LEVELS, one_hot_up_to=BASELINE_LEVELS).fit(
+        frame, schema
+    )
     numbers = encoder.transform(frame).numbers
 
     def scorer(model: Any) -> Callable[[Table], Floats]:
@@ -313,7 +323,7 @@ def _same_rate(scores: Floats, test: HeldOut, result: Result) -> Threshold:
     return Threshold(rule.choose(scores, test.weight), str(rule))
 
 
-def write_json(values: dict[str, Any], path: Path) -> None:
+def _write_json(values: dict[str, Any], path: Path) -> None:
     """Write plain values as JSON, whole or not at all."""
     with written_whole(path) as unfinished:
         unfinished.write_text(json.dumps(values, indent=1) + "\n")

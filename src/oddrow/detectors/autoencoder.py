@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from oddrow.detectors.base import Detector
-from oddrow.detectors.scoring import score_in_blocks
+from oddrow.detectors.scoring import mean_in_blocks
 from oddrow.errors import ParameterError, check_choice, check_number
 from oddrow.nets.autoencoder import Autoencoder
 from oddrow.nets.layers import ACTIVATIONS
@@ -19,9 +21,20 @@ from oddrow.table.encode import Encoded, TableEncoder
 from oddrow.train.loop import Training, train
 
 SCORINGS = ("standardized", "mse")
-# No output counts as better known than to this share of the mean error: a column that is rebuilt almost exactly
+USUAL_LAYERS = 3
+# No output counts as better known than this, in squared encoded units or nats: a column that is rebuilt almost exactly
 # would else decide every score by its last digits.
 SPREAD_FLOOR = 0.02
+
+
+def usual_widths(n_outputs: int) -> tuple[int, int, int]:
+    """The hidden widths for a table of this many outputs.
+
+    >>> usual_widths(29), usual_widths(100)
+    ((64, 24, 64), (128, 48, 128))
+    """
+    wide = min(128, max(64, 2 * n_outputs))
+    return wide, 3 * wide // 8, wide
 
 
 class AutoencoderDetector(Detector):
@@ -32,13 +45,14 @@ class AutoencoderDetector(Detector):
 
     Parameters
     ----------
-    hidden : sequence of int
-        Widths of the hidden layers.
+    hidden : sequence of int or None
+        Widths of the hidden layers. None is (h, 3h/8, h), where h is twice the number of outputs, 64 at least and 128
+        at most: wide, because noise and not a narrow middle keeps the network from learning to copy.
     activations : str or sequence of str
         Activation of every hidden layer, or of each: gelu, relu, tanh, elu, silu, sigmoid, linear.
     noise : float
-        Standard deviation of the noise added to the encoded numbers while training; categories are made missing
-        with this probability.
+        Each row is trained with noise of its own strength, uniform between 0 and this: the standard deviation added
+        to its encoded numbers; its categories are made missing with half that probability.
     scoring : {"standardized", "mse"}
         Each column's error in units of its own mean error on training rows, averaged over the columns; or the plain
         mean of the errors (squared for numbers, cross-entropy in nats for categories).
@@ -56,8 +70,8 @@ class AutoencoderDetector(Detector):
     Attributes
     ----------
     network_ : Autoencoder
-    spread_ : (outputs,) float64, the mean error of every output on the rows the network was fitted to, not below 2 %
-        of their average.
+    spread_ : (outputs,) float64, the mean error of every output on the rows the network was fitted to, not below 0.02;
+        1 for scoring="mse".
     history_ : list of dict, loss and validation_loss of each epoch.
     schema_, encoder_, offset_, n_features_in_, n_known_anomalies_
 
@@ -69,14 +83,12 @@ class AutoencoderDetector(Detector):
     np.int64(1)
     """
 
-    fitted_arrays = ("spread_",)
-
     def __init__(
         self,
         *,
-        hidden: Sequence[int] = (64, 24, 64),
+        hidden: Sequence[int] | None = None,
         activations: str | Sequence[str] = "gelu",
-        noise: float = 0.3,
+        noise: float = 0.5,
         scoring: str = "standardized",
         training: Training | None = None,
         encoder: TableEncoder | None = None,
@@ -94,22 +106,21 @@ class AutoencoderDetector(Detector):
         self.contamination = contamination
         self.random_state = random_state
 
-    def anomaly_score(self, X: Any) -> npt.NDArray[np.float64]:
-        """How badly each row is rebuilt, (n,) float64, 0 and above, higher is odder; 1 is the training average."""
-        errors = self._errors(self._encode(X))
-        weights = self._weights()
-        return np.asarray(errors @ weights)
-
     def column_scores(self, X: Any) -> pl.DataFrame:
         """How badly each column is rebuilt: a frame (n, columns used) under their own names.
 
-        The mean over the columns of a row is its anomaly score for scoring="standardized".
+        The mean over the columns of a row is its anomaly score.
         """
-        errors = self._errors(self._encode(X)) * self._weights()
+        parts = self._by_slices(X, Autoencoder.parts).astype(np.float64)
         sources = self._sources()
         names = list(dict.fromkeys(sources))
-        columns = {name: errors[:, [source == name for source in sources]].sum(axis=1) * len(names) for name in names}
+        columns = {name: parts[:, [source == name for source in sources]].sum(axis=1) * len(names) for name in names}
         return pl.DataFrame(columns)
+
+    @property
+    def spread_(self) -> npt.NDArray[np.float64]:
+        """The mean error of every output on the rows the network was fitted to, (outputs,), not below a floor."""
+        return np.asarray(self.network_.spread, dtype=np.float64)
 
     def _fit_network(self, fitting: Encoded, held_out: pl.DataFrame | None, training: Training, seed: int) -> None:
         validation = None if held_out is None else tuple(self.encoder_.transform(held_out))
@@ -121,49 +132,44 @@ class AutoencoderDetector(Detector):
             validation=validation,
             signature=self._signature(fitting) if training.checkpoint is not None else "",
         )
-        self.network_, self.history_ = trained.network, trained.history
-        self.spread_ = self._spread(fitting)
+        self.network_, self.history_ = self._finish(trained.network, fitting), trained.history
 
     def _new_network(self, seed: int) -> Autoencoder:
         self.check_parameters()
         levels = [n_levels for _, n_levels in self.encoder_.category_sources_]
-        names = [self.activations] * len(self.hidden) if isinstance(self.activations, str) else self.activations
         n_numbers = len(self.encoder_.number_sources_)
-        return Autoencoder(n_numbers, levels, self.hidden, names, float(self.noise), key=jax.random.key(seed))
-
-    def _fitted_shape(self, name: str) -> tuple[int, ...]:
-        return (len(self._sources()),)
+        hidden = usual_widths(n_numbers + len(levels)) if self.hidden is None else self.hidden
+        names = [self.activations] * len(hidden) if isinstance(self.activations, str) else self.activations
+        return Autoencoder(n_numbers, levels, hidden, names, float(self.noise), key=jax.random.key(seed))
 
     def check_parameters(self) -> None:
         """Raise `ParameterError` for a value that means nothing."""
-        for width in self.hidden:
+        if not isinstance(self.hidden, Sequence | None) or isinstance(self.hidden, str):
+            raise ParameterError(f"hidden={self.hidden!r} is not a list of widths, such as [{self.hidden}].")
+        for width in self.hidden or ():
             check_number("hidden", width, 1, whole=True)
         names = [self.activations] if isinstance(self.activations, str) else self.activations
         for name in names:
             check_choice("activations", name, ACTIVATIONS)
-        if not isinstance(self.activations, str) and len(names) != len(self.hidden):
-            raise ParameterError(f"activations: {len(names)} were given for {len(self.hidden)} hidden layers.")
-        check_number("noise", self.noise, 0, 1)
+        n_layers = USUAL_LAYERS if self.hidden is None else len(self.hidden)
+        if not isinstance(self.activations, str) and len(names) != n_layers:
+            raise ParameterError(f"activations: {len(names)} were given for {n_layers} hidden layers.")
+        check_number("noise", self.noise, 0, 2)
         check_choice("scoring", self.scoring, SCORINGS)
 
-    def _errors(self, rows: Encoded) -> npt.NDArray[np.float64]:
-        """The error of every output, (n, outputs)."""
-        return score_in_blocks(Autoencoder.score, self.network_, tuple(rows)).astype(np.float64)
-
-    def _spread(self, fitting: Encoded) -> npt.NDArray[np.float64]:
-        spread = self._errors(fitting).mean(axis=0)
-        floor = SPREAD_FLOOR * spread.mean()
-        return np.asarray(np.maximum(spread, floor if floor > 0 else 1.0))
+    def _finish(self, network: Autoencoder, fitting: Encoded) -> Autoencoder:
+        """The trained network with its outputs weighed: columns count alike, and within one its outputs."""
+        sources = self._sources()
+        if self.scoring == "mse" or not sources:
+            return network
+        n_columns = len(set(sources))
+        share = jnp.asarray([1 / (n_columns * sources.count(source)) for source in sources])
+        plain = eqx.tree_at(lambda net: net.share, network, jnp.ones(len(sources)))
+        errors = mean_in_blocks(Autoencoder.parts, plain, tuple(fitting))
+        spread = jnp.asarray(np.maximum(errors, SPREAD_FLOOR), jnp.float32)
+        weighed: Autoencoder = eqx.tree_at(lambda net: (net.share, net.spread), network, (share, spread))
+        return weighed
 
     def _sources(self) -> list[str]:
         """The source column of every output."""
         return [source for source, _ in self.encoder_.number_sources_ + self.encoder_.category_sources_]
-
-    def _weights(self) -> npt.NDArray[np.float64]:
-        """What an error counts in the score, (outputs,): columns count alike, and within one its outputs."""
-        sources = self._sources()
-        if self.scoring == "mse":
-            return np.full(len(sources), 1 / len(sources))
-        n_columns = len(set(sources))
-        share = np.array([1 / sources.count(source) for source in sources])
-        return np.asarray(share / n_columns / self.spread_)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -16,7 +16,8 @@ import polars as pl
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import _check_feature_names, check_is_fitted, validate_data
 
-from oddrow.errors import ArtifactError, TableError, check_number
+from oddrow.detectors.scoring import score_in_blocks
+from oddrow.errors import ArtifactError, TableError, TrainingError, check_number
 from oddrow.table.encode import Encoded, TableEncoder
 from oddrow.table.schema import Schema, check_features
 from oddrow.table.split import split_random
@@ -26,17 +27,16 @@ from oddrow.train.loop import Training
 
 Floats = npt.NDArray[np.float64]
 
+ROWS_ENCODED_AT_ONCE = 65_536
+
 
 class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
     """A detector of odd rows: a constructor with `training`, `encoder`, `kinds`, `contamination`, `random_state`,
-    and the hooks `_fit_network` and `column_scores`.
+    and the hooks `_new_network` and `_fit_network`, which sets `network_` and `history_`.
 
     `fit` leaves out rows where y is 1 and learns from all others; a y that holds anything besides 0, 1 and missing
     is no anomaly label and is ignored. X is a polars or pandas frame, an Arrow table or a numeric array (n, d).
     """
-
-    #: Names of fitted arrays, besides the network's, that an artifact has to keep.
-    fitted_arrays: ClassVar[tuple[str, ...]] = ()
 
     training: Training | None
     encoder: TableEncoder | None
@@ -73,7 +73,9 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         """The rows to fit, and those to stop by."""
         frame = self.schema_.conform(rows.frame)
         if validation is not None:
-            return frame, self.schema_.conform(as_table(validation).frame)
+            table = self._table(validation, reset=False)
+            check_enough_rows(table, 1)
+            return frame, self.schema_.conform(table.frame)
         fitting, held_out = split_random(frame.height, fraction, rng)
         return frame[fitting], frame[held_out] if len(held_out) else None
 
@@ -81,12 +83,25 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         encoder = self.encoder if self.encoder is not None else TableEncoder()
         return TableEncoder(**encoder.get_params())
 
-    def _encode(self, X: Any) -> Encoded:
+    def anomaly_score(self, X: Any) -> Floats:
+        """How odd each row is, (n,) float64, higher is odder."""
+        scores = self._by_slices(X, _score).astype(np.float64)
+        if n_bad := int((~np.isfinite(scores)).sum()):
+            raise TrainingError(
+                f"{n_bad:,} of {len(scores):,} scores are not finite: the weights have grown beyond measure. "
+                f"Lower training.learning_rate (now {self.used_training.learning_rate:g}) and fit again."
+            )
+        return scores
+
+    def _by_slices(self, X: Any, function: Any) -> npt.NDArray[np.float32]:
+        """`function(network, rows)` for all rows, encoded slice by slice, so that memory stays bounded."""
         check_is_fitted(self)
         keep_compiled_code()
         table = self._table(X, reset=False)
         check_enough_rows(table, 1)
-        return self.encoder_.transform(self.schema_.conform(table.frame))
+        slices = self.schema_.conform(table.frame).iter_slices(ROWS_ENCODED_AT_ONCE)
+        encoded = (tuple(self.encoder_.transform(part)) for part in slices)
+        return np.concatenate([score_in_blocks(function, self.network_, rows) for rows in encoded])
 
     def _table(self, X: Any, *, reset: bool) -> Table:
         """X as a table; whatever scikit-learn demands of an array or a frame is checked here."""
@@ -115,33 +130,29 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
             "history": self.history_,
             "offset": self.offset_,
             "n_features_in": self.n_features_in_,
+            "feature_names_in": list(self.feature_names_in_) if hasattr(self, "feature_names_in_") else None,
             "n_known_anomalies": self.n_known_anomalies_,
         }
-        arrays = {name: getattr(self, name) for name in self.fitted_arrays}
-        return plain, arrays | {f"network{name}": np.asarray(leaf) for name, leaf in _named_leaves(self.network_)}
+        return plain, {f"network{name}": np.asarray(leaf) for name, leaf in _named_leaves(self.network_)}
 
     def from_state(self, plain: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Detector:
         """Take back what `to_state` gave. Raises `ArtifactError` where an array has another shape than it must."""
+        self.used_training.check()
+        check_number("contamination", self.contamination, 0, 0.5, above=True)
         self.schema_ = Schema.from_dict(plain["schema"])
         self.encoder_ = self._new_encoder().restore(plain["encoder"])
         self.history_, self.offset_ = plain["history"], float(plain["offset"])
         self.n_features_in_, self.n_known_anomalies_ = plain["n_features_in"], plain["n_known_anomalies"]
-        wanted = self._expected_arrays()
-        _check_arrays(arrays, wanted)
-        for name in self.fitted_arrays:
-            setattr(self, name, arrays[name])
+        if plain["feature_names_in"] is not None:
+            self.feature_names_in_ = np.array(plain["feature_names_in"], dtype=object)
+        # Shapes are found without computing anything, so that a hostile width allocates nothing.
         skeleton = eqx.filter_eval_shape(self._new_network, 0)
+        _check_arrays(arrays, {f"network{name}": leaf for name, leaf in _named_leaves(skeleton)})
         leaves = {name: jnp.asarray(arrays[f"network{name}"]) for name, _ in _named_leaves(skeleton)}
         self.network_ = jax.tree_util.tree_map_with_path(
             lambda path, leaf: leaves.get(jax.tree_util.keystr(path), leaf), skeleton
         )
         return self
-
-    def _expected_arrays(self) -> dict[str, tuple[tuple[int, ...], str]]:
-        """Shape and type of every array of the state, found without computing any."""
-        skeleton = eqx.filter_eval_shape(self._new_network, 0)
-        expected = {f"network{name}": (leaf.shape, str(leaf.dtype)) for name, leaf in _named_leaves(skeleton)}
-        return expected | {name: (self._fitted_shape(name), "float64") for name in self.fitted_arrays}
 
     @abstractmethod
     def check_parameters(self) -> None:
@@ -152,16 +163,8 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         """An untrained network for the fitted encoder."""
 
     @abstractmethod
-    def _fitted_shape(self, name: str) -> tuple[int, ...]:
-        """The shape that a fitted array must have."""
-
-    @abstractmethod
     def _fit_network(self, fitting: Encoded, held_out: pl.DataFrame | None, training: Training, seed: int) -> None:
         """Train on encoded rows, with held-out rows (still to be encoded) to stop by."""
-
-    @abstractmethod
-    def anomaly_score(self, X: Any) -> Floats:
-        """How odd each row is, (n,), higher is odder. Unit: as the detector says."""
 
     def _set_offset(self, rows: Table, contamination: float) -> None:
         scores = self.anomaly_score(rows)
@@ -187,11 +190,11 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         return tags
 
     def _signature(self, fitting: Encoded) -> str:
-        """Names the rows and everything that shapes the training but its length."""
+        """Names the rows and everything that shapes the training."""
         parameters = {
             name: value
             for name, value in self.get_params().items()
-            if name not in ("training", "encoder", "training__epochs", "training__checkpoint", "training__progress")
+            if name not in ("training", "encoder", "training__checkpoint", "training__progress")
         }
         digest = hashlib.sha256(json.dumps(parameters, sort_keys=True, default=str).encode())
         digest.update(fitting.numbers.tobytes())
@@ -205,8 +208,9 @@ def _named_leaves(network: Any) -> list[tuple[str, Any]]:
     return [(jax.tree_util.keystr(path), leaf) for path, leaf in leaves]
 
 
-def _check_arrays(arrays: dict[str, npt.NDArray[Any]], expected: dict[str, tuple[tuple[int, ...], str]]) -> None:
+def _check_arrays(arrays: dict[str, npt.NDArray[Any]], skeleton: dict[str, Any]) -> None:
     found = {name: (array.shape, str(array.dtype)) for name, array in arrays.items()}
+    expected = {name: (leaf.shape, str(leaf.dtype)) for name, leaf in skeleton.items()}
     odd = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
     if odd:
         name = odd[0]
@@ -221,6 +225,10 @@ def check_enough_rows(table: Table, least: int) -> None:
     if table.n_rows < least:
         verb = "learn what is normal" if least > 1 else "score"
         raise TableError(f"{table.source}: n_samples = {table.n_rows}, expected at least {least} to {verb}.")
+
+
+def _score(network: Any, rows: Any) -> Any:
+    return network.score(rows)
 
 
 def _generator(random_state: Any) -> np.random.Generator:
@@ -246,7 +254,7 @@ def _without_known_anomalies(table: Table, y: Any) -> tuple[Table, int]:
 
 def _known_anomalies(y: Any) -> npt.NDArray[np.bool_]:
     """Mask (n,) of the rows where y is 1; all False where y is no anomaly label."""
-    values = pl.Series("y", y if isinstance(y, (pl.Series, list)) else np.asarray(y).ravel(), strict=False)
+    values = _label_values(y)
     none = np.zeros(len(values), dtype=bool)
     if values.dtype == pl.Boolean:
         return values.fill_null(False).to_numpy()
@@ -255,3 +263,11 @@ def _known_anomalies(y: Any) -> npt.NDArray[np.bool_]:
     numbers = values.cast(pl.Float64).fill_nan(None)
     known = numbers.drop_nulls()
     return (numbers == 1).fill_null(False).to_numpy() if known.is_in([0.0, 1.0]).all() else none
+
+
+def _label_values(y: Any) -> pl.Series:
+    if isinstance(y, (pl.Series, list)):
+        return pl.Series("y", y, strict=False)
+    array = np.asarray(y).ravel()
+    # None in an array of objects is a missing label; as a series of objects it would make y no label at all.
+    return pl.Series("y", array.tolist() if array.dtype.kind == "O" else array, strict=False)

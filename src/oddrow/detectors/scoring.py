@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 BLOCKS = (256, 4096)
+ROWS_SUMMED_AT_ONCE = 65_536
 
 
 def score_in_blocks(function: Callable[..., Any], network: Any, rows: Any) -> npt.NDArray[np.float32]:
@@ -23,7 +24,19 @@ def score_in_blocks(function: Callable[..., Any], network: Any, rows: Any) -> np
     for start, size in _blocks(n_rows):
         block = jax.tree.map(lambda leaf, start=start, size=size: _block(leaf, start, size), rows)
         pending.append(_compiled(function, network, block))
-    return np.concatenate([np.asarray(scores) for scores in pending])[:n_rows]
+    scores: npt.NDArray[np.float32] = np.concatenate([np.asarray(part) for part in pending])
+    return scores[:n_rows]
+
+
+def mean_in_blocks(function: Callable[..., Any], network: Any, rows: Any) -> npt.NDArray[np.float64]:
+    """The mean over all rows of what `score_in_blocks` gives, without holding it whole."""
+    n_rows = jax.tree.leaves(rows)[0].shape[0]
+    total: Any = 0.0
+    for start in range(0, n_rows, ROWS_SUMMED_AT_ONCE):
+        part = jax.tree.map(lambda leaf, start=start: leaf[start : start + ROWS_SUMMED_AT_ONCE], rows)
+        total = total + score_in_blocks(function, network, part).sum(axis=0, dtype=np.float64)
+    mean: npt.NDArray[np.float64] = np.asarray(total) / n_rows
+    return mean
 
 
 def _blocks(n_rows: int) -> Iterator[tuple[int, int]]:

@@ -19,13 +19,19 @@ Batch = tuple[Rows, Float[Array, " rows"]]
 class Autoencoder(eqx.Module):
     """Reconstructs rows from rows with noise (Vincent et al., 2010, denoising autoencoder, eq. 1 to 3).
 
-    `noise` is the standard deviation added to each number while training, in encoded units, and the probability with
-    which a category is replaced by level 0 (missing). The output layer is linear: a number each, then the logits of
+    A row's score is the sum of its errors times `share` / `spread`: what each output counts, in units of its own
+    error on the training rows. Training does not move these two; whoever has trained the network sets them.
+
+    Every row gets noise of its own strength while training, uniform between 0 and `noise`: the standard deviation
+    added to its numbers, in encoded units, and half of that is the probability with which each of its categories is
+    replaced by level 0 (missing). The output layer is linear: a number each, then the logits of
     each category.
     """
 
     embeddings: Embeddings
     stack: Stack
+    share: Float[Array, " outputs"]
+    spread: Float[Array, " outputs"]
     noise: float = eqx.field(static=True)
     n_numbers: int = eqx.field(static=True)
     n_levels: tuple[int, ...] = eqx.field(static=True)
@@ -45,6 +51,9 @@ class Autoencoder(eqx.Module):
         d_in = n_numbers + sum(table.shape[1] for table in self.embeddings.tables)
         widths = [d_in, *hidden, n_numbers + sum(n_levels)]
         self.stack = Stack(widths, [*activations, "linear"], key=stack_key)
+        n_outputs = n_numbers + len(n_levels)
+        self.share = jnp.full(n_outputs, 1 / n_outputs)
+        self.spread = jnp.ones(n_outputs)
         self.noise = noise
         self.n_numbers = n_numbers
         self.n_levels = tuple(n_levels)
@@ -74,9 +83,13 @@ class Autoencoder(eqx.Module):
         ]
         return jnp.concatenate([squared, jnp.stack(surprises, axis=1)], axis=1)
 
-    def score(self, rows: Rows) -> Float[Array, "rows outputs"]:
-        """The error of every output, without noise."""
-        return self.errors(rows, rows)
+    def parts(self, rows: Rows) -> Float[Array, "rows outputs"]:
+        """What every output adds to the score, without noise."""
+        return self.errors(rows, rows) * (self.share / self.spread)
+
+    def score(self, rows: Rows) -> Float[Array, " rows"]:
+        """How badly each row is rebuilt."""
+        return self.errors(rows, rows) @ (self.share / self.spread)
 
     def loss(self, batch: Batch, key: PRNGKeyArray | None) -> Float[Array, ""]:
         """Mean error over the rows, weighted, and over the outputs; without a key there is no noise."""
@@ -88,9 +101,10 @@ class Autoencoder(eqx.Module):
     def corrupt(self, rows: Rows, key: PRNGKeyArray) -> Rows:
         """The rows with noise on every number and some categories made missing."""
         numbers, categories = rows
-        number_key, category_key = jax.random.split(key)
-        noisy = numbers + self.noise * jax.random.normal(number_key, numbers.shape)
+        strength_key, number_key, category_key = jax.random.split(key, 3)
+        strength = self.noise * jax.random.uniform(strength_key, (numbers.shape[0], 1))
+        noisy = numbers + strength * jax.random.normal(number_key, numbers.shape)
         if not self.n_levels:
             return noisy, categories
-        kept = jax.random.bernoulli(category_key, 1 - self.noise, categories.shape)
+        kept = jax.random.bernoulli(category_key, 1 - strength / 2, categories.shape)
         return noisy, jnp.where(kept, categories, 0)

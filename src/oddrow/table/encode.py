@@ -12,7 +12,7 @@ import numpy.typing as npt
 import polars as pl
 from sklearn.base import BaseEstimator
 
-from oddrow.errors import ParameterError, check_choice, check_number
+from oddrow.errors import ParameterError, TableError, check_choice, check_number
 from oddrow.table.schema import Schema
 
 Floats = npt.NDArray[np.float64]
@@ -41,6 +41,7 @@ class Encoded(NamedTuple):
 class NumberColumn:
     """One encoded number: (value - center) / scale, or a place among `knots` read as a normal deviate.
 
+    Beyond `soft_limit` spreads the scaled number grows like a logarithm: soft_limit * asinh(z / soft_limit).
     `part` says what of the source column it holds: its value, a part of a time, or one level (`=level`).
     """
 
@@ -49,6 +50,7 @@ class NumberColumn:
     center: float = 0.0
     scale: float = 1.0
     knots: tuple[float, ...] = ()
+    soft_limit: float | None = None
     has_missing: bool = False
 
     def encode(self, values: Floats) -> Floats:
@@ -56,7 +58,8 @@ class NumberColumn:
         if self.knots:
             encoded = _normal_deviates(values, np.array(self.knots))
         else:
-            encoded = np.clip((values - self.center) / self.scale, -LARGEST_ENCODED, LARGEST_ENCODED)
+            with np.errstate(over="ignore"):
+                encoded = _drawn_in((values - self.center) / self.scale, self.soft_limit)
         return np.where(np.isnan(values), 0.0 if self.has_missing else UNEXPECTED_MISSING, encoded)
 
 
@@ -75,9 +78,10 @@ class CategoryColumn:
         return (*SPECIAL_LEVELS, *self.levels)
 
     def encode(self, values: pl.Series) -> npt.NDArray[np.int32]:
-        """Text (n,) as level numbers (n,); a level never seen in training is `unseen`."""
+        """Text (n,) as level numbers (n,); any other level is `rare` where training rows had such, else `unseen`."""
         numbers = dict(zip(self.levels, range(len(SPECIAL_LEVELS), len(self.names)), strict=True))
-        encoded = values.cast(pl.String).replace_strict(numbers, default=UNSEEN, return_dtype=pl.Int32)
+        other = RARE if self.has_rare else UNSEEN
+        encoded = values.cast(pl.String).replace_strict(numbers, default=other, return_dtype=pl.Int32)
         return np.where(values.is_null().to_numpy(), MISSING, encoded.to_numpy()).astype(np.int32)
 
 
@@ -93,6 +97,9 @@ class TableEncoder(BaseEstimator):  # type: ignore[misc]
     numbers : {"standard", "range", "minmax", "quantile", "robust"}
         (x - mean) / sd; (x - mean) / (max - min); (x - min) / (max - min); rank as a normal deviate;
         (x - median) / (IQR / 1.349).
+    soft_limit : float or None
+        Numbers many spreads out are drawn in: z becomes soft_limit * asinh(z / soft_limit), almost z itself up to half
+        the limit and a logarithm far beyond it, so that a few huge values do not rule the training. None leaves them.
     max_levels : int
         Levels kept for each category.
     one_hot_up_to : int
@@ -112,11 +119,13 @@ class TableEncoder(BaseEstimator):  # type: ignore[misc]
         self,
         *,
         numbers: str = "standard",
+        soft_limit: float | None = 10.0,
         max_levels: int = 256,
         one_hot_up_to: int = 0,
         times: Sequence[str] = ("hour", "weekday"),
     ) -> None:
         self.numbers = numbers
+        self.soft_limit = soft_limit
         self.max_levels = max_levels
         self.one_hot_up_to = one_hot_up_to
         self.times = times
@@ -181,6 +190,7 @@ class TableEncoder(BaseEstimator):  # type: ignore[misc]
 
     def restore(self, learned: dict[str, Any]) -> TableEncoder:
         """Take back what `to_dict` wrote."""
+        self._check_parameters()
         self.number_columns_ = tuple(
             NumberColumn(**{**column, "knots": tuple(column["knots"])}) for column in learned["numbers"]
         )
@@ -189,15 +199,34 @@ class TableEncoder(BaseEstimator):  # type: ignore[misc]
         )
         return self
 
+    def check_columns(self, schema: Schema) -> None:
+        """Raise `TableError` where `fit` to this schema would not have led to these columns."""
+        kinds = {column.name: column.kind for column in schema.features}
+        categories = [name for name, kind in kinds.items() if kind in ("category", "boolean")]
+        no_values = pl.Series([], dtype=pl.Datetime)
+        numbers = [
+            (name, part) for name in kinds if name not in categories for part in self._parts(no_values, kinds[name])
+        ]
+        if numbers != [(column.source, column.part) for column in self.number_columns_]:
+            raise TableError("the encoded numbers are not those of the schema.")
+        if categories != [column.source for column in self.category_columns_]:
+            raise TableError("the encoded categories are not those of the schema.")
+        for column in self.number_columns_:
+            check_number(f"the scale of column '{column.source}'", column.scale, 0, above=True)
+            if column.soft_limit is not None:
+                check_number(f"the soft limit of column '{column.source}'", column.soft_limit, 0, above=True)
+
     @property
     def _embedded(self) -> tuple[CategoryColumn, ...]:
         return tuple(column for column in self.category_columns_ if not column.one_hot)
 
     def _check_parameters(self) -> None:
         check_choice("numbers", self.numbers, SCALINGS)
+        if self.soft_limit is not None:
+            check_number("soft_limit", self.soft_limit, 0, above=True)
         check_number("max_levels", self.max_levels, 1, whole=True)
         check_number("one_hot_up_to", self.one_hot_up_to, 0, whole=True)
-        if isinstance(self.times, str):
+        if isinstance(self.times, str) or not isinstance(self.times, Sequence):
             raise ParameterError(f"times={self.times!r} is not a list. Expected some of {', '.join(TIME_PARTS)}.")
         for part in self.times:
             check_choice("times", part, TIME_PARTS)
@@ -225,17 +254,19 @@ class TableEncoder(BaseEstimator):  # type: ignore[misc]
         if len(known) == 0:
             return NumberColumn(source, part, has_missing=True)
         if self.numbers == "quantile":
-            knots = np.quantile(known, _knot_shares(min(N_KNOTS, max(len(known), 2))))
+            # Halves, because the distance between two numbers may be more than float64 holds.
+            knots = 2 * np.quantile(known / 2, _knot_shares(min(N_KNOTS, max(len(known), 2))))
             return NumberColumn(source, part, knots=tuple(knots.tolist()), has_missing=has_missing)
         center, scale = _center_and_scale(known, self.numbers)
-        return NumberColumn(source, part, center, scale, has_missing=has_missing)
+        return NumberColumn(source, part, center, scale, soft_limit=self.soft_limit, has_missing=has_missing)
 
     def _fit_category(self, values: pl.Series) -> CategoryColumn:
-        text = values.cast(pl.String).drop_nulls()
-        counts = text.value_counts(name="n").sort(["n", values.name], descending=[True, False])
-        levels = counts[values.name].to_list()
+        text = values.cast(pl.String).drop_nulls().alias("level")
+        counts = text.value_counts(name="rows").sort(["rows", "level"], descending=[True, False])
+        levels = counts["level"].to_list()
         kept = tuple(levels[: self.max_levels])
-        return CategoryColumn(values.name, kept, len(levels) > len(kept), len(kept) <= self.one_hot_up_to)
+        one_hot = 0 < self.one_hot_up_to >= len(kept)
+        return CategoryColumn(values.name, kept, len(levels) > len(kept), one_hot)
 
 
 def _as_floats(values: pl.Series) -> Floats:
@@ -248,10 +279,10 @@ def _center_and_scale(known: Floats, scaling: str) -> tuple[float, float]:
         return low, 1.0
     with np.errstate(over="ignore"):
         center, scale = _CENTER_AND_SCALE[scaling](known, low, high)
-    # An IQR of 0, or squares beyond float64: the range is the next best spread, never 0 here.
+    # An IQR of 0, or squares beyond float64: the range is the next best spread, 0 only for the last bits of float64.
     if not (np.isfinite(scale) and scale > 0 and np.isfinite(center)):
         center, scale = low / 2 + high / 2, high / 2 - low / 2
-    return float(center), float(scale)
+    return float(center), float(scale) or 1.0
 
 
 _CENTER_AND_SCALE: dict[str, Callable[[Floats, float, float], tuple[Any, Any]]] = {
@@ -269,9 +300,16 @@ def _knot_shares(n_knots: int) -> Floats:
     return (np.arange(n_knots) + 0.5) / n_knots
 
 
+def _drawn_in(scaled: Floats, soft_limit: float | None) -> Floats:
+    if soft_limit is not None:
+        scaled = soft_limit * np.arcsinh(scaled / soft_limit)
+    return np.clip(scaled, -LARGEST_ENCODED, LARGEST_ENCODED)
+
+
 def _normal_deviates(values: Floats, knots: Floats) -> Floats:
     deviates = np.array([NormalDist().inv_cdf(share) for share in _knot_shares(len(knots))])
     # Tied knots: the middle of what interpolation from the left and from the right says, as scikit-learn does.
+    values, knots = values / 2, knots / 2  # as when they were chosen
     upward = np.interp(values, knots, deviates)
     return np.asarray(upward - np.interp(-values, -knots[::-1], -deviates[::-1])) / 2
 

@@ -28,8 +28,8 @@ def _bits(values: pl.Series) -> Hashes:
     """64 bits for each value: of the number itself, or of its text."""
     if values.dtype == pl.String:
         levels = values.unique().drop_nulls()
-        codes = {level: _text_hash(level) for level in levels}
-        return values.replace_strict(codes, default=0, return_dtype=pl.UInt64).fill_null(0).to_numpy()
+        codes = pl.Series([_text_hash(level) for level in levels], dtype=pl.UInt64)
+        return values.replace_strict(levels, codes, default=0, return_dtype=pl.UInt64).fill_null(0).to_numpy()
     if values.dtype.is_float():
         # Adding zero turns -0.0 into 0.0: the two are equal, so their bits must be.
         return (values.cast(pl.Float64).fill_null(float("nan")).to_numpy() + 0.0).view(np.uint64)

@@ -19,6 +19,8 @@ from oddrow.table.table import Table, as_table, check_unique_names
 
 CSV_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz", ".gz")
 LOOKED_AT = 10_000
+IPC_FILE_BEGINS = b"ARROW1"
+UNPARSED = re.compile(r"could not parse `(?P<value>.*)` as dtype .*\(column number (?P<number>\d+)\)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ def _read_file(path: Path, options: ReadOptions) -> pl.DataFrame:
         OSError,
         ValueError,
         EOFError,
+        pl.exceptions.PanicException,  # an IPC file with two columns of one name
     ) as error:
         if isinstance(error, TableError):
             raise
@@ -126,15 +129,19 @@ def _read_csv(path: Path, options: ReadOptions) -> pl.DataFrame:
     if path.name.lower().endswith(".gz"):
         with gzip.open(path) as opened:
             opened.read(1)
-    names = _csv_names(path, options, separator)
-    frame = _parse_csv(path, options, separator, names)
+    try:
+        names = _csv_names(path, options, separator)
+        frame = _parse_csv(path, options, separator, names)
+    except pl.exceptions.ComputeError as error:
+        _check_no_long_line(path, separator, error)
+        raise
     _check_no_short_line(path, frame, options, separator)
     return frame
 
 
 def _csv_names(path: Path, options: ReadOptions, separator: str) -> list[str]:
     """The names to use, checked against the width of the first line."""
-    first = pl.read_csv(path, separator=separator, has_header=False, n_rows=1, infer_schema=False)
+    first = pl.read_csv(path, separator=separator, has_header=False, n_rows=1, infer_schema=False, glob=False)
     width = first.width
     if options.names is not None:
         if len(options.names) != width:
@@ -150,8 +157,8 @@ def _csv_names(path: Path, options: ReadOptions, separator: str) -> list[str]:
 
 
 def _parse_csv(path: Path, options: ReadOptions, separator: str, names: list[str]) -> pl.DataFrame:
-    """Types are guessed from the first rows; a column that turns out otherwise later is read as text."""
-    as_text: dict[str, Any] = {}
+    """Types are guessed from the first rows; a column that later turns out otherwise is read as floats, else text."""
+    wider: dict[str, Any] = {}
     while True:
         try:
             return pl.read_csv(
@@ -162,36 +169,64 @@ def _parse_csv(path: Path, options: ReadOptions, separator: str, names: list[str
                 null_values=list(options.missing) or None,
                 try_parse_dates=True,
                 infer_schema_length=LOOKED_AT,
-                schema_overrides=as_text or None,
+                schema_overrides=wider or None,
+                glob=False,
             )
         except pl.exceptions.ComputeError as error:
-            number = re.search(r"\(column number (\d+)\)", str(error))
-            column = names[int(number[1]) - 1] if number else None
-            if column is None or column in as_text:
-                raise _ragged(path, error, len(names)) from error
-            as_text[column] = pl.String
+            found = UNPARSED.search(str(error))
+            column = names[int(found["number"]) - 1] if found else None
+            if found is None or column is None or wider.get(column) == pl.String:
+                raise
+            # Only a decimal point makes floats of whole numbers: an id of 20 digits must keep them all.
+            is_decimal = "." in found["value"] and column not in wider
+            wider[column] = pl.Float64 if is_decimal else pl.String
 
 
-def _ragged(path: Path, error: Exception, width: int) -> TableError:
-    reason = str(error).strip().split("\n")[0]
-    if "more fields" in reason:
-        reason = f"a line has more than {width} fields, the number in the first line"
-    return TableError(f"{path}: this cannot be read as CSV ({reason}).")
+def _check_no_long_line(path: Path, separator: str, error: Exception) -> None:
+    if "more fields" not in str(error):
+        return
+    lines = _fields_per_line(path, separator)
+    width = lines.first().collect()["n_fields"].item()
+    long = lines.filter(pl.col("n_fields") > width).collect(engine="streaming")
+    raise TableError(_ragged(path, long["number"], "more", width)) from error
+
+
+def _fields_per_line(path: Path, separator: str) -> pl.LazyFrame:
+    """Each line's number, from 1, and how many fields it has; a separator within quotes divides nothing."""
+    lines = pl.scan_csv(
+        path,
+        separator="\x01",
+        quote_char=None,
+        has_header=False,
+        infer_schema=False,
+        new_columns=["line"],
+        truncate_ragged_lines=True,
+        glob=False,
+    )
+    unquoted = pl.col("line").fill_null("").str.replace_all('"[^"]*"', "")
+    n_fields = unquoted.str.count_matches(separator, literal=True).cast(pl.Int64) + 1
+    return lines.with_row_index("number", offset=1).select("number", n_fields=n_fields)
+
+
+def _ragged(path: Path, numbers: pl.Series, how: str, width: int) -> str:
+    where = ", ".join(f"line {number}" for number in numbers[:3])
+    have = f"{len(numbers):,} lines have" if len(numbers) > 1 else "a line has"
+    return (
+        f"{path}: {have} {how} fields than the first one, which has {width} ({where}). "
+        "Mend them, or put quotes around fields that hold the separator."
+    )
 
 
 def _check_no_short_line(path: Path, frame: pl.DataFrame, options: ReadOptions, separator: str) -> None:
     """polars fills a line that ends early with nulls; an empty last field is fine, a missing one is not."""
     if frame.width < 2 or frame[frame.columns[-1]].null_count() == 0:
         return
-    lines = pl.scan_csv(
-        path, separator="\x01", quote_char=None, has_header=False, infer_schema=False, new_columns=["line"]
-    ).with_row_index("number", offset=1)
-    n_separators = pl.col("line").str.count_matches(separator, literal=True)
-    short = lines.filter(n_separators < frame.width - 1).head(3).collect(engine="streaming")
+    lines = _fields_per_line(path, separator)
+    short = lines.filter(pl.col("n_fields") < frame.width).collect(engine="streaming")
     n_lines = lines.select(pl.len()).collect().item()
+    # With line breaks inside quotes a line is no row, and the lines tell nothing.
     if short.height and n_lines == frame.height + options.has_header:
-        where = ", ".join(f"line {number}" for number in short["number"])
-        raise TableError(f"{path}: fewer fields than the {frame.width} of the first line in {where}.")
+        raise TableError(_ragged(path, short["number"], "fewer", frame.width))
 
 
 def _read_parquet(path: Path, options: ReadOptions) -> pl.DataFrame:
@@ -199,13 +234,14 @@ def _read_parquet(path: Path, options: ReadOptions) -> pl.DataFrame:
 
 
 def _read_ipc(path: Path, options: ReadOptions) -> pl.DataFrame:
-    try:
-        return pl.read_ipc(path)
-    except (pl.exceptions.PolarsError, OSError):
-        return pl.read_ipc_stream(path)
+    with path.open("rb") as opened:
+        is_file = opened.read(len(IPC_FILE_BEGINS)) == IPC_FILE_BEGINS
+    return pl.scan_ipc(path, glob=False).collect() if is_file else pl.read_ipc_stream(path)
 
 
 def _read_npz(path: Path, options: ReadOptions) -> pl.DataFrame:
+    if not zipfile.is_zipfile(path):
+        raise TableError(f"{path}: this is no NPZ file. np.savez(path, X=..., y=...) writes one.")
     with np.load(path, allow_pickle=False) as arrays:
         if "X" not in arrays:
             raise TableError(f"{path}: an NPZ file needs an array 'X'; this one has {first_names(list(arrays))}.")

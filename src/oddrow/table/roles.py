@@ -10,7 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from oddrow.errors import ParameterError, TableError, did_you_mean, first_names, offenders, raise_all
-from oddrow.table.schema import missing_column
+from oddrow.table.schema import as_numbers, as_text, missing_column
 
 Floats = npt.NDArray[np.float64]
 
@@ -44,6 +44,11 @@ class Roles:
         if self.anomaly and self.normal:
             raise ParameterError("--anomaly and --normal were both given: say one, the other values are the rest.")
 
+    @property
+    def columns(self) -> list[str]:
+        """The columns that a role needs to be there."""
+        return [name for name in (self.label, self.time, self.id, self.weight) if name is not None]
+
     def reasons(self, frame: pl.DataFrame) -> dict[str, str]:
         """The columns that are no features because of their role, and which role that is.
 
@@ -64,6 +69,8 @@ class Roles:
         values = _as_text(frame[self.label])
         y = self._zeros_and_ones(values)
         n_anomalies, n_normal = int(np.nansum(y == 1)), int(np.nansum(y == 0))
+        if n_anomalies + n_normal == 0:
+            raise TableError(f"column '{self.label}': every value is missing. Expected a label, or no --label at all.")
         if n_normal == 0:
             raise TableError(
                 f"column '{self.label}': all {n_anomalies:,} labelled rows are anomalous. "
@@ -74,15 +81,23 @@ class Roles:
         return y
 
     def weights(self, frame: pl.DataFrame) -> Floats | None:
-        """The weight column as (n,) float64, None where there is none. Raises `TableError` below 0 or missing."""
+        """The weight column as (n,) float64, None where there is none.
+
+        Raises `TableError` for a weight that is below 0 or missing, and where all are 0.
+        """
         if self.weight is None:
             return None
-        numbers = frame[self.weight].cast(pl.Float64, strict=False)
+        numbers = as_numbers(frame[self.weight])
+        if numbers is None or (numbers == 0).all():
+            raise TableError(f"column '{self.weight}': no value is a weight. Expected numbers, 0 and above.")
         bad = (numbers.is_null() | numbers.is_nan() | (numbers < 0) | numbers.is_infinite()).fill_null(True)
         if bad.any():
             rows = bad.arg_true().to_list()
             shown = offenders(rows, [frame[self.weight][row] for row in rows[:3]])
-            raise TableError(f"column '{self.weight}': {len(rows):,} of {len(bad):,} values are no weights ({shown}).")
+            raise TableError(
+                f"column '{self.weight}': {len(rows):,} of {len(bad):,} values are no weights ({shown}). "
+                "Expected finite numbers of at least 0."
+            )
         return numbers.to_numpy()
 
     def to_dict(self) -> dict[str, Any]:
@@ -112,9 +127,7 @@ class Roles:
 
 
 def _as_text(values: pl.Series) -> pl.Series:
-    """Values as text, 1.0 as '1' and True as 'true', so that files and options agree."""
-    if values.dtype.is_float():
-        whole = values.fill_nan(None)
-        values = whole.cast(pl.Int64) if (whole.round() == whole).all() else whole
-    text = values.cast(pl.String)
-    return text.str.to_lowercase() if values.dtype == pl.Boolean else text
+    text = as_text(values)
+    if text is None:
+        raise TableError(f"column '{values.name}': values of type {values.dtype} are no label. Expected 0 and 1.")
+    return text

@@ -82,7 +82,7 @@ class Schema:
         problems: list[str] = []
         ready = [_conform_column(frame, column, problems) for column in self.features]
         raise_all(problems)
-        return pl.DataFrame([series for series in ready if series is not None])
+        return pl.DataFrame({series.name: series for series in ready if series is not None})
 
     def to_dict(self) -> list[dict[str, Any]]:
         """Plain values for JSON."""
@@ -130,8 +130,6 @@ def _kind_and_reason(values: pl.Series, n_known: int) -> tuple[str, str]:
 
 def _integer_kind(known: pl.Series) -> tuple[str, str]:
     low, high = int(known.min()), int(known.max())  # type: ignore[arg-type]
-    if (low, high) == (0, 1):
-        return "boolean", "only 0 and 1"
     if IDENTIFIER_NAME.search(known.name):
         return "identifier", "whole numbers under a name that ends in 'id'"
     long_enough = len(known) >= LEAST_ROWS_FOR_IDENTIFIER
@@ -173,29 +171,31 @@ def _conform_column(frame: pl.DataFrame, column: Column, problems: list[str]) ->
     return ready
 
 
-def _numbers(values: pl.Series) -> pl.Series | None:
+def as_numbers(values: pl.Series) -> pl.Series | None:
+    """Values as Float64, durations and times of day in seconds; null where one is no number, None where none can be."""
     if values.dtype == pl.String:
         return parse_numbers(values)
     if values.dtype in (pl.Duration, pl.Time):
-        return values.cast(pl.Int64).cast(pl.Float64) / 1e6
+        return values.cast(pl.Duration("us")).cast(pl.Int64).cast(pl.Float64) / 1e6
     if values.dtype.is_numeric() or values.dtype in (pl.Boolean, pl.Null):
         return values.cast(pl.Float64).fill_nan(None)
     return None
 
 
-def _text(values: pl.Series) -> pl.Series | None:
+def as_text(values: pl.Series) -> pl.Series | None:
+    """Values as text, 1.0 as '1' and True as 'true', so that files and options agree; None where none can be."""
     if values.dtype in (pl.List, pl.Array, pl.Struct, pl.Object, pl.Binary):
         return None
-    if values.dtype.is_float():
-        whole = values.fill_nan(None)
-        # 3.0 and 3 are one level, whether the file wrote a decimal point or not.
-        if _count(whole.round() != whole) == 0 and (whole.abs().max() or 0) < 2**53:  # type: ignore[operator]
-            return whole.cast(pl.Int64).cast(pl.String)
-        return whole.cast(pl.String)
+    if values.dtype.is_float() or values.dtype.is_decimal():
+        floats = values.cast(pl.Float64).fill_nan(None)
+        # 3.0 and 3 are one level, whether the file wrote a decimal point or not, and whatever else is in the column.
+        is_whole = (floats.round() == floats) & (floats.abs() < 2**53)
+        return floats.cast(pl.Int64, strict=False).cast(pl.String).zip_with(is_whole, floats.cast(pl.String))
     return values.cast(pl.String)
 
 
-def _booleans(values: pl.Series) -> pl.Series | None:
+def as_booleans(values: pl.Series) -> pl.Series | None:
+    """Values as booleans; null where one is none, None where none can be."""
     if values.dtype == pl.Boolean or values.dtype == pl.Null:
         return values.cast(pl.Boolean)
     if values.dtype == pl.String:
@@ -217,7 +217,7 @@ def _times(values: pl.Series) -> pl.Series | None:
     return None
 
 
-_CONFORM = {"numeric": _numbers, "category": _text, "boolean": _booleans, "time": _times}
+_CONFORM = {"numeric": as_numbers, "category": as_text, "boolean": as_booleans, "time": _times}
 _MEANT = {"numeric": "numbers", "boolean": "true or false (1 or 0)", "time": "times", "category": "text"}
 
 

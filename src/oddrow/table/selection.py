@@ -13,7 +13,7 @@ import polars as pl
 from oddrow.errors import ParameterError, TableError
 from oddrow.table.read import ReadOptions, read_table
 from oddrow.table.roles import Roles
-from oddrow.table.split import rows_between, split_latest, split_random
+from oddrow.table.split import check_times, rows_between, split_latest, split_random
 from oddrow.table.table import Table
 
 Floats = npt.NDArray[np.float64]
@@ -64,6 +64,8 @@ def read_selection(
     if (start or until) and roles.time is None:
         raise ParameterError("--from and --until choose rows by a time column: say which with --time C.")
     rows = np.arange(table.n_rows)
+    if roles.time is not None:
+        check_times(table.frame[roles.time])
     if roles.time is not None and (start or until):
         rows = np.flatnonzero(rows_between(table.frame[roles.time], start, until))
         if not len(rows):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from oddrow.errors import ParameterError, TableError, check_number
+from oddrow.errors import ParameterError, TableError, check_number, offenders
 
 Rows = npt.NDArray[np.int64]
 
@@ -56,13 +57,13 @@ def split_latest(times: pl.Series, fraction: float) -> tuple[Rows, Rows]:
 def rows_between(times: pl.Series, start: str | None, until: str | None) -> npt.NDArray[np.bool_]:
     """Mask (n,) of the rows with start <= time < until; bounds are numbers or ISO dates, None leaves a side open.
 
-    Raises `ParameterError` for a bound that cannot be compared with the column, `TableError` for missing times.
+    A bound without a time zone is meant in the column's own. Raises `ParameterError` for a bound that cannot be
+    compared with the column, and what `check_times` does.
 
     >>> rows_between(pl.Series([1, 2, 3]), "2", None)
     array([False,  True,  True])
     """
-    if times.null_count():
-        raise TableError(f"column '{times.name}': {times.null_count():,} of {len(times):,} times are missing.")
+    check_times(times)
     chosen = np.ones(len(times), dtype=bool)
     if start is not None:
         chosen &= (times >= _bound(start, times)).to_numpy()
@@ -71,12 +72,37 @@ def rows_between(times: pl.Series, start: str | None, until: str | None) -> npt.
     return chosen
 
 
+def check_times(times: pl.Series) -> None:
+    """Raise `TableError` for values that have no order in time, or are missing."""
+    if not (times.dtype.is_numeric() or times.dtype in (pl.Date, pl.Datetime)):
+        raise TableError(
+            f"column '{times.name}': values of type {times.dtype} order no rows. Expected numbers, dates or times."
+        )
+    missing = times.is_null() | times.is_nan() if times.dtype.is_float() else times.is_null()
+    if missing.any():
+        rows = missing.arg_true().to_list()
+        shown = offenders(rows, [times[row] for row in rows[:3]])
+        raise TableError(
+            f"column '{times.name}': {len(rows):,} of {len(times):,} times are missing ({shown}). "
+            "Expected one in every row. Fill them in, or leave these rows out."
+        )
+
+
 def _bound(text: str, times: pl.Series) -> float | datetime:
     is_number = times.dtype.is_numeric()
     try:
-        return float(text) if is_number else datetime.fromisoformat(text)
+        return float(text) if is_number else _moment(text, getattr(times.dtype, "time_zone", None))
     except ValueError as error:
         expected = "a number" if is_number else "an ISO date such as 2018-07-25 or 2018-07-25T13:00"
         raise ParameterError(
             f"{text!r} cannot be compared with column '{times.name}' ({times.dtype}): expected {expected}."
         ) from error
+
+
+def _moment(text: str, zone: str | None) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if zone is None and moment.tzinfo is not None:
+        raise ValueError("the column has no time zone")
+    if zone is None:
+        return moment
+    return moment.replace(tzinfo=ZoneInfo(zone)) if moment.tzinfo is None else moment.astimezone(ZoneInfo(zone))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from oddrow.errors import TableError, first_names
-from oddrow.table.schema import Column, Schema
+from oddrow.table.schema import Column, Schema, as_booleans
 
 SYNTHETIC = "oddrow_synthetic"
 
@@ -36,8 +37,10 @@ class Table:
         """Take a polars frame; its column `oddrow_synthetic`, where present, becomes the mask."""
         if SYNTHETIC not in frame.columns:
             return cls(frame, source, np.zeros(frame.height, dtype=bool))
-        mask = frame[SYNTHETIC].cast(pl.Boolean).fill_null(False).to_numpy()
-        return cls(frame.drop(SYNTHETIC), source, mask)
+        marks = as_booleans(frame[SYNTHETIC])
+        if marks is None or marks.null_count() > frame[SYNTHETIC].null_count():
+            raise TableError(f"{source}: column '{SYNTHETIC}' holds other values than true and false.")
+        return cls(frame.drop(SYNTHETIC), source, marks.fill_null(False).to_numpy())
 
     @classmethod
     def from_array(cls, X: npt.NDArray[Any]) -> Table:
@@ -61,6 +64,11 @@ class Table:
         """The rows of an index array or a boolean mask (n,), in that order."""
         rows = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
         return replace(self, frame=self.frame[rows], synthetic=self.synthetic[rows])
+
+    def keep(self, names: Iterable[str]) -> Table:
+        """Only these columns, in the table's order."""
+        names = set(names)
+        return replace(self, frame=self.frame.select([name for name in self.columns if name in names]))
 
     def with_schema(self, schema: Schema) -> Table:
         """The same rows, read by a given schema."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import polars as pl
@@ -29,15 +29,24 @@ def write_table(frame: pl.DataFrame, path: str | Path) -> None:
 
 
 def check_target(path: Path) -> None:
-    """Refuse a place that cannot be written, before the work rather than after."""
+    """Refuse a place or an ending that no table can be written to, before the work rather than after."""
     if path.suffix not in WRITERS:
         raise TableError(f"{path}: the ending is not one oddrow writes ({', '.join(WRITERS)}).")
+    check_place(path)
+
+
+def check_place(path: Path) -> None:
+    """Refuse a place that no file can be written to."""
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise TableError(f"{path}: there is no folder {folder}. Make it, or give another place.")
     if path.is_dir():
-        raise TableError(f"{path}: this is a folder.")
-    if not path.absolute().parent.is_dir():
-        raise TableError(f"{path}: its folder does not exist.")
-    if not os.access(path.absolute().parent, os.W_OK):
-        raise TableError(f"{path}: its folder cannot be written to.")
+        raise TableError(f"{path}: this is a folder. Give the name of a file.")
+    if path.exists() and not path.is_file():
+        # It would be replaced, not written to: as root, even /dev/null.
+        raise TableError(f"{path}: this is no plain file. Give the name of one.")
+    if not os.access(folder, os.W_OK):
+        raise TableError(f"{path}: {folder} cannot be written to. Give a place that can.")
 
 
 @contextmanager
@@ -51,4 +60,5 @@ def written_whole(path: Path) -> Iterator[Path]:
         reason = str(error).strip().split("\n")[0]
         raise TableError(f"{path}: it cannot be written ({reason}).") from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):
+            unfinished.unlink()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -45,12 +46,13 @@ class Checkpoint:
             with safe_open(self.path, framework="numpy") as opened:
                 about = opened.metadata() or {}
                 arrays = [opened.get_tensor(f"{place:03d}") for place in range(len(opened.keys()))]
-        except (SafetensorError, OSError) as error:
+            history = json.loads(about.get("history", ""))
+        except (SafetensorError, OSError, ValueError) as error:
             raise TrainingError(f"{self.path}: the checkpoint cannot be read ({error}). {self._advice}") from error
         leaves, shape = jax.tree.flatten(like)
-        if about.get("signature") != self.signature or [a.shape for a in arrays] != [leaf.shape for leaf in leaves]:
+        if about.get("signature") != self.signature or _forms(arrays) != _forms(leaves):
             raise TrainingError(f"{self.path} was written by another fit: rows or parameters differ. {self._advice}")
-        return jax.tree.unflatten(shape, map(jnp.asarray, arrays)), json.loads(about["history"])
+        return jax.tree.unflatten(shape, map(jnp.asarray, arrays)), history
 
     @property
     def _advice(self) -> str:
@@ -74,7 +76,8 @@ class Checkpoint:
             save_file(arrays, unfinished, {"signature": self.signature, "history": json.dumps(history)})
             unfinished.replace(self.path)
         except (OSError, SafetensorError) as error:
-            unfinished.unlink(missing_ok=True)
+            with suppress(OSError):
+                unfinished.unlink()
             raise TrainingError(f"{self.path}: the checkpoint cannot be written ({error}).") from error
         self.written_at = time.monotonic()
 
@@ -93,3 +96,7 @@ class Checkpoint:
     ) -> None:
         if kind is not None and not issubclass(kind, TrainingError):
             self.write()
+
+
+def _forms(arrays: list[Any]) -> list[tuple[tuple[int, ...], str]]:
+    return [(array.shape, str(array.dtype)) for array in arrays]

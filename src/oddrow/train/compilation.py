@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from functools import cache
 from pathlib import Path
 
@@ -24,6 +25,8 @@ def keep_compiled_code() -> Path | None:
     }
     for name, value in options.items():
         jax.config.update(name, value)  # type: ignore[no-untyped-call]
+    # On a full disk this code is compiled anew next time, which is not worth a line for every function.
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache", UserWarning)
     return folder
 
 

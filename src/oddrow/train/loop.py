@@ -23,6 +23,7 @@ from oddrow.train.progress import Progress
 
 # A call to a compiled function costs about 0.2 ms: short epochs share one call until it holds this many steps.
 STEPS_PER_CALL = 1
+USUAL_EPOCHS, LEAST_STEPS = 40, 3200
 # Validation rows are measured in chunks, so that wide networks need no memory for all of them at once.
 VALIDATION_CHUNK = 8192
 
@@ -42,8 +43,9 @@ class Training(BaseEstimator):  # type: ignore[misc]
 
     Parameters
     ----------
-    epochs : int
-        Passes over the training rows at most; 0 leaves the network untrained.
+    epochs : int or None
+        Passes over the training rows at most; 0 leaves the network untrained. None takes 40, or on small tables as
+        many as make 3,200 steps.
     batch_size : int
         Rows in a step.
     learning_rate : float
@@ -51,8 +53,8 @@ class Training(BaseEstimator):  # type: ignore[misc]
     validation_fraction : float
         Share of the training rows that is held out to decide when to stop, and to choose the threshold.
     patience : int or None
-        Stop after this many epochs without a lower validation loss. None never stops early; the best weights are
-        kept all the same.
+        Stop after this many epochs without a lower validation loss and keep the weights that had the lowest. None
+        trains all epochs and keeps the last weights.
     clip_norm : float or None
         Longest gradient allowed; a longer one is scaled down.
     checkpoint : str or None
@@ -64,11 +66,11 @@ class Training(BaseEstimator):  # type: ignore[misc]
     def __init__(
         self,
         *,
-        epochs: int = 40,
+        epochs: int | None = None,
         batch_size: int = 256,
         learning_rate: float = 1e-3,
         validation_fraction: float = 0.1,
-        patience: int | None = 10,
+        patience: int | None = None,
         clip_norm: float | None = 1.0,
         checkpoint: str | None = None,
         progress: bool = False,
@@ -84,7 +86,8 @@ class Training(BaseEstimator):  # type: ignore[misc]
 
     def check(self) -> None:
         """Raise `ParameterError` for a value that means nothing."""
-        check_number("training.epochs", self.epochs, 0, whole=True)
+        if self.epochs is not None:
+            check_number("training.epochs", self.epochs, 0, whole=True)
         check_number("training.batch_size", self.batch_size, 1, whole=True)
         check_number("training.learning_rate", self.learning_rate, 0, above=True)
         check_number("training.validation_fraction", self.validation_fraction, 0, 0.9)
@@ -92,6 +95,12 @@ class Training(BaseEstimator):  # type: ignore[misc]
             check_number("training.patience", self.patience, 1, whole=True)
         if self.clip_norm is not None:
             check_number("training.clip_norm", self.clip_norm, 0, above=True)
+
+    def epochs_for(self, n_rows: int) -> int:
+        """How many epochs a table of this many training rows gets."""
+        if self.epochs is not None:
+            return self.epochs
+        return max(USUAL_EPOCHS, -(-LEAST_STEPS // -(-n_rows // self.batch_size)))
 
 
 class State(NamedTuple):
@@ -135,31 +144,31 @@ def train(
     checkpoint = Checkpoint(training.checkpoint, f"{signature}-{seed}")
     if (resumed := checkpoint.read(state)) is not None:
         state, history = resumed
-    with Progress(training.epochs, shown=training.progress) as progress, checkpoint:
-        while not _finished(history, training):
-            state, line = epochs.run(state, len(history), best_loss=_best(history).get("validation_loss", math.inf))
+    with Progress(epochs.n_epochs, shown=training.progress) as progress, checkpoint:
+        while not _finished(history, epochs.n_epochs, training.patience):
+            state, line = epochs.run(state, history)
             _check_finite(line, training)
             history = [*history, line]
             progress.show(history)
             checkpoint.update(state, history)
     checkpoint.remove()
-    return Trained(_unflatten(network, state.best), history, int(_best(history).get("epoch", 0)))
+    return Trained(_unflatten(network, state.best), history, int(_kept(history, training.patience).get("epoch", 0)))
 
 
-def _best(history: list[dict[str, float]]) -> dict[str, float]:
-    """The epoch whose weights are kept: the lowest validation loss, or the last one where nothing validates."""
-    if not history or "validation_loss" not in history[0]:
+def _kept(history: list[dict[str, float]], patience: int | None) -> dict[str, float]:
+    """The epoch whose weights are kept: the last, or with patience the one with the lowest validation loss."""
+    if not history or patience is None or "validation_loss" not in history[0]:
         return history[-1] if history else {}
     return min(history, key=lambda line: line["validation_loss"])
 
 
-def _finished(history: list[dict[str, float]], training: Training) -> bool:
-    waited = len(history) - _best(history).get("epoch", 0)
-    return len(history) >= training.epochs or (training.patience is not None and waited >= training.patience)
+def _finished(history: list[dict[str, float]], n_epochs: int, patience: int | None) -> bool:
+    waited = len(history) - _kept(history, patience).get("epoch", 0)
+    return len(history) >= n_epochs or (patience is not None and waited >= patience)
 
 
 def _check_finite(line: dict[str, float], training: Training) -> None:
-    if not math.isfinite(line["loss"]):
+    if not all(math.isfinite(number) for number in line.values()):
         raise TrainingError(
             f"the loss stopped being finite in epoch {line['epoch']}. Lower training.learning_rate "
             f"(now {training.learning_rate:g}) or training.clip_norm (now {training.clip_norm})."
@@ -174,6 +183,7 @@ class _Epochs(Generic[N]):
         self.n_rows = jax.tree.leaves(rows)[0].shape[0]
         self.batch_size = min(training.batch_size, self.n_rows)
         self.n_steps = -(-self.n_rows // self.batch_size)
+        self.n_epochs = training.epochs_for(self.n_rows)
         self.rows = jax.tree.map(jnp.asarray, rows)
         self.validation = None if validation is None else _in_chunks(validation, VALIDATION_CHUNK)
 
@@ -182,7 +192,8 @@ class _Epochs(Generic[N]):
         optimiser = _optimiser(self.training.learning_rate, self.training.clip_norm).init(parameters)
         return State(parameters, optimiser, parameters)
 
-    def run(self, state: State, epoch: int, *, best_loss: float) -> tuple[State, dict[str, float]]:
+    def run(self, state: State, history: list[dict[str, float]]) -> tuple[State, dict[str, float]]:
+        epoch = len(history)
         parameters, optimiser, losses = _run_epoch(
             self.network,
             (self.rows, self.validation),
@@ -194,8 +205,8 @@ class _Epochs(Generic[N]):
             self.batch_size,
         )
         line = {"epoch": epoch + 1, **{name: float(loss) for name, loss in losses.items()}}
-        better = self.validation is None or line["validation_loss"] < best_loss
-        return State(parameters, optimiser, parameters if better else state.best), line
+        is_kept = _kept([*history, line], self.training.patience)["epoch"] == line["epoch"]
+        return State(parameters, optimiser, parameters if is_kept else state.best), line
 
     def _order(self, epoch: int) -> npt.NDArray[np.int32]:
         """The rows of an epoch in shuffled order, filled up with row 0, which then weighs nothing."""
@@ -214,7 +225,7 @@ def _in_chunks(rows: Any, chunk: int) -> tuple[Any, Float[Array, "chunks chunk"]
     return shaped, jnp.asarray(places < n_rows, jnp.float32).reshape(n_chunks, chunk)
 
 
-def _optimiser(learning_rate: Any, clip_norm: float | None) -> optax.GradientTransformation:
+def _optimiser(learning_rate: float, clip_norm: float | None) -> optax.GradientTransformation:
     adam = optax.adam(learning_rate)
     return adam if clip_norm is None else optax.chain(optax.clip_by_global_norm(clip_norm), adam)
 

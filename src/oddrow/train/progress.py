@@ -14,6 +14,8 @@ class Progress:
 
     def __init__(self, n_epochs: int, *, shown: bool) -> None:
         self.console = Console(stderr=True, highlight=False, quiet=not shown)
+        # A bar takes over what the user's own code prints meanwhile: unseen, it would swallow it.
+        self.has_bar = shown and self.console.is_terminal
         columns = (
             TextColumn("epoch"),
             MofNCompleteColumn(),
@@ -25,16 +27,17 @@ class Progress:
         self.n_epochs = n_epochs
 
     def __enter__(self) -> Progress:
-        if self.console.is_terminal:
+        if self.has_bar:
             self.bar.start()
         return self
 
     def __exit__(self, *exception: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self.bar.stop()
+        if self.has_bar:
+            self.bar.stop()
 
     def show(self, history: list[dict[str, float]]) -> None:
         """Show the last entry of the history."""
-        if self.console.is_terminal:
+        if self.has_bar:
             self.bar.update(self.task, completed=len(history), losses=_losses(history[-1]))
         else:
             self.console.print(f"epoch {history[-1]['epoch']}/{self.n_epochs}: {_losses(history[-1])}")

@@ -1,0 +1,185 @@
+"""Contestants in processes of their own, timed in turn: A B A B, so that a busy minute slows all of them alike."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import platform
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from multiprocessing.connection import Connection
+from pathlib import Path
+from statistics import median
+from types import TracebackType
+from typing import Any
+
+Once = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """`build(threads=…, **arguments)` prepares and returns the function to time, which returns a number to compare.
+
+    `work` is what one call of that function gets done, in rows.
+    """
+
+    name: str
+    build: Callable[..., Once]
+    arguments: dict[str, Any]
+    work: float
+    threads: int = 0
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What a contestant took; `outcome` is the number that its first call returned."""
+
+    name: str
+    threads: int
+    work: float
+    first_s: float
+    seconds: list[float] = field(repr=False)
+    outcome: float
+
+    @property
+    def title(self) -> str:
+        """The name, with the number of threads where one was set."""
+        return self.name + {0: "", 1: ", 1 thread"}.get(self.threads, f", {self.threads} threads")
+
+    @property
+    def median_s(self) -> float:
+        """Median seconds of a call."""
+        return median(self.seconds)
+
+    @property
+    def rows_per_s(self) -> float:
+        """Rows in a second, by the median."""
+        return self.work / self.median_s
+
+    def ratios(self, other: Timing) -> list[float]:
+        """How many times as many rows a second as the other, for each round of the race."""
+        rounds = zip(self.seconds, other.seconds, strict=True)
+        return [theirs / other.work * self.work / ours for ours, theirs in rounds]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {**asdict(self), "median_s": self.median_s, "rows_per_s": self.rows_per_s}
+
+
+class Runner:
+    """A contestant in its own process, so that no engine sees another's threads or memory."""
+
+    def __init__(self, contestant: Contestant) -> None:
+        self.contestant = contestant
+        context = multiprocessing.get_context("spawn")
+        self.connection, self.theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(contestant, self.theirs), daemon=True)
+        self.seconds: list[float] = []
+
+    def __enter__(self) -> Runner:
+        """Start it and make the first call, which compiles and fills caches."""
+        self.process.start()
+        self.theirs.close()
+        self.first_s, self.outcome = self._receive()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.process.terminate()
+        self.process.join()
+
+    def go(self) -> None:
+        """One timed call."""
+        self.connection.send("go")
+        self.seconds.append(self._receive()[0])
+
+    def timing(self) -> Timing:
+        """What was measured so far."""
+        done = self.contestant
+        return Timing(done.name, done.threads, done.work, self.first_s, self.seconds, self.outcome)
+
+    def _receive(self) -> tuple[float, float]:
+        try:
+            answer: tuple[float, float] = self.connection.recv()
+        except EOFError as error:
+            raise SystemExit(f"{self.contestant.name}: its process ended, see above for why.") from error
+        return answer
+
+
+def _serve(contestant: Contestant, connection: Connection) -> None:
+    """In the contestant's process: prepare, then one timed call for each message."""
+    if contestant.threads:
+        os.environ["OMP_NUM_THREADS"] = str(contestant.threads)
+    once = contestant.build(threads=contestant.threads, **contestant.arguments)
+    while True:
+        start = time.perf_counter()
+        outcome = once()
+        connection.send((time.perf_counter() - start, outcome))
+        connection.recv()
+
+
+def race(contestants: Sequence[Contestant], rounds: int) -> list[Timing]:
+    """Time all contestants, one after the other in each round; their first calls are timed apart."""
+    with ExitStack() as stack:
+        runners = [stack.enter_context(Runner(contestant)) for contestant in contestants]
+        for _ in range(rounds):
+            for runner in runners:
+                runner.go()
+        return [runner.timing() for runner in runners]
+
+
+def fastest(contestants: Sequence[Contestant], rounds: int) -> list[int]:
+    """Places of the fastest contestant of every name, whatever its number of threads, found by a race."""
+    names = [contestant.name for contestant in contestants]
+    medians = [timing.median_s for timing in race(contestants, rounds)]
+    by_speed = sorted(range(len(names)), key=medians.__getitem__)
+    return sorted(next(place for place in by_speed if names[place] == name) for name in dict.fromkeys(names))
+
+
+def machine() -> dict[str, Any]:
+    """Where it was measured, and how busy that was."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return {
+        "processor": models[0] if models else platform.processor(),
+        "cores": os.cpu_count(),
+        "load_1min": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+    }
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """The installed version of each package."""
+    return {name: version(name) for name in packages}
+
+
+def print_heading(title: str, facts: dict[str, Any]) -> None:
+    """A title and one line of facts under it."""
+    print(f"\n{title}\n" + ", ".join(f"{name} {value}" for name, value in facts.items()))
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A Markdown table: the first column to the left, numbers to the right."""
+    cells = [list(header), *(list(row) for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    cells.insert(1, ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])])
+    for first, *others in cells:
+        aligned = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        print("| " + " | ".join([first.ljust(widths[0]), *aligned]) + " |")
+
+
+def spread(values: Sequence[float], digits: int = 1) -> str:
+    """Smallest and largest, as in 3.1–4.0."""
+    return f"{min(values):.{digits}f}–{max(values):.{digits}f}"
+
+
+def write_json(path: Path | None, results: dict[str, Any]) -> None:
+    """Keep the results, where a path was given."""
+    if path is not None:
+        path.write_text(json.dumps(results, indent=1) + "\n")

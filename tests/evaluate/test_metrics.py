@@ -1,0 +1,109 @@
+"""The numbers of an evaluation: by hand, and as scikit-learn counts them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import f1_score, precision_recall_fscore_support, precision_score, recall_score
+
+from oddrow.errors import EvaluationError
+from oddrow.evaluate.metrics import Confusion, auroc, average_precision, confusion, precision_at
+
+Y = np.array([1.0, 0.0, 1.0, 0.0, 0.0])
+SCORES = np.array([5.0, 4.0, 3.0, 2.0, 1.0])
+WEIGHT = np.array([1.0, 2.0, 1.0, 3.0, 1.0])
+
+
+def test_average_precision_is_the_step_sum() -> None:
+    # Half of the anomalies at precision 1, the other half at precision 2/3; weighted, the latter is 2/4.
+    assert average_precision(Y, SCORES) == pytest.approx((1 + 2 / 3) / 2)
+    assert average_precision(Y, SCORES, WEIGHT) == pytest.approx((1 + 2 / 4) / 2)
+    assert average_precision(Y, np.zeros(5)) == pytest.approx(2 / 5)
+
+
+def test_auroc_is_the_chance_that_an_anomaly_scores_above_a_normal_row() -> None:
+    # Of six pairs the anomaly is above in five; weighted, the lower anomaly is above 4 of 6.
+    assert auroc(Y, SCORES) == pytest.approx(5 / 6)
+    assert auroc(Y, SCORES, WEIGHT) == pytest.approx((6 / 6 + 4 / 6) / 2)
+    assert auroc(Y, np.zeros(5)) == pytest.approx(1 / 2)
+
+
+def test_a_confusion_counts_weights() -> None:
+    alerts = np.array([True, True, False, False, True])
+    assert confusion(Y, alerts) == Confusion(true_alerts=1, false_alerts=2, missed=1, passed=1)
+    counted = confusion(Y, alerts, WEIGHT)
+    assert counted == Confusion(true_alerts=1, false_alerts=3, missed=1, passed=3)
+    assert (counted.precision, counted.recall, counted.f1) == (1 / 4, 1 / 2, 2 / 6)
+
+
+def test_where_there_is_nothing_to_share_the_share_is_zero() -> None:
+    none = confusion(Y, np.zeros(5, dtype=bool))
+    assert (none.precision, none.recall, none.f1) == (0, 0, 0)
+    assert confusion(np.zeros(5), np.zeros(5, dtype=bool)).recall == 0
+
+
+rows = st.lists(
+    st.tuples(st.sampled_from([0.0, 1.0]), st.booleans(), st.sampled_from([0.5, 1.0, 4.0])), min_size=1, max_size=40
+)
+
+
+@settings(max_examples=30)
+@given(rows)
+def test_shares_at_a_cut_agree_with_scikit_learn(rows: list[tuple[float, bool, float]]) -> None:
+    y, alerts, weight = (np.array(part) for part in zip(*rows, strict=True))
+    for used in (None, weight):
+        ours = confusion(y, alerts, used)
+        assert ours.precision == pytest.approx(precision_score(y, alerts, sample_weight=used, zero_division=0))
+        assert ours.recall == pytest.approx(recall_score(y, alerts, sample_weight=used, zero_division=0))
+        assert ours.f1 == pytest.approx(f1_score(y, alerts, sample_weight=used, zero_division=0))
+        everything = ours.true_alerts + ours.false_alerts + ours.missed + ours.passed
+        assert everything == pytest.approx(len(y) if used is None else used.sum())
+
+
+def test_precision_at_counts_the_highest_scores() -> None:
+    assert [precision_at(k, Y, SCORES) for k in (1, 2, 3, 4, 5)] == pytest.approx([1, 1 / 2, 2 / 3, 2 / 4, 2 / 5])
+    assert precision_at(2, Y[::-1], SCORES[::-1]) == 1 / 2
+
+
+def test_precision_at_counts_weighted_rows() -> None:
+    # Places 1, 2-3, 4, 5-7, 8. A row that only partly fits counts by the part that does.
+    found = [precision_at(k, Y, SCORES, WEIGHT) for k in (1, 2, 3, 4, 8)]
+    assert found == pytest.approx([1, 1 / 2, 1 / 3, 2 / 4, 2 / 8])
+    assert precision_at(3.5, Y, SCORES, WEIGHT) == pytest.approx(1.5 / 3.5)
+
+
+def test_tied_rows_count_by_their_expected_share() -> None:
+    scores = np.array([5.0, 3.0, 3.0, 3.0, 1.0])
+    # Of three rows at 3 one is anomalous: two places among them hold 2/3 of an anomaly.
+    assert precision_at(3, Y, scores) == pytest.approx((1 + 2 / 3) / 3)
+    # Weighted, a fifth more of places 2 to 7 holds a fifth of the anomaly's weight 1.
+    assert precision_at(1 + 6 / 5, Y, scores, WEIGHT) == pytest.approx((1 + 1 / 5) / (1 + 6 / 5))
+    for k in (1, 2, 3, 4, 5):
+        assert precision_at(k, Y, np.zeros(5)) == pytest.approx(2 / 5)
+
+
+@given(rows, st.permutations(range(40)), st.integers(1, 5))
+def test_precision_at_does_not_depend_on_the_order_of_rows(
+    rows: list[tuple[float, bool, float]], order: list[int], k: int
+) -> None:
+    y, tied, weight = (np.array(part, dtype=float) for part in zip(*rows, strict=True))
+    order = [place for place in order if place < len(rows)]
+    if k <= weight.sum():
+        expected = precision_at(k, y, tied, weight)
+        assert precision_at(k, y[order], tied[order], weight[order]) == pytest.approx(expected)
+
+
+@given(st.lists(st.sampled_from([0.0, 1.0]), min_size=1, max_size=30), st.integers(1, 30))
+def test_without_ties_precision_at_is_that_of_a_cut(labels: list[float], k: int) -> None:
+    y, scores = np.array(labels), np.arange(len(labels), dtype=float)
+    if k <= len(y):
+        cut = precision_recall_fscore_support(y, scores >= len(y) - k, average="binary", zero_division=0)[0]
+        assert precision_at(k, y, scores) == pytest.approx(cut)
+
+
+@pytest.mark.parametrize("k", [0, -1, 5.1, float("nan")])
+def test_precision_at_more_rows_than_there_are_is_refused(k: float) -> None:
+    with pytest.raises(EvaluationError, match="expected more than 0 and at most 5 weighted rows"):
+        precision_at(k, Y, SCORES)

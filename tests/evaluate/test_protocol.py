@@ -1,0 +1,132 @@
+"""An evaluation that refuses to flatter: which rows and thresholds it takes, what it tells beside the numbers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from oddrow.errors import EvaluationError
+from oddrow.evaluate.baselines import baselines
+from oddrow.evaluate.protocol import Evaluation, HeldOut, measure
+from oddrow.thresholds import Fingerprint, Rule, Threshold
+
+Y = np.array([1.0, 0.0, 1.0, 0.0, 0.0])
+SCORES = np.array([5.0, 4.0, 3.0, 2.0, 1.0])
+CUT = Threshold(3.5, "fixed:3.5")
+
+
+def held_out(n: int = 5, **other: Any) -> HeldOut:
+    values: dict[str, Any] = {
+        "y": np.resize(Y, n),
+        "hashes": np.arange(n, dtype=np.uint64),
+        "synthetic": np.zeros(n, dtype=bool),
+    }
+    return HeldOut(**{**values, **other})
+
+
+def test_a_measurement_by_hand() -> None:
+    result = measure("it", held_out(), SCORES, CUT)
+    assert result.name == "it"
+    assert result.average_precision == pytest.approx(5 / 6)
+    assert result.auroc == pytest.approx(5 / 6)
+    assert result.precision_at == {}
+    assert result.threshold == 3.5
+    assert (result.confusion.precision, result.confusion.recall) == (1 / 2, 1 / 2)
+
+
+def test_precision_is_told_at_every_k_that_fits() -> None:
+    assert list(measure("it", held_out(150), np.arange(150.0), CUT).precision_at) == [10, 100]
+    few = held_out(150, weight=np.full(150, 0.1))
+    assert list(measure("it", few, np.arange(150.0), CUT).precision_at) == [10]
+
+
+def test_weights_enter_every_number() -> None:
+    weight = np.array([1.0, 2.0, 1.0, 3.0, 1.0])
+    result = measure("it", held_out(weight=weight), SCORES, CUT)
+    assert result.average_precision == pytest.approx(3 / 4)
+    assert result.auroc == pytest.approx(5 / 6)
+    assert result.confusion.false_alerts == 2
+    told = Evaluation.of(held_out(weight=weight), CUT, (result,), {})
+    assert told.rate == 2 / 8
+    assert (told.n_rows, told.n_anomalies) == (5, 2)
+
+
+def test_synthetic_rows_are_refused() -> None:
+    synthetic = np.array([False, True, False, True, False])
+    with pytest.raises(EvaluationError, match="2 of 5 test rows are synthetic"):
+        measure("it", held_out(synthetic=synthetic), SCORES, CUT)
+
+
+@pytest.mark.parametrize("n", [5, 3000])
+def test_a_threshold_chosen_on_the_test_rows_is_refused_in_any_order(n: int) -> None:
+    rng = np.random.default_rng(0)
+    hashes = rng.integers(0, 2**64, n, dtype=np.uint64)
+    cut = Threshold(1.0, "quantile:0.99", "validation", Fingerprint.of(hashes))
+    for order in (np.arange(n), rng.permutation(n)):
+        with pytest.raises(EvaluationError, match=f"quantile:0.99.* was chosen on exactly these {n:,} rows"):
+            measure("it", held_out(n, hashes=hashes[order]), np.arange(float(n)), cut)
+    others = hashes.copy()
+    others[hashes.argmin()] += np.uint64(1)
+    assert measure("it", held_out(n, hashes=others), np.arange(float(n)), cut).threshold == 1.0
+
+
+def test_scores_must_be_finite() -> None:
+    with pytest.raises(EvaluationError, match="it: 2 scores are not finite"):
+        measure("it", held_out(), np.array([1.0, np.nan, 2.0, np.inf, 3.0]), CUT)
+
+
+def test_overlap_and_duplicates_are_told() -> None:
+    hashes = np.array([1, 1, 2, 3, 9], dtype=np.uint64)
+    cut = Threshold(3.5, "quantile:0.99", "validation", Fingerprint.of(np.array([1, 7], dtype=np.uint64)))
+    rows = held_out(hashes=hashes)
+    result = measure("it", rows, SCORES, cut)
+    seen = {
+        "threshold": cut.fingerprint,
+        "training": Fingerprint.of(np.array([2, 3, 4, 1], dtype=np.uint64)),
+        "unknown": None,
+    }
+    told = Evaluation.of(rows, cut, (result,), seen, ("a note",))
+    assert told.overlap == {"threshold": 2 / 5, "training": 4 / 5, "duplicates": pytest.approx(1 / 5)}
+    assert told.notes == ("a note",)
+
+
+def test_an_evaluation_is_plain_json() -> None:
+    rows = held_out()
+    told = Evaluation.of(rows, CUT, (measure("it", rows, SCORES, CUT),), {}, ("a note",)).to_dict()
+    again = json.loads(json.dumps(told, allow_nan=False))
+    assert again == told
+    assert again["results"][0]["confusion"] == {"true_alerts": 1, "false_alerts": 1, "missed": 1, "passed": 2}
+    assert again["results"][0]["f1"] == 1 / 2
+    assert again["threshold"]["rule"] == "fixed:3.5"
+
+
+def test_permuting_test_labels_changes_no_threshold() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=200)
+    cut = Threshold(Rule.parse("contamination:0.1").choose(scores), "contamination:0.1")
+    y = (rng.random(200) < 0.2).astype(float)
+    results = [measure("it", held_out(200, y=labels), scores, cut) for labels in (y, rng.permutation(y))]
+    assert results[0].threshold == results[1].threshold
+    n_alerts = {result.confusion.true_alerts + result.confusion.false_alerts for result in results}
+    assert n_alerts == {20}
+    assert results[0].average_precision != results[1].average_precision
+
+
+def test_baselines_find_what_is_far_out_and_follow_the_seed() -> None:
+    rng = np.random.default_rng(0)
+    train = rng.normal(size=(300, 3)).astype(np.float32)
+    test = np.concatenate([rng.normal(size=(50, 3)), rng.normal(8, 1, size=(5, 3))]).astype(np.float32)
+    assert list(baselines(0)) == ["IsolationForest", "Mahalanobis"]
+    for one, again in zip(baselines(3).values(), baselines(3).values(), strict=True):
+        scores = one.fit(train).anomaly_score(test)
+        assert set(np.argsort(scores)[-5:]) == {50, 51, 52, 53, 54}
+        np.testing.assert_array_equal(again.fit(train).anomaly_score(test), scores)
+
+
+def test_mahalanobis_by_hand() -> None:
+    train = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]], dtype=np.float32)  # mean 0, covariance 1
+    scores = baselines(0)["Mahalanobis"].fit(train).anomaly_score(np.array([[3, 4], [0, 0]], dtype=np.float32))
+    np.testing.assert_allclose(scores, [25, 0], atol=1e-6)

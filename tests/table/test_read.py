@@ -1,0 +1,417 @@
+"""Tables in: every format and its odd corners, and the messages for what is no table."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from polars.testing import assert_frame_equal
+
+from oddrow.errors import TableError
+from oddrow.table.read import LOOKED_AT, ReadOptions, read_table
+from oddrow.table.table import SYNTHETIC, Table, as_table
+
+Write = Callable[[str, str | bytes], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write text or bytes to a file of that name and return its path."""
+
+    def written(name: str, content: str | bytes) -> Path:
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return written
+
+
+def rows(source: Any, **options: Any) -> list[tuple[Any, ...]]:
+    return read_table(source, **options).frame.rows()
+
+
+def refusal(source: Any, **options: Any) -> str:
+    with pytest.raises(TableError) as caught:
+        read_table(source, **options)
+    return str(caught.value)
+
+
+# Text
+
+
+def test_csv_has_its_names_in_the_first_line(write: Write) -> None:
+    table = read_table(write("a.csv", "amount,shop\n1.5,books\n2,food\n"))
+    assert table.columns == ["amount", "shop"]
+    assert table.frame.rows() == [(1.5, "books"), (2.0, "food")]
+    assert table.source.endswith("a.csv")
+    assert not table.synthetic.any()
+
+
+def test_csv_without_a_header_line(write: Write) -> None:
+    path = write("a.csv", "1,x\n2,y\n")
+    assert read_table(path, header=False).columns == ["column_1", "column_2"]
+    named = read_table(path, names=["n", "c"])
+    assert named.columns == ["n", "c"]
+    assert named.frame.rows() == [(1, "x"), (2, "y")]
+
+
+def test_given_names_replace_those_of_the_header(write: Write) -> None:
+    table = read_table(write("a.csv", "a,b\n1,2\n"), names=["p", "q"], header=True)
+    assert table.columns == ["p", "q"]
+    assert table.frame.rows() == [(1, 2)]
+
+
+def test_the_header_may_leave_a_name_out(write: Write) -> None:
+    assert read_table(write("a.csv", "a,,c\n1,2,3\n")).columns == ["a", "column_2", "c"]
+
+
+def test_names_must_be_as_many_as_columns(write: Write) -> None:
+    assert refusal(write("a.csv", "1,2\n"), names=["a", "b", "c"]).endswith("3 names were given for 2 columns.")
+
+
+def test_quotes_hold_separators_quotes_and_line_breaks(write: Write) -> None:
+    path = write("a.csv", 'a,b\n"x, y","he said ""hi"""\n"one\ntwo",\n')
+    assert rows(path) == [("x, y", 'he said "hi"'), ("one\ntwo", None)]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.txt", "a.gz", "A.CSV"])
+def test_text_by_every_name(name: str, write: Write) -> None:
+    text = b"a,b\n1,x\n"
+    assert rows(write(name, gzip.compress(text) if name.endswith("gz") else text)) == [(1, "x")]
+
+
+@pytest.mark.parametrize("name", ["a.tsv", "a.tsv.gz"])
+def test_tsv_is_split_at_tabs(name: str, write: Write) -> None:
+    text = b"a\tb\n1,5\tx\n"
+    assert rows(write(name, gzip.compress(text) if name.endswith("gz") else text)) == [("1,5", "x")]
+
+
+@pytest.mark.parametrize("text", ["\ufeffa,b\n1,2\n", '\ufeff"a",b\n1,2\n', "\ufeffa,b\r\n1,2\r\n"])
+def test_a_byte_order_mark_belongs_to_no_name(text: str, write: Write) -> None:
+    table = read_table(write("a.csv", text))
+    assert table.columns == ["a", "b"]
+    assert table.frame.rows() == [(1, 2)]
+
+
+def test_an_empty_field_is_missing(write: Write) -> None:
+    assert rows(write("a.csv", "n,c,d\n,x,\n1,,2\n")) == [(None, "x", None), (1, None, 2)]
+
+
+def test_other_texts_are_missing_only_where_said(write: Write) -> None:
+    path = write("a.csv", "n,c\nNA,x\n2,-\n,z\n")
+    assert rows(path) == [("NA", "x"), ("2", "-"), (None, "z")]
+    assert rows(path, missing=["NA", "-"]) == [(None, "x"), (2, None), (None, "z")]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
+@pytest.mark.parametrize(
+    ("late", "kind", "value"),
+    [
+        ("1.5", pl.Float64, 1.5),
+        ("N/A", pl.String, "N/A"),
+        ("3.x", pl.String, "3.x"),
+        ("12345678901234567890", pl.String, "12345678901234567890"),
+    ],
+)
+def test_a_column_of_whole_numbers_may_turn_out_otherwise_late(
+    late: str, kind: type[pl.DataType], value: object, name: str, write: Write
+) -> None:
+    text = ("n,m\n" + "7,1\n" * (LOOKED_AT + 500) + f"{late},2\n").encode()
+    frame = read_table(write(name, gzip.compress(text) if name.endswith("gz") else text)).frame
+    assert frame.dtypes == [kind, pl.Int64]
+    assert frame.height == LOOKED_AT + 501
+    assert frame.row(-1) == (value, 2)
+    assert frame["n"][0] == (7 if kind == pl.Float64 else "7")
+
+
+def test_several_columns_may_turn_out_otherwise_late_under_given_names(write: Write) -> None:
+    path = write("a.csv", "7,1,2024-01-01\n" * (LOOKED_AT + 500) + "1.5,x,soon\n")
+    frame = read_table(path, names=["p", "q", "r"]).frame
+    assert frame.schema == {"p": pl.Float64, "q": pl.String, "r": pl.String}
+    assert frame.row(-1) == (1.5, "x", "soon")
+
+
+def test_dates_and_booleans_are_recognised(write: Write) -> None:
+    frame = read_table(write("a.csv", "d,t,b\n2024-01-31,2024-01-31T12:30:00,true\n2024-02-01,,false\n")).frame
+    assert frame.dtypes == [pl.Date, pl.Datetime("us"), pl.Boolean]
+
+
+# Lines that do not fit
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("a,b\n1,2\n3,4,5\n", "a line has more fields than the first one, which has 2 (line 3)"),
+        ("a,b\n1,2,3\n1,2\n4,5,6\n", "2 lines have more fields than the first one, which has 2 (line 2, line 4)"),
+        ("a,b,c\n1,2,3\n4,5\n6,7,8\n", "a line has fewer fields than the first one, which has 3 (line 3)"),
+        ("a,b,c\n1,2,x\n4,5\n", "a line has fewer fields than the first one, which has 3 (line 3)"),
+        ('a,b,c\n"1,1",2,x\n"4,4",5\n', "a line has fewer fields than the first one, which has 3 (line 3)"),
+        ("a,b\n1,2\n\n3,4\n", "a line has fewer fields than the first one, which has 2 (line 3)"),
+        ("a,b\n" + "1\n" * 5, "5 lines have fewer fields than the first one, which has 2 (line 2, line 3, line 4)"),
+        ("a,b\n" + "1,2\n" * (LOOKED_AT + 1) + "1,2,3\n", f"which has 2 (line {LOOKED_AT + 3})"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
+def test_ragged_lines_are_named(text: str, where: str, name: str, write: Write) -> None:
+    path = write(name, gzip.compress(text.encode()) if name.endswith("gz") else text)
+    message = refusal(path)
+    assert message.startswith(f"{path}: ")
+    assert where in message
+    assert "Mend them" in message
+
+
+def test_empty_last_fields_are_no_short_lines(write: Write) -> None:
+    assert rows(write("a.csv", 'a,b\n1,\n"2,2",\n')) == [("1", None), ("2,2", None)]
+    assert rows(write("b.csv", "a\n1\n\n3\n")) == [(1,), (None,), (3,)]
+
+
+def test_names_in_the_file_must_differ(write: Write) -> None:
+    path = write("a.csv", "a,b,a,b,c\n1,2,3,4,5\n")
+    assert refusal(path).startswith(f"{path}: column name 'a', 'b' stands more than once. Rename the columns")
+    assert "column name 'p' stands more than once" in refusal(write("b.csv", "1,2\n"), names=["p", "p"])
+
+
+# Binary
+
+
+@pytest.fixture
+def frame() -> pl.DataFrame:
+    return pl.DataFrame({"n": [1.5, None], "c": ["x", "y"], "b": [True, None], "d": [1, 2]})
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.pq", "a[1].parquet"])
+def test_parquet(name: str, frame: pl.DataFrame, tmp_path: Path) -> None:
+    frame.write_parquet(tmp_path / name)
+    assert_frame_equal(read_table(tmp_path / name).frame, frame)
+
+
+@pytest.mark.parametrize("name", ["a.arrow", "a.feather", "a.ipc", "a[1].arrow"])
+def test_arrow_ipc_as_file_and_as_stream(name: str, frame: pl.DataFrame, tmp_path: Path) -> None:
+    frame.write_ipc(tmp_path / name)
+    assert_frame_equal(read_table(tmp_path / name).frame, frame)
+    frame.write_ipc_stream(tmp_path / name)
+    assert_frame_equal(read_table(tmp_path / name).frame, frame)
+
+
+def test_npz_holds_x_and_perhaps_y(tmp_path: Path) -> None:
+    X, y = np.arange(6.0).reshape(3, 2), np.array([0, 1, 0])
+    np.savez(tmp_path / "a.npz", X=X, y=y)
+    table = read_table(tmp_path / "a.npz")
+    assert table.columns == ["x0", "x1", "y"]
+    np.testing.assert_array_equal(table.frame.select("x0", "x1").to_numpy(), X)
+    assert table.frame["y"].to_list() == [0, 1, 0]
+    np.savez_compressed(tmp_path / "b.npz", X=X)
+    assert read_table(tmp_path / "b.npz", names=["p", "q"]).columns == ["p", "q"]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"Z": np.zeros((2, 2))}, "needs an array 'X'; this one has 'Z'"),
+        ({"X": np.zeros(3)}, "'X' has shape (3,); expected (rows, columns)"),
+        ({"X": np.zeros((3, 2)), "y": np.zeros(2)}, "length 2"),
+        ({"X": np.array([[object()]])}, "allow_pickle=False"),
+        ({"X": np.zeros((0, 2))}, "no rows"),
+    ],
+)
+def test_npz_of_another_form_is_refused(arrays: dict[str, Any], said: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", **arrays)
+    message = refusal(tmp_path / "a.npz")
+    assert message.startswith(f"{tmp_path / 'a.npz'}: ")
+    assert said in message
+
+
+# Files that are not what they are called
+
+
+def parquet_bytes() -> bytes:
+    buffer = io.BytesIO()
+    pl.DataFrame({"a": [1, 2]}).write_parquet(buffer)
+    return buffer.getvalue()
+
+
+def npy_bytes() -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros((2, 2)))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.csv", parquet_bytes(), "cannot be read as CSV"),
+        ("a.csv", "a,b\n1,caf\xe9\n".encode("latin-1"), "cannot be read as CSV (invalid utf-8 sequence)"),
+        ("a.csv", b"\n\n", "cannot be read as CSV"),
+        ("a.csv", b'a,b\n1,"x\n', "cannot be read as CSV"),
+        ("a.csv.gz", b"a,b\n1,2\n", "cannot be read as CSV (Not a gzipped file"),
+        ("a.csv.gz", gzip.compress(np.random.default_rng(0).bytes(3000).hex().encode())[:900], "cannot be read as CSV"),
+        ("a.csv.gz", gzip.compress(b""), "cannot be read as CSV"),
+        ("a.parquet", b"a,b\n1,2\n", "cannot be read as Parquet"),
+        ("a.parquet", parquet_bytes()[:-9], "cannot be read as Parquet"),
+        ("a.arrow", b"a,b\n1,2\n", "cannot be read as Arrow IPC"),
+        ("a.arrow", b"ARROW1\0\0and no more", "cannot be read as Arrow IPC"),
+        ("a.npz", b"a,b\n1,2\n", "is no NPZ file"),
+        ("a.npz", npy_bytes(), "is no NPZ file"),
+        ("a.xlsx", b"a,b\n1,2\n", "the ending is not one oddrow reads (.csv, "),
+        ("a.csv", b"", "the file is empty"),
+        ("a.parquet", b"", "the file is empty"),
+        ("a.csv", b"a,b\n", "the table has columns but no rows"),
+    ],
+)
+def test_a_file_that_is_not_what_its_name_says(name: str, content: bytes, said: str, write: Write) -> None:
+    path = write(name, content)
+    message = refusal(path)
+    assert message.startswith(f"{path}: ")
+    assert said in message
+    assert "\n" not in message
+
+
+def test_names_in_parquet_and_ipc_must_differ(tmp_path: Path) -> None:
+    table = pa.table([[1, 2], [3, 4]], names=["a", "a"])
+    pq.write_table(table, tmp_path / "a.parquet")
+    assert "'a'" in refusal(tmp_path / "a.parquet")
+    with pa.ipc.new_file(str(tmp_path / "a.arrow"), table.schema) as opened:
+        opened.write(table)
+    assert "cannot be read as Arrow IPC" in refusal(tmp_path / "a.arrow")
+
+
+# Many files, and none
+
+
+def test_a_missing_file_is_named_with_the_one_that_was_meant(write: Write, tmp_path: Path) -> None:
+    write("transactions.csv", "a\n1\n")
+    message = refusal(tmp_path / "transaction.csv")
+    assert message == f"{tmp_path / 'transaction.csv'}: there is no such file. Did you mean 'transactions.csv'?"
+    assert "Did you mean" not in refusal(tmp_path / "other.parquet")
+    assert refusal(tmp_path / "nowhere" / "a.csv").endswith("a.csv: there is no such file.")
+
+
+def test_a_folder_is_no_table(tmp_path: Path) -> None:
+    assert "this is a folder" in refusal(tmp_path)
+
+
+def test_a_name_with_brackets_is_a_name_first_and_a_pattern_second(write: Write, tmp_path: Path) -> None:
+    write("a1.csv", "a\n1\n")
+    assert rows(tmp_path / "a[1].csv") == [(1,)]
+    write("a[1].csv", "a\n2\n")
+    assert rows(tmp_path / "a[1].csv") == [(2,)]
+
+
+def test_lists_and_globs_stack_files_in_order(write: Write, tmp_path: Path) -> None:
+    write("b1.csv", "a,b\n1,x\n2,y\n")
+    write("b2.csv", "b,a\nz,2.5\n")
+    table = read_table(str(tmp_path / "b*.csv"))
+    assert table.frame.rows() == [(1.0, "x"), (2.0, "y"), (2.5, "z")]
+    assert table.source == f"{tmp_path / 'b1.csv'} and 1 more"
+    assert rows([tmp_path / "b2.csv", str(tmp_path / "b1.csv")]) == [("z", 2.5), ("x", 1.0), ("y", 2.0)]
+
+
+def test_files_of_several_formats_stack(write: Write, tmp_path: Path) -> None:
+    pl.DataFrame({"a": [3]}).write_parquet(tmp_path / "b.parquet")
+    assert rows([write("a.csv", "a\n1\n"), tmp_path / "b.parquet"]) == [(1,), (3,)]
+
+
+def test_files_with_other_columns_do_not_stack(write: Write, tmp_path: Path) -> None:
+    message = refusal([write("a.csv", "a,b\n1,2\n"), write("b.csv", "a,c\n1,2\n")])
+    assert message.startswith(f"{tmp_path / 'b.csv'}: its columns are not those of {tmp_path / 'a.csv'}")
+    assert "'b', 'c'" in message
+
+
+def test_files_with_other_types_do_not_stack(tmp_path: Path) -> None:
+    pl.DataFrame({"a": [[1]]}).write_parquet(tmp_path / "a.parquet")
+    pl.DataFrame({"a": ["x"]}).write_parquet(tmp_path / "b.parquet")
+    assert "hold different types" in refusal([tmp_path / "a.parquet", tmp_path / "b.parquet"])
+
+
+def test_a_pattern_without_a_match(tmp_path: Path) -> None:
+    assert refusal(str(tmp_path / "*.csv")).endswith("*.csv: no file matches.")
+
+
+# In memory
+
+
+def test_polars_pandas_arrow_and_numpy_become_the_same_table() -> None:
+    expected = pl.DataFrame({"x0": [1.0, 2.0], "x1": [3.0, 4.0]})
+    sources = [
+        expected,
+        expected.lazy(),
+        expected.to_pandas(),
+        expected.to_arrow(),
+        expected.to_numpy(),
+        as_table(expected),
+    ]
+    for source in sources:
+        assert_frame_equal(read_table(source).frame, expected)
+
+
+def test_a_pandas_frame_keeps_missing_values_categories_and_times() -> None:
+    frame = pd.DataFrame(
+        {
+            "n": [1.5, None],
+            "c": pd.Categorical(["x", None]),
+            "t": pd.to_datetime(["2024-01-01", None]),
+            7: [True, False],
+        }
+    )
+    table = as_table(frame)
+    assert table.columns == ["n", "c", "t", "7"]
+    assert table.frame.null_count().row(0) == (1, 1, 1, 0)
+    assert isinstance(table.frame["t"].dtype, pl.Datetime)
+
+
+@pytest.mark.parametrize(
+    "twice",
+    [pd.DataFrame([[1, 2]], columns=["a", "a"]), pa.table([[1], [2]], names=["a", "a"])],
+    ids=["pandas", "arrow"],
+)
+def test_names_in_memory_must_differ(twice: Any) -> None:
+    assert "column name 'a' stands more than once" in refusal(twice)
+
+
+@pytest.mark.parametrize("source", [[], {"a": [1]}, np.zeros(3), np.array([["x"]]), 7, None, [1, 2]])
+def test_anything_else_is_no_table(source: Any) -> None:
+    assert "is not a table. Pass a polars or pandas frame" in refusal(source)
+
+
+def test_an_array_is_numeric_whatever_its_values() -> None:
+    schema = as_table(np.array([[0, 1], [0, 2]])).fitted_schema()
+    assert [(column.name, column.kind) for column in schema.columns] == [("x0", "numeric"), ("x1", "numeric")]
+
+
+# Where rows come from
+
+
+@pytest.mark.parametrize("marks", ["true\nfalse\n\n", "1\n0\n0\n", "True\nFalse\nFalse\n"])
+def test_the_synthetic_mark_is_a_mask_and_no_column(marks: str, write: Write) -> None:
+    lines = [f"{number},{mark}" for number, mark in enumerate(marks.split("\n")[:3])]
+    table = read_table(write("a.csv", "\n".join([f"a,{SYNTHETIC}", *lines]) + "\n"))
+    assert table.columns == ["a"]
+    assert table.synthetic.tolist() == [True, False, False]
+    assert table.take(np.array([1, 0])).synthetic.tolist() == [False, True]
+
+
+def test_a_synthetic_mark_that_says_neither_is_refused(write: Write) -> None:
+    assert SYNTHETIC in refusal(write("a.csv", f"a,{SYNTHETIC}\n1,true\n2,perhaps\n"))
+
+
+def test_taking_rows_by_number_and_by_mask() -> None:
+    table = Table.from_frame(pl.DataFrame({"a": [1, 2, 3]}))
+    assert table.take(np.array([2, 0])).frame["a"].to_list() == [3, 1]
+    assert table.take(np.array([False, True, True])).frame["a"].to_list() == [2, 3]
+
+
+def test_options_are_plain_values() -> None:
+    options = ReadOptions(names=("a", "b"), missing=("-",))
+    assert ReadOptions(**options.to_dict()) == options
+    assert not options.has_header
+    assert ReadOptions().has_header

@@ -1,0 +1,133 @@
+"""Columns with a part to play: labels of two classes, weights, and the features that remain."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from oddrow.errors import ParameterError, TableError
+from oddrow.table.roles import Roles
+
+NAN = float("nan")
+
+
+def labelled(values: Any, *, both: bool = False, **said: Any) -> list[float]:
+    return Roles(label="y", **said).labels(pl.DataFrame({"y": values}), both=both).tolist()
+
+
+@pytest.mark.parametrize(
+    ("values", "said", "expected"),
+    [
+        ([0, 1, None], {}, [0, 1, NAN]),
+        ([0.0, 1.0, NAN], {}, [0, 1, NAN]),
+        ([True, False, None], {}, [1, 0, NAN]),
+        (["1", "0", "true", "false", None], {}, [1, 0, 1, 0, NAN]),
+        ([140, 7, 7], {"anomaly": ("140",)}, [1, 0, 0]),
+        ([140.0, 7.5, None], {"anomaly": ("140",)}, [1, 0, NAN]),
+        (["normal.", "smurf.", "back.", None], {"normal": ("normal.",)}, [0, 1, 1, NAN]),
+        (["a", "b", "c"], {"anomaly": ("a", "c")}, [1, 0, 1]),
+        ([True, False], {"anomaly": ("false",)}, [0, 1]),
+        ([1, 0], {"normal": ("1",)}, [0, 1]),
+        (pl.Series(["x", "y"], dtype=pl.Categorical), {"anomaly": ("x",)}, [1, 0]),
+        ([0, 0], {}, [0, 0]),
+        (["fine", "fine"], {"anomaly": ("fraud",)}, [0, 0]),
+    ],
+)
+def test_labels_by_hand(values: Any, said: dict[str, Any], expected: list[float]) -> None:
+    np.testing.assert_array_equal(labelled(values, **said), expected)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([0, 1, 2], "besides 0, 1, true and false it holds '2'"),
+        (
+            ["a", "b", "c", "d", "e"],
+            "'a', 'b', 'c' and 2 more. Say which values are anomalous (--anomaly V,V)",
+        ),
+        ([0.0, 0.5], "it holds '0.5'"),
+        ([0.0, float("inf")], "it holds 'inf'"),
+        ([1, 1, None], "all 2 labelled rows are anomalous. Expected normal rows too"),
+        ([None, None], "every value is missing"),
+        ([[0], [1]], "values of type List(Int64) are no label"),
+    ],
+)
+def test_labels_that_are_not_two_classes_are_refused(values: Any, said: str) -> None:
+    with pytest.raises(TableError) as caught:
+        labelled(values)
+    assert str(caught.value).startswith("column 'y'")
+    assert said in str(caught.value)
+
+
+def test_an_evaluation_needs_both_classes() -> None:
+    with pytest.raises(TableError, match="column 'y': none of 2 rows is anomalous: nothing can be measured"):
+        labelled([0, 0], both=True)
+    assert labelled([0, 1], both=True) == [0, 1]
+
+
+def test_a_misspelt_label_value_is_told_from_an_absent_one() -> None:
+    with pytest.raises(ParameterError, match=r"column 'y' has no value 'normal'. Did you mean 'normal.'\?"):
+        labelled(["normal.", "smurf."], normal=("normal",))
+    assert labelled(["books", "food"], anomaly=("fraud",)) == [0, 0]
+
+
+def test_anomaly_and_normal_together_are_one_too_many() -> None:
+    with pytest.raises(ParameterError, match="--anomaly and --normal were both given"):
+        Roles(label="y", anomaly=("1",), normal=("0",)).check(["y"])
+
+
+def test_every_named_column_must_be_there() -> None:
+    roles = Roles(label="frod", time="tme", id="id", weight="weight", drop=("a", "b"))
+    with pytest.raises(TableError) as caught:
+        roles.check(["fraud", "time", "id", "weight", "a"])
+    assert str(caught.value).split("\n") == [
+        "--label: column 'frod' is not in the table. Did you mean 'fraud'?",
+        "--time: column 'tme' is not in the table. Did you mean 'time'?",
+        "--drop: column 'b' is not in the table.",
+    ]
+    Roles(label="fraud", drop=("a",)).check(["fraud", "a"])
+
+
+def test_weights_are_numbers_whatever_their_type() -> None:
+    for values in ([0, 2], [0.0, 2.0], ["0", "2"], [False, True]):
+        weights = Roles(weight="w").weights(pl.DataFrame({"w": values}))
+        assert weights is not None
+        assert weights.dtype == np.float64
+        assert weights.tolist() == [0, 1 if values[1] is True else 2]
+    assert Roles().weights(pl.DataFrame({"w": [1]})) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([1.0, -1.0, None, NAN, float("inf")], "4 of 5 values are no weights (row 1 -1.0, row 2 None, row 3 nan)"),
+        (["1", "many"], "1 of 2 values are no weights (row 1 'many')"),
+        ([0, 0], "no value is a weight"),
+        ([[1], [2]], "no value is a weight"),
+        ([datetime(2024, 1, 1)], "no value is a weight"),
+    ],
+)
+def test_other_weights_are_refused(values: Any, said: str) -> None:
+    with pytest.raises(TableError) as caught:
+        Roles(weight="w").weights(pl.DataFrame({"w": values}))
+    assert str(caught.value).startswith("column 'w': ")
+    assert said in str(caught.value)
+
+
+def test_columns_with_a_role_are_no_features_and_say_why() -> None:
+    roles = Roles(label="y", time="t", id="k", weight="w", drop=("d",))
+    frame = pl.DataFrame({"y": [1], "t": [1.5], "k": ["a"], "w": [1], "d": [1], "x": [1]})
+    assert roles.reasons(frame) == {
+        "y": "the label",
+        "t": "orders the rows",
+        "k": "names the row",
+        "w": "the weight",
+        "d": "left out (--drop)",
+    }
+    # A true time stays a feature: its hour and weekday can tell.
+    assert "t" not in roles.reasons(frame.with_columns(t=pl.lit(datetime(2024, 1, 1))))
+    assert Roles().reasons(frame) == {}

@@ -1,0 +1,129 @@
+"""Which rows of which tables: read, chosen by time, labelled, divided."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oddrow.errors import ParameterError, TableError
+from oddrow.table.read import ReadOptions
+from oddrow.table.roles import Roles
+from oddrow.table.selection import Division, Selection, divide, read_selection
+from oddrow.table.table import Table
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    file = tmp_path / "rows.csv"
+    file.write_text("t,x,y,w\n3,30,0,1\n1,10,1,2\n2,20,,3\n4,40,0,4\n")
+    return str(file)
+
+
+def selected(path: str, roles: Roles, start: str | None = None, until: str | None = None, **more: Any) -> Selection:
+    return read_selection(path, ReadOptions(), roles, start, until, **more)
+
+
+def test_rows_keep_their_places_labels_and_weights(path: str) -> None:
+    chosen = selected(path, Roles(label="y", time="t", weight="w"), "2", "4")
+    assert chosen.rows.tolist() == [0, 2]
+    assert chosen.table.frame["x"].to_list() == [30, 20]
+    np.testing.assert_array_equal(chosen.y, [0, np.nan])  # type: ignore[arg-type]
+    np.testing.assert_array_equal(chosen.weight, [1, 3])  # type: ignore[arg-type]
+
+
+def test_without_a_range_every_row_is_taken(path: str) -> None:
+    chosen = selected(path, Roles())
+    assert chosen.rows.tolist() == [0, 1, 2, 3]
+    assert chosen.y is None
+    assert chosen.weight is None
+    assert chosen.normal is chosen
+
+
+def test_normal_rows_are_those_not_known_to_be_anomalous(path: str) -> None:
+    assert selected(path, Roles(label="y")).normal.rows.tolist() == [0, 2, 3]
+
+
+def test_taking_rows_takes_everything_along(path: str) -> None:
+    chosen = selected(path, Roles(label="y", weight="w")).take(np.array([3, 1]))
+    assert chosen.rows.tolist() == [3, 1]
+    assert chosen.table.frame["x"].to_list() == [40, 10]
+    assert chosen.y is not None
+    assert chosen.y.tolist() == [0, 1]
+    assert chosen.take(np.array([False, True])).rows.tolist() == [1]
+
+
+def test_a_range_needs_a_time_and_rows_in_it(path: str) -> None:
+    with pytest.raises(ParameterError, match="say which with --time C"):
+        selected(path, Roles(), "2", None)
+    with pytest.raises(TableError, match=r"rows.csv: no row has 7 <= t < 9\."):
+        selected(path, Roles(time="t"), "7", "9")
+
+
+def test_times_are_checked_even_without_a_range(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("t,x\n1,2\n,3\n")
+    with pytest.raises(TableError, match=r"column 't': 1 of 2 times are missing \(row 1 None\)"):
+        selected(str(tmp_path / "rows.csv"), Roles(time="t"))
+
+
+def test_read_options_are_followed(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("1,-\n0,2\n")
+    read = ReadOptions(names=("y", "x"), missing=("-",))
+    chosen = read_selection(str(tmp_path / "rows.csv"), read, Roles(label="y"), None, None)
+    assert chosen.table.frame["x"].to_list() == [None, 2]
+    assert chosen.y is not None
+    assert chosen.y.tolist() == [1, 0]
+
+
+def chosen_rows(times: list[int], y: list[float] | None) -> Selection:
+    frame = pl.DataFrame({"t": times, "x": range(len(times))})
+    labels = None if y is None else np.array(y, dtype=np.float64)
+    return Selection(Table.from_frame(frame), np.arange(len(times)), labels, None)
+
+
+def held_out(division: Division) -> list[int]:
+    return [] if division.held_out is None else division.held_out.rows.tolist()
+
+
+def test_the_share_held_out_is_of_rows_not_known_to_be_anomalous() -> None:
+    y = [1.0] * 50 + [0.0] * 30 + [np.nan] * 20
+    division = divide(chosen_rows([0] * 100, y), Roles(label="y"), 0.2, seed=1)
+    assert len(held_out(division)) == 10
+    assert min(held_out(division)) >= 50
+    assert sorted([*division.fitting.rows, *held_out(division)]) == list(range(100))
+    again = divide(chosen_rows([0] * 100, y), Roles(label="y"), 0.2, seed=1)
+    assert held_out(again) == held_out(division)
+    assert held_out(divide(chosen_rows([0] * 100, y), Roles(label="y"), 0.2, seed=2)) != held_out(division)
+
+
+def test_with_a_time_the_latest_rows_are_held_out_and_later_anomalies_left_aside() -> None:
+    times, y = [1, 2, 3, 4, 5, 6], [0.0, 0.0, 1.0, 0.0, 1.0, 0.0]
+    division = divide(chosen_rows(times, y), Roles(label="y", time="t"), 0.5, seed=0)
+    assert held_out(division) == [3, 5]
+    assert division.fitting.rows.tolist() == [0, 1, 2]
+
+
+def test_nothing_is_held_out_of_too_few_rows() -> None:
+    for roles in (Roles(), Roles(time="t")):
+        division = divide(chosen_rows([1, 2, 3], None), roles, 0.1, seed=0)
+        assert division.held_out is None
+        assert division.fitting.rows.tolist() == [0, 1, 2]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.sampled_from([0.0, 1.0, float("nan")])), min_size=1, max_size=50),
+    st.floats(0, 0.9),
+)
+def test_no_row_to_fit_is_as_late_as_one_held_out(rows: list[tuple[int, float]], fraction: float) -> None:
+    times, y = [time for time, _ in rows], [label for _, label in rows]
+    division = divide(chosen_rows(times, y), Roles(label="y", time="t"), fraction, seed=0)
+    late = held_out(division)
+    assert set(late).isdisjoint(division.fitting.rows)
+    assert all(y[row] != 1 for row in late)
+    if late:
+        assert all(times[row] < min(times[place] for place in late) for row in division.fitting.rows)

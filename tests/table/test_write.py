@@ -1,0 +1,84 @@
+"""Tables out: whole under their own name, or not at all and without a trace."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from oddrow.errors import TableError
+from oddrow.table.read import read_table
+from oddrow.table.write import check_place, check_target, write_table, written_whole
+
+FRAME = pl.DataFrame({"a": [1, 2], "b": ["x", None]})
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_what_is_written_is_read_back(name: str, tmp_path: Path) -> None:
+    write_table(FRAME, tmp_path / name)
+    assert_frame_equal(read_table(tmp_path / name).frame, FRAME)
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_a_file_is_replaced(tmp_path: Path) -> None:
+    write_table(FRAME, tmp_path / "a.csv")
+    write_table(FRAME[:1], str(tmp_path / "a.csv"))
+    assert (tmp_path / "a.csv").read_text() == "a,b\n1,x\n"
+
+
+def test_a_frame_that_cannot_be_written_leaves_the_old_file_as_it_was(tmp_path: Path) -> None:
+    write_table(FRAME, tmp_path / "a.csv")
+    with pytest.raises(TableError, match=r"a.csv: it cannot be written \(.*nested"):
+        write_table(pl.DataFrame({"a": [[1]]}), tmp_path / "a.csv")
+    assert os.listdir(tmp_path) == ["a.csv"]
+    assert (tmp_path / "a.csv").read_text() == "a,b\n1,x\n2,\n"
+
+
+@pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt(), RuntimeError("no")])
+def test_a_failure_in_the_middle_leaves_nothing_behind(failure: BaseException, tmp_path: Path) -> None:
+    def half() -> None:
+        with written_whole(tmp_path / "a.json") as unfinished:
+            unfinished.write_text("half")
+            raise failure
+
+    with pytest.raises(TableError if isinstance(failure, OSError) else type(failure)):
+        half()
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_unwritable_place_is_one_message(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file" / "a.json", tmp_path / "nowhere" / "a.json"):
+        with pytest.raises(TableError, match=r"a.json: it cannot be written"), written_whole(path) as unfinished:
+            unfinished.write_text("whole")
+
+
+def test_places_are_checked_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file.csv").write_text("")
+    (tmp_path / "folder.csv").mkdir()
+    check_target(tmp_path / "new.csv")
+    check_target(tmp_path / "file.csv")
+    for path, said in [
+        (tmp_path / "a.json", r"the ending is not one oddrow writes \(.parquet, .csv\)"),
+        (tmp_path / "folder.csv", "this is a folder"),
+        (tmp_path / "nowhere" / "a.csv", "there is no folder .*nowhere"),
+        (tmp_path / "file.csv" / "a.csv", "there is no folder"),
+    ]:
+        with pytest.raises(TableError, match=said):
+            check_target(path)
+
+
+def test_what_is_no_plain_file_is_never_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(TableError, match="this is no plain file"):
+        check_place(tmp_path / "pipe.csv")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o555)
+    with pytest.raises(TableError, match="cannot be written to"):
+        write_table(FRAME, tmp_path / "a.csv")

@@ -1,0 +1,114 @@
+"""Who may import whom, read from the source: the table of rooms, and what each room keeps out."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "oddrow"
+FILES = sorted(SOURCE.rglob("*.py"))
+ENGINE = {"jax", "jaxlib", "equinox", "optax"}
+
+# What a unit may import besides `errors` and itself. A new room gets a line here, and a reason in docs/decisions.
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": set(),
+    "table": set(),
+    "simulate": {"table"},
+    "nets": set(),
+    "train": set(),
+    "thresholds": set(),
+    "evaluate": {"thresholds"},
+    "detectors": {"table", "nets", "train"},
+    "artifact": {"detectors", "thresholds", "table", "train"},
+    "settings": {"detectors", "thresholds", "table", "train"},
+    "workflow": {"artifact", "detectors", "evaluate", "settings", "table", "thresholds", "train"},
+    "demo": {"artifact", "evaluate", "settings", "simulate", "table", "workflow"},
+    "console": {"evaluate", "table"},
+    "cli": {"console", "demo", "settings", "workflow"},
+}
+# Packages, or modules of packages, that a unit never imports.
+NEVER: dict[str, set[str]] = {
+    "table": ENGINE,
+    "simulate": ENGINE | {"sklearn"},
+    "nets": {"sklearn", "polars", "pandas"},
+    "train": {"polars", "pandas"},
+    "thresholds": ENGINE,
+    "evaluate": ENGINE,
+    "console": ENGINE,
+}
+PICKLES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
+
+
+def unit(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, at the top or inside a function: `oddrow.table.read`, `numpy`, …"""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are written in full, not with dots"
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def rooms(path: Path) -> set[str]:
+    """The units of oddrow that a file imports."""
+    modules = (name.split(".") for name in imports(path))
+    return {parts[1] for parts in modules if parts[0] == "oddrow" and len(parts) > 1}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_a_file_imports_only_what_its_room_may(path: Path) -> None:
+    room = unit(path)
+    if room == "__init__":
+        assert rooms(path) == set(), "importing oddrow must stay quick: names are imported when first used"
+        return
+    assert rooms(path) <= MAY_IMPORT[room] | {room, "errors"}
+    packages = {name.partition(".")[0] for name in imports(path)}
+    assert not packages & NEVER.get(room, set())
+    assert not packages & PICKLES
+
+
+def test_every_room_of_the_table_stands() -> None:
+    assert MAY_IMPORT.keys() == {unit(path) for path in FILES} - {"__init__"}
+
+
+def test_no_room_is_reached_from_the_one_it_imports() -> None:
+    reached = {room: set(others) for room, others in MAY_IMPORT.items()}
+    for _ in reached:
+        reached = {room: others.union(*(reached[other] for other in others)) for room, others in reached.items()}
+    assert [room for room, others in reached.items() if room in others] == []
+
+
+def test_tables_and_training_take_only_the_base_classes_of_scikit_learn() -> None:
+    taken = {name for path in FILES if unit(path) in ("table", "train") for name in imports(path)}
+    assert {name for name in taken if name.startswith("sklearn")} <= {"sklearn.base", "sklearn.base.BaseEstimator"}
+
+
+def test_an_optional_package_is_imported_in_one_file_only() -> None:
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    core = {re.split(r"[\s\[<>=!~;]", name)[0].replace("scikit-learn", "sklearn") for name in needed}
+    files: dict[str, set[str]] = defaultdict(set)
+    for path in FILES:
+        for name in {name.partition(".")[0] for name in imports(path)} - core - sys.stdlib_module_names - {"oddrow"}:
+            files[name].add(path.name)
+    assert {name: where for name, where in files.items() if len(where) > 1} == {}
+
+
+def test_nothing_is_unpickled_by_another_name() -> None:
+    assert [path.name for path in FILES if re.search(r"allow_pickle\s*=\s*True|read_pickle", path.read_text())] == []
+
+
+def test_no_file_is_longer_than_400_lines() -> None:
+    assert {path.name: n for path in FILES if (n := len(path.read_text().splitlines())) > 400} == {}

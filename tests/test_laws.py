@@ -1,0 +1,332 @@
+"""The laws that every detector keeps, run over all of them (laws.py). Artifacts have theirs in test_artifact_law.py."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import pickle
+import subprocess
+import sys
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+from sklearn.metrics import average_precision_score
+
+from laws import DETECTORS, New, OddTable, normal_rows, odd_tables, planted_rows
+from oddrow.artifact import Artifact
+from oddrow.detectors.base import Detector
+from oddrow.errors import OddrowError
+from oddrow.evaluate.baselines import baselines
+from oddrow.table.encode import TableEncoder
+from oddrow.thresholds import Threshold
+
+ROWS = normal_rows()
+
+
+@pytest.fixture(params=list(DETECTORS), scope="module")
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def new(name: str) -> New:
+    """Makes a quick detector."""
+    return DETECTORS[name]
+
+
+@pytest.fixture(scope="module")
+def fitted(new: New) -> Detector:
+    """One that has seen ROWS."""
+    return new().fit(ROWS)
+
+
+def same(scores: Any, others: Any) -> None:
+    """Equal to the bit."""
+    np.testing.assert_array_equal(scores, others)
+
+
+# 1. fit returns self, changes nothing that it was given and keeps no row.
+
+
+def test_fit_returns_self_and_changes_nothing(new: New) -> None:
+    detector, frame, y = new(), normal_rows(), np.arange(300) % 50 == 0
+    before = repr(detector.get_params())
+    assert detector.fit(frame, y) is detector
+    assert_frame_equal(frame, normal_rows())
+    assert np.array_equal(y, np.arange(300) % 50 == 0)
+    assert repr(detector.get_params()) == before
+    assert detector.n_known_anomalies_ == 6
+
+
+def test_an_array_is_not_written_to(new: New) -> None:
+    array = np.random.default_rng(0).normal(size=(50, 3))
+    array.flags.writeable = False
+    new().fit(array).anomaly_score(array)
+
+
+def test_no_row_is_kept(new: New) -> None:
+    array = np.random.default_rng(0).normal(size=(300, 3))
+    alive = weakref.ref(array)
+    detector = new().fit(array)
+    del array
+    gc.collect()
+    assert alive() is None
+    assert np.isfinite(detector.offset_)
+
+
+def test_neither_detector_nor_artifact_grows_with_the_rows(new: New, fitted: Detector, tmp_path: Path) -> None:
+    longer = new().fit(normal_rows(3000))
+    assert len(pickle.dumps(longer)) < 1.02 * len(pickle.dumps(fitted))
+    for detector, folder in ((fitted, "short"), (longer, "long")):
+        Artifact(detector, Threshold(1.0, "fixed:1")).save(tmp_path / folder)
+    sizes = [sum(path.stat().st_size for path in (tmp_path / folder).iterdir()) for folder in ("short", "long")]
+    assert sizes[1] < 1.02 * sizes[0]
+
+
+# 2. Chance comes from random_state alone.
+
+
+def test_the_same_random_state_gives_the_same_scores(new: New, fitted: Detector) -> None:
+    same(new().fit(ROWS).anomaly_score(ROWS), fitted.anomaly_score(ROWS))
+    assert not np.array_equal(new(random_state=1).fit(ROWS).anomaly_score(ROWS), fitted.anomaly_score(ROWS))
+
+
+@pytest.mark.parametrize("generator", [np.random.default_rng, np.random.RandomState])
+def test_a_generator_may_be_given(new: New, generator: Callable[[int], Any]) -> None:
+    one, again, other = (new(random_state=generator(seed)).fit(ROWS).anomaly_score(ROWS) for seed in (5, 5, 6))
+    same(one, again)
+    assert not np.array_equal(one, other)
+
+
+IN_ANOTHER_PROCESS = """
+import hashlib, pickle, random, sys
+import numpy as np
+from laws import DETECTORS, normal_rows
+def global_states():
+    return random.getstate(), pickle.dumps(np.random.get_state())
+new, rows, before = DETECTORS[sys.argv[1]], normal_rows(), global_states()
+scores = new().fit(rows).anomaly_score(rows)
+new(random_state=None).fit(rows)
+print(hashlib.sha256(scores.tobytes()).hexdigest(), global_states() == before)
+"""
+
+
+def test_another_process_gives_the_same_scores_and_global_chance_is_untouched(name: str, fitted: Detector) -> None:
+    """Global states are looked at there because beartype, which checks shapes here, draws from Python's."""
+    command = [sys.executable, "-c", IN_ANOTHER_PROCESS, name]
+    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=120)
+    digest = hashlib.sha256(fitted.anomaly_score(ROWS).tobytes()).hexdigest()
+    assert done.stdout.split() == [digest, "True"]
+
+
+# 3. A row's score is its own.
+
+
+@pytest.mark.parametrize("n_rows", [200, 1000], ids=["small block", "large block"])
+def test_the_order_of_rows_permutes_the_scores(fitted: Detector, n_rows: int) -> None:
+    frame, order = normal_rows(n_rows, seed=5), np.random.default_rng(0).permutation(n_rows)
+    same(fitted.anomaly_score(frame[order]), fitted.anomaly_score(frame)[order])
+
+
+def test_row_by_row_equals_all_at_once_to_the_bit(fitted: Detector) -> None:
+    together = fitted.anomaly_score(ROWS[:256])
+    same([fitted.anomaly_score(ROWS[row])[0] for row in range(256)], together)
+
+
+def test_blocks_of_other_sizes_agree_to_a_hundred_thousandth(fitted: Detector) -> None:
+    many = normal_rows(4096 + 300, seed=5)
+    together = fitted.anomaly_score(many)
+    alone = np.concatenate([fitted.anomaly_score(part) for part in many.iter_slices(256)])
+    np.testing.assert_allclose(alone, together, rtol=1e-5)
+
+
+def test_companions_do_not_matter(fitted: Detector) -> None:
+    wild = pl.concat([ROWS[:9], ROWS[:200].with_columns(amount=pl.lit(1e30), shop=pl.lit("never seen"))])
+    same(fitted.anomaly_score(wild)[:9], fitted.anomaly_score(ROWS[:9]))
+
+
+def test_equal_rows_have_equal_scores(fitted: Detector) -> None:
+    assert len(np.unique(fitted.anomaly_score(pl.concat([ROWS[:1]] * 700)))) == 1
+
+
+# 4. Odd tables get a finite score or a named error.
+
+
+@pytest.mark.parametrize("table", odd_tables().values(), ids=odd_tables())
+def test_odd_tables_get_a_finite_score_or_a_named_error(new: New, table: OddTable) -> None:
+    if table.refused is not None:
+        with pytest.raises((OddrowError, ValueError), match=table.refused):
+            new(epochs=1).fit(table.fitted).anomaly_score(table.scored)
+        return
+    scores = new(epochs=1).fit(table.fitted).anomaly_score(table.scored)
+    assert scores.shape == (len(table.scored),)
+    assert scores.dtype == np.float64
+    assert np.isfinite(scores).all()
+
+
+def test_a_diverged_network_is_said_so(new: New) -> None:
+    training = new().used_training.set_params(learning_rate=1e38, clip_norm=None, validation_fraction=0.0, epochs=1)
+    with pytest.raises(OddrowError, match=r"training.learning_rate \(now 1e\+38\)"):
+        new(training=training).fit(np.random.default_rng(0).normal(size=(50, 3)))
+
+
+@pytest.mark.parametrize("value", [1e6, -1e6, 1e30])
+def test_a_value_far_out_is_odder_than_any_near(fitted: Detector, value: float) -> None:
+    far = ROWS[:20].with_columns(amount=pl.lit(value))
+    assert fitted.anomaly_score(far).min() > fitted.anomaly_score(ROWS).max()
+
+
+# 6. What breaks the rule is found.
+
+
+def average_precisions(new: New) -> dict[str, float]:
+    """How well the planted rows are found: by the detector, its untrained twin, the usual baselines."""
+    (train, _), (test, anomalous) = planted_rows(3000, 0, seed=0), planted_rows()
+    detectors = {"detector": new(epochs=40, hidden=(32, 6, 32)), "untrained twin": new(epochs=0, hidden=(32, 6, 32))}
+    scores = {name: detector.fit(train).anomaly_score(test) for name, detector in detectors.items()}
+    encoder = TableEncoder(one_hot_up_to=2).fit(train, detectors["detector"].schema_)
+    numbers = [encoder.transform(frame).numbers for frame in (train, test)]
+    scores |= {name: model.fit(numbers[0]).anomaly_score(numbers[1]) for name, model in baselines(0).items()}
+    return {name: float(average_precision_score(anomalous, found)) for name, found in scores.items()}
+
+
+def test_planted_anomalies_are_found(name: str, new: New, capsys: pytest.CaptureFixture[str]) -> None:
+    found = average_precisions(new)
+    with capsys.disabled():
+        shown = ", ".join(f"{other} {precision:.3f}" for other, precision in found.items())
+        print(f"\naverage precision of {name} on planted rows (chance 0.100): {shown}")
+    assert found["detector"] > 0.5, "chance is 0.1"
+    assert found["detector"] > found["untrained twin"]
+
+
+# 7. Honesty.
+
+
+def test_no_statistic_of_a_scored_row_reaches_the_encoder(fitted: Detector) -> None:
+    before = fitted.encoder_.to_dict()
+    scores = fitted.anomaly_score(ROWS)
+    fitted.anomaly_score(ROWS.with_columns(amount=pl.col("amount") * 1e3, shop=pl.lit("new")))
+    assert fitted.encoder_.to_dict() == before
+    same(fitted.anomaly_score(ROWS), scores)
+
+
+def test_no_statistic_of_a_held_out_row_reaches_the_encoder(new: New) -> None:
+    held_out = normal_rows(60, seed=9)
+    wild = held_out.with_columns(amount=pl.col("amount") * 1e3, shop=pl.lit("new"))
+    one, other = (new().fit(ROWS, validation=rows) for rows in (held_out, wild))
+    assert one.encoder_.to_dict() == other.encoder_.to_dict()
+    assert one.history_ != other.history_, "the held-out rows were looked at"
+
+
+def test_rows_held_out_by_the_detector_itself_do_not_reach_the_encoder(new: New) -> None:
+    """The drawn rows are those whose removal leaves the encoder's statistics what they are."""
+    encoder = new().fit(ROWS).encoder_
+    means = {column.source: column.center for column in encoder.number_columns_}
+    assert means["amount"] != pytest.approx(ROWS["amount"].mean(), rel=1e-9)
+    everything = new(training=new().used_training.set_params(validation_fraction=0.0)).fit(ROWS).encoder_
+    means = {column.source: column.center for column in everything.number_columns_}
+    assert means["amount"] == pytest.approx(ROWS["amount"].mean(), rel=1e-9)
+
+
+def test_known_anomalies_do_not_train(new: New) -> None:
+    y = np.zeros(300)
+    y[::10] = 1
+    known = pl.Series(y == 1)
+    wild = ROWS.with_columns(amount=pl.when(known).then(1e6).otherwise("amount"))
+    one, other = new().fit(ROWS, y), new().fit(wild, y)
+    same(one.anomaly_score(ROWS), other.anomaly_score(ROWS))
+    assert (one.offset_, one.n_known_anomalies_) == (other.offset_, 30)
+
+
+def labels(kind: str) -> Any:
+    """The same label, rows 0 to 4 anomalous and 5 to 9 unknown, as different people hand it over."""
+    values = [1] * 5 + [None] * 5 + [0] * 290
+    numbers = np.array([np.nan if value is None else value for value in values])
+    return {
+        "floats": numbers,
+        "list": values,
+        "objects": np.array(values, dtype=object),
+        "polars": pl.Series(values),
+        "polars booleans": pl.Series(values).cast(pl.Boolean),
+        "pandas": pl.Series(values).to_pandas(),
+        "pandas nullable": pl.Series(values).to_pandas().astype("Int64"),
+        "column": numbers.reshape(-1, 1),
+    }[kind]
+
+
+KINDS = ["floats", "list", "objects", "polars", "polars booleans", "pandas", "pandas nullable", "column"]
+
+
+def test_a_missing_label_is_unknown_and_trains(new: New) -> None:
+    reference = new().fit(ROWS[5:])
+    detectors = {kind: new().fit(ROWS, labels(kind)) for kind in KINDS}
+    assert {kind: detector.n_known_anomalies_ for kind, detector in detectors.items()} == dict.fromkeys(KINDS, 5)
+    for detector in detectors.values():
+        same(detector.anomaly_score(ROWS), reference.anomaly_score(ROWS))
+
+
+@pytest.mark.parametrize(
+    "y",
+    [np.arange(300), np.where(np.arange(300) < 9, -1, 1), np.array(["fraud", "normal"] * 150), np.full(300, 0.5)],
+    ids=["numbers", "scikit-learn's own", "text", "halves"],
+)
+def test_a_y_that_is_no_anomaly_label_is_ignored(new: New, fitted: Detector, y: Any) -> None:
+    detector = new().fit(ROWS, y)
+    assert detector.n_known_anomalies_ == 0
+    same(detector.anomaly_score(ROWS), fitted.anomaly_score(ROWS))
+
+
+def test_a_y_that_cannot_be_is_refused(new: New) -> None:
+    with pytest.raises(OddrowError, match="y has 7 values for 300 rows"):
+        new().fit(ROWS, np.zeros(7))
+    with pytest.raises(OddrowError, match="all 300 rows are anomalous"):
+        new().fit(ROWS, np.ones(300))
+
+
+def test_validation_rows_come_in_every_form_or_are_refused(new: New) -> None:
+    array = np.random.default_rng(0).normal(size=(60, 3))
+    one, other = new().fit(array, validation=array[:9]), new().fit(array, validation=array[:9].tolist())
+    assert one.history_ == other.history_
+    with pytest.raises((OddrowError, ValueError), match=r"n_samples = 0|0 sample"):
+        new().fit(array, validation=array[:0])
+    with pytest.raises(OddrowError, match="n_samples = 0"):
+        new().fit(ROWS, validation=ROWS[:0])
+    with pytest.raises((OddrowError, ValueError), match="2 features"):
+        new().fit(array, validation=array[:, :2])
+
+
+# 8. A tie with the cut is an alert.
+
+
+def test_a_tie_with_the_cut_is_flagged(fitted: Detector) -> None:
+    scores = fitted.anomaly_score(ROWS)
+    cut = np.quantile(scores, 1 - fitted.contamination, method="higher")
+    assert (scores == cut).any()
+    same(fitted.predict(ROWS) == -1, scores >= cut)
+    same(fitted.predict(ROWS) == -1, Threshold(float(cut), "fixed").alerts(scores))
+
+
+def test_at_least_one_training_row_is_flagged_and_about_as_many_as_asked(new: New) -> None:
+    """Of 300 distinct rows 1 % are 3, the `higher` quantile of numpy being one of them; of 20 rows, one."""
+    assert (new().fit(ROWS).predict(ROWS) == -1).sum() == 3
+    assert (new(contamination=0.1).fit(ROWS).predict(ROWS) == -1).sum() == 30
+    assert (new().fit(ROWS[:20]).predict(ROWS[:20]) == -1).sum() == 1
+
+
+def test_scikit_learns_view_is_the_same_score_with_one_minus(fitted: Detector) -> None:
+    scores = fitted.anomaly_score(ROWS)
+    same(fitted.score_samples(ROWS), -scores)
+    same(fitted.decision_function(ROWS), -scores - fitted.offset_)
+    same(fitted.predict(ROWS), np.where(fitted.decision_function(ROWS) < 0, -1, 1))
+
+
+@pytest.mark.parametrize("contamination", [0, 0.51, "auto", np.nan])
+def test_a_contamination_that_means_nothing_is_refused(new: New, contamination: Any) -> None:
+    with pytest.raises(OddrowError, match="contamination="):
+        new(contamination=contamination).fit(ROWS)

@@ -1,0 +1,217 @@
+"""The training loop, held against Adam in plain NumPy; early stopping; what is refused."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from oddrow.errors import ParameterError, TrainingError
+from oddrow.train.loop import Trained, Training, train
+
+SEED = 11
+
+
+class Line(eqx.Module):
+    """y = x @ slope + level, by least squares: small enough to differentiate by hand."""
+
+    slope: Float[Array, " columns"]
+    level: Float[Array, ""]
+    name: str = eqx.field(static=True, default="line")
+
+    def loss(self, batch: Any, key: PRNGKeyArray | None) -> Float[Array, ""]:
+        (x, y), weight = batch
+        return weight @ jnp.square(x @ self.slope + self.level - y) / weight.sum()
+
+
+class Wobbling(Line):
+    """The same with noise on the rows, so that the keys matter."""
+
+    def loss(self, batch: Any, key: PRNGKeyArray | None) -> Float[Array, ""]:
+        (x, y), weight = batch
+        seen = x if key is None else x + jax.random.normal(key, x.shape)
+        return weight @ jnp.square(seen @ self.slope + self.level - y) / weight.sum()
+
+
+def line(kind: type[Line] = Line) -> Line:
+    return kind(jnp.array([1.0, 0.0, -1.0]), jnp.array(0.5))
+
+
+def rows(n_rows: int = 70, slope: float = 2.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n_rows, 3)).astype(np.float32)
+    return x, (slope * x.sum(axis=1) + rng.normal(0, 0.1, n_rows)).astype(np.float32)
+
+
+def quick(**parameters: Any) -> Training:
+    usual = {"epochs": 5, "batch_size": 16, "learning_rate": 0.05, "clip_norm": None}
+    return Training(**{**usual, **parameters})
+
+
+def flat(network: Line) -> np.ndarray:
+    return np.array([*network.slope, network.level])
+
+
+def loss_by_hand(weights: np.ndarray, x: np.ndarray, y: np.ndarray) -> float:
+    return float(np.mean((x @ weights[:3] + weights[3] - y) ** 2))
+
+
+def adam_by_hand(training: Training, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, list[float]]:
+    """Kingma and Ba (2015), algorithm 1, in float64: the last batch of an epoch is short, nothing is padded."""
+    weights, first, second, step = flat(line()).astype(float), np.zeros(4), np.zeros(4), 0
+    history = []
+    for epoch in range(training.epochs):
+        order = np.random.default_rng([SEED, epoch]).permutation(len(x))
+        total = 0.0
+        for start in range(0, len(x), training.batch_size):
+            batch = order[start : start + training.batch_size]
+            total += len(batch) * loss_by_hand(weights, x[batch], y[batch])
+            residual = x[batch] @ weights[:3] + weights[3] - y[batch]
+            gradient = 2 * np.array([*(residual @ x[batch]), residual.sum()]) / len(batch)
+            if training.clip_norm is not None:
+                gradient *= min(1.0, training.clip_norm / np.linalg.norm(gradient))
+            step += 1
+            first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
+            weights = weights - training.learning_rate * (first / (1 - 0.9**step)) / (
+                np.sqrt(second / (1 - 0.999**step)) + 1e-8
+            )
+        history.append(total / len(x))
+    return weights, history
+
+
+@pytest.mark.parametrize("n_rows", [70, 64, 65, 5], ids=["short last batch", "whole", "last of one", "one batch"])
+def test_weights_and_losses_are_those_of_adam_by_hand(n_rows: int) -> None:
+    x, y = rows(n_rows)
+    trained = train(line(), (x, y), quick(), seed=SEED)
+    weights, history = adam_by_hand(quick(), x, y)
+    np.testing.assert_allclose(flat(trained.network), weights, rtol=1e-4)
+    np.testing.assert_allclose([entry["loss"] for entry in trained.history], history, rtol=1e-4)
+    assert [entry["epoch"] for entry in trained.history] == [1, 2, 3, 4, 5]
+
+
+def test_clipping_is_that_by_hand() -> None:
+    x, y = rows()
+    trained = train(line(), (x, y), quick(clip_norm=0.3), seed=SEED)
+    weights, _ = adam_by_hand(quick(clip_norm=0.3), x, y)
+    np.testing.assert_allclose(flat(trained.network), weights, rtol=1e-4)
+    plain, _ = adam_by_hand(quick(), x, y)
+    assert np.abs(weights - plain).max() > 0.01, "the reference tells the two apart"
+
+
+def test_it_learns() -> None:
+    x, y = rows(200)
+    trained = train(line(), (x, y), quick(epochs=60, batch_size=20), seed=0)
+    np.testing.assert_allclose(flat(trained.network), [2, 2, 2, 0], atol=0.05)
+    assert trained.history[-1]["loss"] < 0.02 < trained.history[0]["loss"]
+    assert trained.network.name == "line", "what is no weight stays as it was"
+
+
+def stopped_early(patience: int | None) -> Trained[Line]:
+    """The training rows ask for slopes of 2, the validation rows for slopes of 1.2: its loss falls, then rises."""
+    return train(line(), rows(), quick(epochs=40, patience=patience), seed=SEED, validation=rows(33, slope=1.2, seed=1))
+
+
+def test_patience_stops_and_keeps_the_best_weights() -> None:
+    trained = stopped_early(patience=3)
+    losses = [entry["validation_loss"] for entry in trained.history]
+    assert trained.best_epoch == int(np.argmin(losses)) + 1
+    assert len(losses) == trained.best_epoch + 3 < 40
+    kept = loss_by_hand(flat(trained.network), *rows(33, slope=1.2, seed=1))
+    assert kept == pytest.approx(min(losses), rel=1e-4)
+    assert kept < losses[-1] < losses[0]
+
+
+def test_without_patience_the_last_weights_are_kept() -> None:
+    trained = stopped_early(patience=None)
+    losses = [entry["validation_loss"] for entry in trained.history]
+    assert len(losses) == trained.best_epoch == 40
+    kept = loss_by_hand(flat(trained.network), *rows(33, slope=1.2, seed=1))
+    assert kept == pytest.approx(losses[-1], rel=1e-4)
+    assert losses[-1] > 1.2 * min(losses)
+
+
+def test_validation_in_chunks_is_the_mean_over_all_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("oddrow.train.loop.VALIDATION_CHUNK", 8)
+    held_out = rows(19, seed=2)
+    trained = train(line(), rows(), quick(epochs=1), seed=0, validation=held_out)
+    wanted = loss_by_hand(flat(trained.network), *held_out)
+    assert trained.history[0]["validation_loss"] == pytest.approx(wanted, rel=1e-5)
+
+
+def test_patience_means_nothing_without_validation_rows() -> None:
+    trained = train(line(), rows(), quick(epochs=6, patience=1), seed=0)
+    assert [set(entry) for entry in trained.history] == [{"epoch", "loss"}] * 6
+    assert trained.best_epoch == 6
+
+
+def test_no_epoch_leaves_the_network_as_it_was() -> None:
+    trained = train(line(), rows(), quick(epochs=0), seed=0, validation=rows(9))
+    assert eqx.tree_equal(trained.network, line())
+    assert (trained.history, trained.best_epoch) == ([], 0)
+
+
+def test_the_network_given_is_not_changed() -> None:
+    given = line()
+    train(given, rows(), quick(epochs=1), seed=0)
+    assert eqx.tree_equal(given, line())
+
+
+def test_the_same_seed_gives_the_same_weights() -> None:
+    first, again, other = (train(line(Wobbling), rows(), quick(epochs=2), seed=seed) for seed in (1, 1, 2))
+    assert eqx.tree_equal(first.network, again.network)
+    assert first.history == again.history
+    assert not eqx.tree_equal(first.network, other.network)
+
+
+def test_noise_reaches_training_but_not_validation() -> None:
+    x, y = rows()
+    trained = train(line(Wobbling), (x, y), quick(epochs=1, learning_rate=1e-9), seed=1, validation=(x, y))
+    plain = loss_by_hand(flat(line()), x, y)
+    assert trained.history[0]["validation_loss"] == pytest.approx(plain, rel=1e-4)
+    assert trained.history[0]["loss"] > 1.05 * plain
+
+
+def test_every_step_has_noise_of_its_own() -> None:
+    x, y = np.ones((40, 3), np.float32), np.zeros(40, np.float32)
+    still = quick(epochs=4, batch_size=40, learning_rate=1e-9)
+    losses = {entry["loss"] for entry in train(line(Wobbling), (x, y), still, seed=1).history}
+    assert len(losses) == 4
+
+
+@pytest.mark.parametrize(("validation", "epoch"), [(None, 2), (rows(9), 1)], ids=["no validation", "validation"])
+def test_a_loss_beyond_measure_stops_with_advice(validation: Any, epoch: int) -> None:
+    """The step that goes too far is the only one of the first epoch: its loss is measured before it."""
+    with pytest.raises(TrainingError, match=rf"epoch {epoch}.*learning_rate \(now 1e\+30\).*clip_norm \(now None\)"):
+        train(line(), rows(16), quick(learning_rate=1e30), seed=0, validation=validation)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"epochs": -1}, r"training.epochs=-1 is not a whole number at least 0"),
+        ({"epochs": 2.5}, r"training.epochs=2.5"),
+        ({"batch_size": 0}, r"training.batch_size=0 is not a whole number at least 1"),
+        ({"learning_rate": 0}, r"training.learning_rate=0 is not a .*number above 0"),
+        ({"learning_rate": math.nan}, r"training.learning_rate=nan"),
+        ({"learning_rate": math.inf}, r"training.learning_rate=inf"),
+        ({"learning_rate": "fast"}, r"training.learning_rate='fast'"),
+        ({"validation_fraction": 1}, r"training.validation_fraction=1 is not a .*number at least 0 and at most 0.9"),
+        ({"patience": 0}, r"training.patience=0"),
+        ({"clip_norm": 0}, r"training.clip_norm=0"),
+    ],
+)
+def test_values_that_mean_nothing_are_refused(parameters: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        train(line(), rows(), quick(**parameters), seed=0)
+
+
+@pytest.mark.parametrize(("n_rows", "epochs"), [(1, 3200), (2560, 320), (20_481, 40), (10**8, 40)])
+def test_small_tables_get_more_epochs(n_rows: int, epochs: int) -> None:
+    assert Training(batch_size=256).epochs_for(n_rows) == epochs
+    assert Training(epochs=7).epochs_for(n_rows) == 7
