@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +30,7 @@ def data() -> Path:
     return Path(folder)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def mixed() -> pl.DataFrame:
     """600 rows of every kind: numbers that go together, a category, a boolean, a time, an id, missing values."""
     rng = np.random.default_rng(7)
@@ -45,3 +47,55 @@ def mixed() -> pl.DataFrame:
             "fraud": (rng.random(600) < 0.05).astype(np.int8),
         },
     )
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command left: its exit code and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def oddrow(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """Run the command line in this process: `oddrow("fit", path, "--out", folder)`."""
+    from oddrow.cli import main
+
+    def run(*arguments: object) -> Ran:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit:
+            main([str(argument) for argument in arguments])
+        return Ran(int(exit.value.code or 0), *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def mixed_csv(mixed: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`mixed` as a file."""
+    path = tmp_path_factory.mktemp("tables") / "mixed.csv"
+    mixed.write_csv(path)
+    return path
+
+
+# How the tests fit `mixed`, wherever they can: the same shapes are compiled only once.
+FIT = ("--label", "fraud", "--id", "row_id", "--time", "time", "--until", "2024-01-20", "--set", "training.epochs=2")
+
+
+@pytest.fixture(scope="session")
+def fit_options() -> tuple[str, ...]:
+    """Options that fit `mixed` quickly."""
+    return FIT
+
+
+@pytest.fixture(scope="session")
+def model(mixed_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model fitted to the first 19 days of `mixed`; the tests read it and leave it as it is."""
+    from oddrow.cli import main
+
+    folder = tmp_path_factory.mktemp("models") / "model"
+    with pytest.raises(SystemExit, match="0"):
+        main(["fit", str(mixed_csv), "--out", str(folder), *FIT])
+    return folder

@@ -132,6 +132,7 @@ class Artifact:
             None if origin is None else Origin.from_dict(origin),
         )
         _check_type(artifact, cls, "the manifest")
+        _check_nothing_else(manifest, artifact._to_manifest()[0])
         return artifact
 
     def card(self) -> str:
@@ -285,6 +286,13 @@ def _check_type(value: Any, declared: Any, where: str) -> None:
     elif is_dataclass(declared):
         for name, kind in get_type_hints(declared).items():
             _check_type(getattr(value, name), kind, f"{where}.{name}")
+
+
+def _check_nothing_else(manifest: dict[str, Any], again: dict[str, Any]) -> None:
+    """Refuse what a model would not write again itself."""
+    for part in sorted(manifest.keys() - {"versions"}):
+        if manifest[part] != json.loads(json.dumps(again[part])):
+            raise ArtifactError(f"{part} holds more or other things than a model has.")
 
 
 def _is_of(value: Any, declared: type[Any]) -> bool:

@@ -65,6 +65,8 @@ class Settings:
     def from_dict(cls, values: Mapping[str, Any]) -> Settings:
         """Settings from nested plain values, as a TOML file holds them."""
         _check_names(values, (*TOP, *SECTIONS), "")
+        if nested := [name for name in TOP if isinstance(values.get(name), Mapping)]:
+            raise ParameterError(f"'{nested[0]}' is one value, not a section: write {nested[0]}=VALUE.")
         section = {name: _section(values, name) for name in SECTIONS}
         detector = section["detector"].pop("name", "autoencoder")
         if detector not in DETECTORS:

@@ -22,6 +22,8 @@ from oddrow.train.loop import Training, train
 
 SCORINGS = ("standardized", "mse")
 USUAL_LAYERS = 3
+# More would be no autoencoder but a manifest that wants to keep its reader busy.
+MOST_LAYERS = 100
 # No output counts as better known than this, in squared encoded units or nats: a column that is rebuilt almost exactly
 # would else decide every score by its last digits.
 SPREAD_FLOOR = 0.02
@@ -31,10 +33,10 @@ def usual_widths(n_outputs: int) -> tuple[int, int, int]:
     """The hidden widths for a table of this many outputs.
 
     >>> usual_widths(29), usual_widths(100)
-    ((64, 24, 64), (128, 48, 128))
+    ((64, 16, 64), (128, 32, 128))
     """
     wide = min(128, max(64, 2 * n_outputs))
-    return wide, 3 * wide // 8, wide
+    return wide, wide // 4, wide
 
 
 class AutoencoderDetector(Detector):
@@ -46,7 +48,7 @@ class AutoencoderDetector(Detector):
     Parameters
     ----------
     hidden : sequence of int or None
-        Widths of the hidden layers. None is (h, 3h/8, h), where h is twice the number of outputs, 64 at least and 128
+        Widths of the hidden layers. None is (h, h/4, h), where h is twice the number of outputs, 64 at least and 128
         at most: wide, because noise and not a narrow middle keeps the network from learning to copy.
     activations : str or sequence of str
         Activation of every hidden layer, or of each: gelu, relu, tanh, elu, silu, sigmoid, linear.
@@ -138,7 +140,7 @@ class AutoencoderDetector(Detector):
         self.check_parameters()
         levels = [n_levels for _, n_levels in self.encoder_.category_sources_]
         n_numbers = len(self.encoder_.number_sources_)
-        hidden = usual_widths(n_numbers + len(levels)) if self.hidden is None else self.hidden
+        hidden = usual_widths(n_numbers + len(levels)) if self.hidden is None else [int(width) for width in self.hidden]
         names = [self.activations] * len(hidden) if isinstance(self.activations, str) else self.activations
         return Autoencoder(n_numbers, levels, hidden, names, float(self.noise), key=jax.random.key(seed))
 
@@ -146,6 +148,7 @@ class AutoencoderDetector(Detector):
         """Raise `ParameterError` for a value that means nothing."""
         if not isinstance(self.hidden, Sequence | None) or isinstance(self.hidden, str):
             raise ParameterError(f"hidden={self.hidden!r} is not a list of widths, such as [{self.hidden}].")
+        check_number("the number of hidden layers", len(self.hidden or ()), 0, MOST_LAYERS, whole=True)
         for width in self.hidden or ():
             check_number("hidden", width, 1, whole=True)
         names = [self.activations] if isinstance(self.activations, str) else self.activations

@@ -110,7 +110,9 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
                 self.n_features_in_ = len(X.columns)
             return X
         if hasattr(X, "columns") or hasattr(X, "__arrow_c_stream__"):
-            _check_feature_names(self, X, reset=reset)
+            # Fitted to a `Table`, there are no names to compare here; the schema does it, in whatever order they come.
+            if reset or hasattr(self, "feature_names_in_"):
+                _check_feature_names(self, X, reset=reset)
             table = as_table(X)
             if reset:
                 self.n_features_in_ = len(table.columns)
@@ -143,7 +145,7 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         self.encoder_ = self._new_encoder().restore(plain["encoder"])
         self.history_, self.offset_ = plain["history"], float(plain["offset"])
         self.n_features_in_, self.n_known_anomalies_ = plain["n_features_in"], plain["n_known_anomalies"]
-        if plain["feature_names_in"] is not None:
+        if plain["feature_names_in"]:
             self.feature_names_in_ = np.array(plain["feature_names_in"], dtype=object)
         # Shapes are found without computing anything, so that a hostile width allocates nothing.
         skeleton = eqx.filter_eval_shape(self._new_network, 0)
@@ -218,6 +220,8 @@ def _check_arrays(arrays: dict[str, npt.NDArray[Any]], skeleton: dict[str, Any])
             f"{len(odd)} of its arrays are not what its parameters ask for: '{name}' is "
             f"{found.get(name, 'absent')}, expected {expected.get(name, 'none of that name')}."
         )
+    if beyond := [name for name, array in arrays.items() if not np.isfinite(array).all()]:
+        raise ArtifactError(f"its array '{beyond[0]}' holds values that are not finite.")
 
 
 def check_enough_rows(table: Table, least: int) -> None:

@@ -1,0 +1,196 @@
+"""AutoencoderDetector's scores by hand from what its network rebuilds; columns named; parameters refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+import pytest
+
+from oddrow.detectors.autoencoder import SPREAD_FLOOR, AutoencoderDetector
+from oddrow.errors import OddrowError, ParameterError
+from oddrow.table.encode import TableEncoder
+from oddrow.train.loop import Training
+
+
+def rows(n_rows: int = 200, seed: int = 0) -> pl.DataFrame:
+    rng = np.random.default_rng(seed)
+    amount = rng.normal(50, 10, n_rows)
+    return pl.DataFrame(
+        {
+            "amount": amount,
+            "fee": amount / 10 + rng.normal(0, 0.1, n_rows),
+            "age": np.where(rng.random(n_rows) < 0.1, np.nan, rng.normal(40, 9, n_rows)),
+            "shop": rng.choice(["books", "food", "fuel"], n_rows),
+            "online": rng.random(n_rows) < 0.3,
+        }
+    )
+
+
+def detector(epochs: int = 5, **parameters: Any) -> AutoencoderDetector:
+    training = Training(epochs=epochs, batch_size=32, validation_fraction=0.0)
+    return AutoencoderDetector(**{"hidden": (8, 4, 8), "training": training, "random_state": 0, **parameters})
+
+
+def errors_by_hand(fitted: AutoencoderDetector, frame: pl.DataFrame) -> np.ndarray:
+    """Squared error of every encoded number, cross-entropy of every category, from what the network rebuilds."""
+    numbers, categories = fitted.encoder_.transform(fitted.schema_.conform(frame))
+    rebuilt, logits = fitted.network_.reconstruct((jnp.asarray(numbers), jnp.asarray(categories)))
+    surprises = []
+    for place, scores in enumerate(np.asarray(scores, np.float64) for scores in logits):
+        probabilities = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+        surprises.append(-np.log(probabilities[np.arange(len(scores)), categories[:, place]]))
+    return np.column_stack([(numbers - np.asarray(rebuilt, np.float64)) ** 2, *surprises])
+
+
+@pytest.fixture(scope="module")
+def standardized() -> AutoencoderDetector:
+    return detector().fit(rows())
+
+
+@pytest.fixture(scope="module")
+def plain() -> AutoencoderDetector:
+    return detector(scoring="mse").fit(rows())
+
+
+# amount, fee, age, whether age is missing, shop, online: six outputs of five columns.
+SHARE = np.array([1, 1, 0.5, 0.5, 1, 1]) / 5
+
+
+def test_mse_is_the_plain_mean_of_the_errors(plain: AutoencoderDetector) -> None:
+    frame = rows(seed=1)
+    wanted = errors_by_hand(plain, frame).mean(axis=1)
+    np.testing.assert_allclose(plain.anomaly_score(frame), wanted, rtol=1e-4)
+
+
+def test_standardized_errors_are_in_units_of_their_mean_on_training_rows(standardized: AutoencoderDetector) -> None:
+    spread = np.maximum(errors_by_hand(standardized, rows()).mean(axis=0), SPREAD_FLOOR)
+    np.testing.assert_allclose(standardized.spread_, spread, rtol=1e-4)
+    frame = rows(seed=1)
+    wanted = (errors_by_hand(standardized, frame) / spread) @ SHARE
+    np.testing.assert_allclose(standardized.anomaly_score(frame), wanted, rtol=1e-4)
+
+
+def test_the_usual_row_scores_one(standardized: AutoencoderDetector) -> None:
+    assert standardized.anomaly_score(rows()).mean() == pytest.approx(1, rel=1e-4)
+
+
+def test_a_column_rebuilt_almost_exactly_counts_no_finer_than_the_floor() -> None:
+    same = pl.DataFrame({"x": np.random.default_rng(0).normal(size=100)}).with_columns(twin=pl.col("x"))
+    fitted = detector(epochs=300, noise=0.0).fit(same)
+    assert errors_by_hand(fitted, same).mean(axis=0).max() < SPREAD_FLOOR
+    np.testing.assert_allclose(fitted.spread_, SPREAD_FLOOR)
+
+
+def test_column_scores_average_to_the_score(standardized: AutoencoderDetector, plain: AutoencoderDetector) -> None:
+    for fitted in (standardized, plain):
+        columns = fitted.column_scores(rows())
+        assert columns.columns == ["amount", "fee", "age", "shop", "online"]
+        np.testing.assert_allclose(columns.to_numpy().mean(axis=1), fitted.anomaly_score(rows()), rtol=1e-5)
+
+
+def test_a_column_of_two_outputs_is_their_sum(standardized: AutoencoderDetector) -> None:
+    parts = errors_by_hand(standardized, rows()) / standardized.spread_ * SHARE
+    found = standardized.column_scores(rows())["age"].to_numpy()
+    np.testing.assert_allclose(found, 5 * (parts[:, 2] + parts[:, 3]), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("amount", 5000.0), ("fee", -40.0), ("age", 900.0), ("shop", "casino")],
+)
+def test_the_odd_column_is_named_first(standardized: AutoencoderDetector, column: str, value: Any) -> None:
+    odd = rows()[:1].with_columns(pl.lit(value).alias(column))
+    scores = standardized.column_scores(odd).row(0, named=True)
+    assert max(scores, key=scores.__getitem__) == column
+    assert standardized.anomaly_score(odd)[0] > np.quantile(standardized.anomaly_score(rows()), 0.99)
+
+
+def test_a_value_missing_for_the_first_time_is_odd(standardized: AutoencoderDetector) -> None:
+    usual, odd = rows()[:20], rows()[:20].with_columns(amount=pl.lit(None, pl.Float64))
+    amounts = (standardized.column_scores(frame)["amount"] for frame in (usual, odd))
+    assert next(amounts).max() < next(amounts).min()
+
+
+def test_validation_rows_decide_nothing_but_when_to_stop() -> None:
+    held_out = detector(epochs=4).fit(rows(), validation=rows(50, seed=2))
+    alone = detector(epochs=4).fit(rows())
+    assert [set(entry) for entry in held_out.history_] == [{"epoch", "loss", "validation_loss"}] * 4
+    np.testing.assert_array_equal(held_out.anomaly_score(rows()), alone.anomaly_score(rows()))
+
+
+def test_no_epoch_is_the_untrained_twin() -> None:
+    twin = detector(epochs=0).fit(rows())
+    assert twin.history_ == []
+    assert np.isfinite(twin.anomaly_score(rows())).all()
+
+
+def test_widths_and_activations_for_every_layer() -> None:
+    fitted = detector(epochs=0, hidden=(9, 2, 7), activations=("relu", "tanh", "linear")).fit(rows()[["amount", "fee"]])
+    layers = fitted.network_.stack.layers
+    assert [layer.weight.shape for layer in layers] == [(2, 9), (9, 2), (2, 7), (7, 2)]
+    assert fitted.network_.stack.activations == ("relu", "tanh", "linear", "linear")
+
+
+def test_one_activation_is_for_all_layers() -> None:
+    fitted = detector(epochs=0, hidden=[5, 6], activations="elu").fit(rows()[["amount", "fee"]])
+    assert fitted.network_.stack.activations == ("elu", "elu", "linear")
+
+
+@pytest.mark.parametrize(("n_columns", "widths"), [(2, (64, 24, 64)), (40, (80, 30, 80))])
+def test_the_usual_widths_follow_the_columns(n_columns: int, widths: tuple[int, ...]) -> None:
+    fitted = detector(epochs=0, hidden=None).fit(np.random.default_rng(0).normal(size=(9, n_columns)))
+    assert tuple(layer.bias.shape[0] for layer in fitted.network_.stack.layers[:-1]) == widths
+
+
+def test_no_hidden_layer_is_a_linear_map() -> None:
+    fitted = detector(hidden=()).fit(rows()[["amount", "fee"]])
+    assert len(fitted.network_.stack.layers) == 1
+    assert np.isfinite(fitted.anomaly_score(rows()[["amount", "fee"]])).all()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"hidden": (8, 0)}, r"hidden=0 is not a whole number at least 1"),
+        ({"hidden": (8, 2.5)}, r"hidden=2.5 is not a whole number"),
+        ({"hidden": 8}, r"hidden=8 is not a list of widths, such as \[8\]"),
+        ({"hidden": "8,4"}, r"hidden='8,4' is not a list"),
+        ({"hidden": [1] * 101}, r"number of hidden layers=101 is not a whole number .*at most 100"),
+        ({"activations": "rellu"}, r"activations='rellu' is not one of .*Did you mean 'relu'\?"),
+        ({"activations": ("relu", "gelu")}, r"activations: 2 were given for 3 hidden layers"),
+        ({"noise": -0.1}, r"noise=-0.1 is not a .*number at least 0"),
+        ({"noise": "much"}, r"noise='much'"),
+        ({"scoring": "mes"}, r"scoring='mes' is not one of standardized, mse\. Did you mean 'mse'\?"),
+        ({"contamination": 0.6}, r"contamination=0.6 is not a .*number above 0 and at most 0.5"),
+        ({"encoder": TableEncoder(numbers="robst")}, r"numbers='robst'.*Did you mean 'robust'\?"),
+        ({"training": Training(epochs=-1)}, r"training.epochs=-1"),
+        ({"kinds": {"amount": "nummeric"}}, r"kind of column 'amount'='nummeric'.*Did you mean 'numeric'\?"),
+    ],
+)
+def test_values_that_mean_nothing_are_refused(parameters: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        detector(**parameters).fit(rows())
+
+
+def test_a_kind_for_an_unknown_column_is_refused() -> None:
+    with pytest.raises(OddrowError, match=r"column 'amuont' is not in the table\. Did you mean 'amount'\?"):
+        detector(kinds={"amuont": "numeric"}).fit(rows())
+
+
+def test_kinds_override_what_is_inferred() -> None:
+    fitted = detector(kinds={"age": "dropped", "amount": "category"}).fit(rows())
+    assert fitted.column_scores(rows()).columns == ["fee", "amount", "shop", "online"]
+
+
+def test_times_without_parts_leave_nothing_to_score_by() -> None:
+    times = pl.DataFrame({"t": pl.Series(np.datetime64("2024-01-01", "us") + np.arange(30).astype("m8[D]"))})
+    with pytest.raises(OddrowError, match="no column is left to score by|times"):
+        detector(encoder=TableEncoder(times=())).fit(times)
+
+
+def test_y_may_say_nothing_of_use_and_the_widths_are_numpys() -> None:
+    fitted = detector(hidden=np.array([4, 2]).tolist(), epochs=np.int64(1)).fit(rows(), np.zeros(200))
+    assert fitted.n_known_anomalies_ == 0

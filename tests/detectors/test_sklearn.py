@@ -1,0 +1,170 @@
+"""scikit-learn's contract: its own checks, parameters, pipelines, and tables of every make."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
+
+from oddrow.detectors.autoencoder import AutoencoderDetector
+from oddrow.errors import TableError
+from oddrow.table.encode import TableEncoder
+from oddrow.table.table import Table
+from oddrow.train.loop import Training
+
+NAMES = ["amount", "fee", "age"]
+
+
+def detector(**parameters: Any) -> AutoencoderDetector:
+    usual = {"hidden": (4,), "training": Training(epochs=2), "random_state": 0}
+    return AutoencoderDetector(**{**usual, **parameters})
+
+
+def array(n_rows: int = 60) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(n_rows, 3))
+
+
+def frame(n_rows: int = 60) -> pl.DataFrame:
+    return pl.DataFrame(array(n_rows), schema=NAMES)
+
+
+def test_scikit_learns_own_checks_pass_with_no_expected_failure() -> None:
+    results = check_estimator(
+        AutoencoderDetector(hidden=(2,), training=Training(epochs=1)), on_skip=None, on_fail="raise"
+    )
+    assert len(results) > 40
+    assert {result["status"] for result in results} <= {"passed", "skipped"}
+    assert all(not result["expected_to_fail"] for result in results)
+
+
+def test_what_scikit_learn_skips_is_not_ours_to_pass() -> None:
+    """Nothing is skipped but checks of optional packages and of deprecated ways."""
+
+
+def test_a_clone_has_the_parameters_but_no_fit() -> None:
+    fitted = detector(encoder=TableEncoder(numbers="robust")).fit(array())
+    copy = clone(fitted)
+    assert repr(copy.get_params()) == repr(fitted.get_params())
+    assert copy.training is not fitted.training
+    assert not hasattr(copy, "network_")
+    np.testing.assert_array_equal(copy.fit(array()).anomaly_score(array()), fitted.anomaly_score(array()))
+
+
+def test_nested_parameters_are_read_and_set_by_their_path() -> None:
+    nested = detector(encoder=TableEncoder())
+    assert nested.get_params()["training__epochs"] == 2
+    nested.set_params(training__learning_rate=0.01, encoder__numbers="minmax", noise=0.1)
+    assert (nested.training.learning_rate, nested.encoder.numbers, nested.noise) == (0.01, "minmax", 0.1)
+    with pytest.raises(ValueError, match="Invalid parameter 'speed'"):
+        nested.set_params(training__speed=9)
+
+
+def test_a_parameter_is_stored_as_given() -> None:
+    hidden, training = [4, 2], Training()
+    given = AutoencoderDetector(hidden=hidden, training=training)
+    assert given.hidden is hidden
+    assert given.training is training
+    assert AutoencoderDetector().training is None
+
+
+def test_a_grid_search_reaches_the_training() -> None:
+    search = GridSearchCV(
+        detector(), {"training__epochs": [0, 30]}, scoring=lambda model, X, y: model.score_samples(X).mean(), cv=2
+    )
+    assert search.fit(array()).best_params_ == {"training__epochs": 30}
+
+
+def test_it_goes_through_memory_pickled() -> None:
+    fitted = detector().fit(frame())
+    copy = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(copy.anomaly_score(frame()), fitted.anomaly_score(frame()))
+    assert list(copy.feature_names_in_) == NAMES
+
+
+def test_it_ends_a_pipeline() -> None:
+    pipeline = make_pipeline(StandardScaler(), detector()).fit(array())
+    alone = detector().fit(StandardScaler().fit_transform(array()))
+    np.testing.assert_array_equal(
+        pipeline.score_samples(array()), alone.score_samples(StandardScaler().fit_transform(array()))
+    )
+    assert set(pipeline.predict(array())) == {-1, 1}
+
+
+def test_fit_predict_is_fit_and_predict() -> None:
+    np.testing.assert_array_equal(detector().fit_predict(array()), detector().fit(array()).predict(array()))
+
+
+MAKES = {
+    "numpy": array,
+    "numpy, Fortran order": lambda: np.asfortranarray(array()),
+    "list": lambda: array().tolist(),
+    "polars": frame,
+    "polars, lazy": lambda: frame().lazy(),
+    "pandas": lambda: frame().to_pandas(),
+    "pandas, numbered columns": lambda: pd.DataFrame(array()),
+    "arrow": lambda: frame().to_arrow(),
+    "table": lambda: Table.from_frame(frame()),
+}
+
+
+def test_the_same_numbers_get_the_same_scores_from_every_make_of_table() -> None:
+    scores = {make: detector().fit(give()).anomaly_score(give()) for make, give in MAKES.items()}
+    for make, found in scores.items():
+        np.testing.assert_array_equal(found, scores["numpy"], err_msg=make)
+
+
+def test_fitted_to_one_make_it_scores_another_of_the_same_names() -> None:
+    fitted = detector().fit(frame())
+    wanted = fitted.anomaly_score(frame())
+    for other in (frame().to_pandas(), frame().to_arrow(), Table.from_frame(frame())):
+        np.testing.assert_array_equal(fitted.anomaly_score(other), wanted)
+
+
+def test_missing_values_are_the_same_from_every_make() -> None:
+    gaps = np.where(np.random.default_rng(1).random((60, 3)) < 0.2, np.nan, array())
+    nulls = pl.DataFrame(gaps, schema=NAMES, nan_to_null=True)
+    wanted = detector().fit(gaps).anomaly_score(gaps)
+    for other in (nulls, nulls.to_pandas(), nulls.to_arrow()):
+        np.testing.assert_array_equal(detector().fit(other).anomaly_score(other), wanted)
+
+
+@pytest.mark.parametrize("make", ["polars", "pandas", "arrow"])
+def test_names_are_kept_and_held_to(make: str) -> None:
+    table: Any = MAKES[make]()
+    fitted = detector().fit(table)
+    assert list(fitted.feature_names_in_) == NAMES
+    assert fitted.n_features_in_ == 3
+
+
+def test_an_array_has_no_names() -> None:
+    fitted = detector().fit(array())
+    assert not hasattr(fitted, "feature_names_in_")
+    assert fitted.n_features_in_ == 3
+    with pytest.raises(ValueError, match="X has 2 features, but AutoencoderDetector is expecting 3 features"):
+        fitted.anomaly_score(array()[:, :2])
+
+
+def test_columns_in_another_order_are_scikit_learns_error() -> None:
+    with pytest.raises(ValueError, match="must be in the same order"):
+        detector().fit(frame().to_pandas()).anomaly_score(frame().to_pandas()[NAMES[::-1]])
+
+
+@pytest.mark.parametrize("give", [lambda: "rows.csv", lambda: {"a": [1]}, lambda: array()[0], lambda: None])
+def test_what_is_no_table_is_refused(give: Any) -> None:
+    with pytest.raises(ValueError, match=r"Expected 2D array|could not convert|not a table|float\(\)|NoneType"):
+        detector().fit(give())
+
+
+def test_two_columns_of_one_name_are_refused() -> None:
+    twice = pd.DataFrame(array(), columns=["a", "b", "a"])
+    with pytest.raises(TableError, match="'a' stands more than once"):
+        detector().fit(twice)

@@ -1,0 +1,386 @@
+"""Bad input, through the real command line: one message that says what, where and what to do, and nothing half-written."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+COMMAND = (sys.executable, "-c", "from oddrow.cli import main; main()")
+
+Oddrow = Callable[..., Any]
+Write = Callable[..., Path]
+Options = tuple[str, ...]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder that holds nothing but what a command leaves."""
+    folder = tmp_path / "place"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def refused(oddrow: Oddrow, place: Path) -> Callable[..., str]:
+    """Run a command that must be refused; return its one message, after checking that nothing was written."""
+
+    def run(*arguments: object) -> str:
+        ran = oddrow(*arguments)
+        assert ran.code == 1
+        assert "Traceback" not in ran.err
+        assert list(place.iterdir()) == []
+        kind, colon, message = ran.err.partition(": ")
+        assert kind in ("TableError", "ParameterError", "ArtifactError", "EvaluationError", "TrainingError")
+        assert colon
+        assert message.endswith(".\n") or message.endswith("?\n")
+        return str(message.removesuffix("\n"))
+
+    return run
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write text or bytes, or columns as CSV, and return the path."""
+
+    def written(content: str | bytes | dict[str, Any], name: str = "rows.csv") -> Path:
+        path = tmp_path / name
+        if isinstance(content, dict):
+            pl.DataFrame(content, strict=False).write_csv(path)
+        else:
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return written
+
+
+def table(n: int = 40, **columns: Any) -> dict[str, Any]:
+    """A small table that could be fitted, with some columns as a test wants them."""
+    return {"amount": [1.5 + row for row in range(n)], "fee": [row % 7 + 0.5 for row in range(n)], **columns}
+
+
+# Files
+
+
+def test_a_missing_file(refused: Callable[..., str], write: Write, place: Path) -> None:
+    path = write(table(), "transactions.csv")
+    asked = path.with_name("transaction.csv")
+    expected = f"{asked}: there is no such file. Did you mean 'transactions.csv'?"
+    assert refused("fit", asked, "--out", place / "m") == expected
+    assert refused("inspect", asked) == expected
+
+
+def test_an_empty_file(refused: Callable[..., str], write: Write, place: Path) -> None:
+    path = write("")
+    assert refused("fit", path, "--out", place / "m") == f"{path}: the file is empty."
+
+
+def test_a_file_that_is_not_what_its_name_says(refused: Callable[..., str], write: Write, place: Path) -> None:
+    for name, kind in (("a.parquet", "Parquet"), ("a.arrow", "Arrow IPC"), ("a.csv.gz", "CSV")):
+        path = write(table(), name)
+        assert refused("fit", path, "--out", place / "m").startswith(f"{path}: this cannot be read as {kind} (")
+    assert "is no NPZ file" in refused("fit", write(table(), "a.npz"), "--out", place / "m")
+    assert "cannot be read as CSV" in refused("fit", write(b"\x89PNG\r\n\x1a\n\xff\xfe", "a.csv"), "--out", place / "m")
+    assert "the ending is not one oddrow reads" in refused("fit", write(table(), "a.xlsx"), "--out", place / "m")
+
+
+@pytest.mark.parametrize(("line", "how"), [("1", "fewer"), ("1,2,3", "more")])
+def test_ragged_csv_lines(line: str, how: str, refused: Callable[..., str], write: Write, place: Path) -> None:
+    path = write("a,b\n" + "1,2\n" * 20 + f"{line}\n" + "3,4\n")
+    expected = f"{path}: a line has {how} fields than the first one, which has 2 (line 22). "
+    assert refused("fit", path, "--out", place / "m").startswith(expected + "Mend them, or")
+
+
+def test_zero_rows(refused: Callable[..., str], write: Write, model: Path, place: Path) -> None:
+    path = write("a,b\n")
+    for command in (["fit", path, "--out", place / "m"], ["score", path, "--model", model, "--out", place / "s.csv"]):
+        assert refused(*command) == f"{path}: the table has columns but no rows."
+
+
+def test_one_row(refused: Callable[..., str], write: Write, place: Path) -> None:
+    path = write(table(1))
+    assert refused("fit", path, "--out", place / "m") == (
+        f"{path}: n_samples = 1, expected at least 2 to learn what is normal."
+    )
+
+
+def test_one_normal_row(oddrow: Oddrow, write: Write, place: Path) -> None:
+    """What is left after the known anomalies may be too little, or just enough; never a traceback."""
+    ran = oddrow("fit", write(table(3, y=[1, 1, 0])), "--out", place / "m", "--label", "y", "--set", "training.epochs=1")
+    assert (ran.code, ran.err.count("\n")) == (0, 1) or "TableError" in ran.err
+
+
+def test_duplicated_column_names(refused: Callable[..., str], write: Write, place: Path) -> None:
+    path = write("a,b,a\n1,2,3\n4,5,6\n")
+    assert refused("fit", path, "--out", place / "m") == (
+        f"{path}: column name 'a' stands more than once. Rename the columns, or give all names yourself."
+    )
+    path = write("1,2\n3,4\n")
+    assert "column name 'p' stands more than once" in refused("inspect", path, "--set", "table.names=p,p")
+
+
+# Labels
+
+
+def test_a_label_that_is_not_there(refused: Callable[..., str], write: Write, model: Path, place: Path) -> None:
+    path = write(table(fraud=[0, 1] * 20))
+    expected = "--label: column 'frod' is not in the table. Did you mean 'fraud'?"
+    assert refused("fit", path, "--out", place / "m", "--label", "frod") == expected
+    message = refused("fit", path, "--out", place / "m", "--label", "frod", "--time", "when", "--drop", "fees")
+    assert message.split("\n") == [
+        expected,
+        "--time: column 'when' is not in the table.",
+        "--drop: column 'fees' is not in the table. Did you mean 'fee'?",
+    ]
+
+
+def test_labels_that_are_not_two_classes(refused: Callable[..., str], write: Write, place: Path) -> None:
+    path = write(table(y=["normal", "smurf", "back", "normal"] * 10))
+    message = refused("fit", path, "--out", place / "m", "--label", "y")
+    assert message == (
+        "column 'y' is no label of two classes: besides 0, 1, true and false it holds 'normal', 'smurf', 'back'. "
+        "Say which values are anomalous (--anomaly V,V) or normal (--normal V,V)."
+    )
+    message = refused("fit", path, "--out", place / "m", "--label", "y", "--normal", "nromal")
+    assert message == "column 'y' has no value 'nromal'. Did you mean 'normal'?"
+    message = refused("fit", path, "--out", place / "m", "--label", "y", "--normal", "normal", "--anomaly", "back")
+    assert "say one, the other values are the rest" in message
+
+
+def test_all_rows_anomalous(refused: Callable[..., str], write: Write, place: Path) -> None:
+    expected = (
+        "column 'y': all 40 labelled rows are anomalous. "
+        "Expected normal rows too; if the values are the other way round, say --anomaly or --normal."
+    )
+    assert refused("fit", write(table(y=[1] * 40)), "--out", place / "m", "--label", "y") == expected
+    path = write(table(y=["a", "b"] * 20))
+    assert refused("fit", path, "--out", place / "m", "--label", "y", "--anomaly", "a,b") == expected
+
+
+def test_an_evaluation_without_both_classes(
+    refused: Callable[..., str], mixed: pl.DataFrame, model: Path, tmp_path: Path, place: Path
+) -> None:
+    path = tmp_path / "rows.parquet"
+    for fraud, said in ((0, "none of 600 rows is anomalous"), (1, "all 600 labelled rows are anomalous")):
+        mixed.with_columns(fraud=pl.lit(fraud)).write_parquet(path)
+        assert said in refused("evaluate", path, "--model", model, "--json", place / "e.json")
+    mixed.with_columns(fraud=pl.lit(None, dtype=pl.Int8)).write_parquet(path)
+    assert "column 'fraud': every value is missing" in refused("evaluate", path, "--model", model)
+
+
+def test_synthetic_test_rows(
+    refused: Callable[..., str], mixed: pl.DataFrame, model: Path, tmp_path: Path, place: Path
+) -> None:
+    mixed.with_columns(oddrow_synthetic=pl.lit(True)).write_parquet(tmp_path / "rows.parquet")
+    message = refused("evaluate", tmp_path / "rows.parquet", "--model", model, "--json", place / "e.json")
+    assert message == "600 of 600 test rows are synthetic (oddrow_synthetic is true). Test on real rows only."
+
+
+# Values
+
+
+def test_a_numeric_column_with_text_in_three_rows(refused: Callable[..., str], write: Write, place: Path) -> None:
+    amount = [f"{row}.5" for row in range(100)]
+    amount[17], amount[42], amount[99] = "N/A", "-", "?"
+    path = write(table(100, amount=amount))
+    assert refused("fit", path, "--out", place / "m") == (
+        "column 'amount': 3 of 100 values are not numbers (row 17 'N/A', row 42 '-', row 99 '?'). "
+        "Expected kind 'numeric'. Pass missing=('N/A', '-', '?') when reading, "
+        "or declare the column categorical: amount=category in [schema] (kinds={'amount': 'category'})."
+    )
+
+
+@pytest.mark.parametrize("advice", [["table.missing=N/A,-,?"], ["schema.amount=category"]])
+def test_both_pieces_of_advice_help(advice: list[str], oddrow: Oddrow, write: Write) -> None:
+    amount = [f"{row}.5" for row in range(100)]
+    amount[17], amount[42], amount[99] = "N/A", "-", "?"
+    sets = [argument for text in advice for argument in ("--set", text)]
+    ran = oddrow("inspect", write(table(100, amount=amount)), *sets)
+    assert ran.code == 0
+    assert "fit would refuse" not in ran.out
+
+
+def test_infinities(refused: Callable[..., str], write: Write, place: Path) -> None:
+    fee = [0.5 + row for row in range(40)]
+    fee[3], fee[9] = float("inf"), -float("inf")
+    assert refused("fit", write(table(fee=fee)), "--out", place / "m") == (
+        "column 'fee': 2 of 40 values are infinite (row 3 inf, row 9 -inf). "
+        "Expected finite numbers. Leave the field empty where the value is not known."
+    )
+
+
+def test_missing_or_unordered_times(refused: Callable[..., str], write: Write, place: Path) -> None:
+    path = write(table(t=[*range(39), None], s=["soon", "late"] * 20))
+    fit = ("fit", path, "--out", place / "m")
+    assert "column 't': 1 of 40 times are missing (row 39 None)" in refused(*fit, "--time", "t")
+    assert "column 's': values of type String order no rows" in refused(*fit, "--time", "s")
+    assert "'noon' cannot be compared with column 'fee'" in refused(*fit, "--time", "fee", "--from", "noon")
+    assert "no row has 90 <= fee < ." in refused(*fit, "--time", "fee", "--from", "90")
+    assert "say which with --time C" in refused(*fit, "--from", "90")
+
+
+def test_weights_that_are_none(refused: Callable[..., str], write: Write, place: Path) -> None:
+    path = write(table(w=[*range(39), -1], zero=[0] * 40))
+    assert "1 of 40 values are no weights (row 39 -1)" in refused("fit", path, "--out", place / "m", "--weight", "w")
+    assert "no value is a weight" in refused("fit", path, "--out", place / "m", "--weight", "zero")
+
+
+def test_nothing_left_to_score_by(refused: Callable[..., str], write: Write, place: Path) -> None:
+    path = write({"row_id": range(40), "same": [2.5] * 40})
+    message = refused("fit", path, "--out", place / "m")
+    assert "no column is left to score by" in message
+    assert "'same' is constant: every value is 2.5" in message
+
+
+# A table to score that is not like the one the model knows
+
+
+def test_a_table_to_score_that_lacks_columns_or_has_other_kinds(
+    refused: Callable[..., str], mixed: pl.DataFrame, model: Path, tmp_path: Path, place: Path
+) -> None:
+    path = tmp_path / "rows.parquet"
+    other = mixed.rename({"amount": "amuont"}).with_columns(
+        age=pl.lit("old"), online=pl.lit(7), time=pl.lit(True), shop=pl.lit("new is fine"), fee=pl.lit(float("inf"))
+    )
+    other.write_parquet(path)
+    for command in (
+        ["score", path, "--model", model, "--out", place / "s.csv"],
+        ["evaluate", path, "--model", model, "--json", place / "e.json"],
+    ):
+        lines = refused(*command).split("\n")
+        assert lines[0] == "column 'amount' is not in the table. Did you mean 'amuont'?"
+        assert [line.split(":")[0] for line in lines[1:]] == [f"column '{c}'" for c in ("fee", "age", "online", "time")]
+        assert "600 of 600 values are infinite (row 0 inf, row 1 inf, row 2 inf)" in lines[1]
+        assert "600 of 600 values are not numbers (row 0 'old'," in lines[2]
+        assert "values of type Boolean cannot be read as kind 'time'" in lines[4]
+
+
+def test_a_table_to_score_without_its_id_or_time(
+    refused: Callable[..., str], mixed: pl.DataFrame, model: Path, tmp_path: Path, place: Path
+) -> None:
+    path = tmp_path / "rows.parquet"
+    mixed.rename({"row_id": "rowid"}).write_parquet(path)
+    score = ("score", path, "--model", model, "--out", place / "s.csv")
+    assert refused(*score) == "--id: column 'row_id' is not in the table. Did you mean 'rowid'?"
+
+
+# Names of settings, rules and models
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--set", "trainig.epochs=5"], "setting 'trainig' is unknown. Did you mean 'training'?"),
+        (["--set", "training.epoch=5"], "setting 'training.epoch' is unknown. Did you mean 'epochs'?"),
+        (["--set", "training.epochs=many"], "training.epochs='many' is not a whole number at least 0."),
+        (["--set", "detector.hidden=8"], "hidden=8 is not a list of widths, such as [8]."),
+        (["--set", "encoder.numbers=robst"], "Did you mean 'robust'?"),
+        (["--set", "encoder.times=5"], "times=5 is not a list. Expected some of hour, weekday, elapsed."),
+        (["--set", "schema.amount=numbers"], "the kind of column 'amount'='numbers' is not one of numeric,"),
+        (["--set", "schema.amont=category"], "column 'amont' is not in the table. Did you mean 'amount'?"),
+        (["--threshold", "quantil:0.9"], "threshold rule='quantil' is not one of fixed, quantile, mean-std,"),
+        (["--threshold", "quantile:1.5"], "threshold rule quantile=1.5 is not a finite number at least 0 and at most 1."),
+        (["--threshold", "fixed:inf"], "threshold rule fixed=inf is not a finite number."),
+        (["--detector", "autoencodr"], "Did you mean 'autoencoder'?"),
+        (["--config", "nothing.toml"], "nothing.toml: there is no such file."),
+        (["--seed", "-1"], "seed=-1 is not a whole number of at least 0."),
+    ],
+)
+def test_unknown_keys_and_rules(
+    arguments: list[str], said: str, refused: Callable[..., str], write: Write, place: Path
+) -> None:
+    assert said in refused("fit", write(table()), "--out", place / "m", *arguments)
+
+
+def test_a_model_that_is_not_there(refused: Callable[..., str], write: Write, model: Path, place: Path) -> None:
+    asked = model.with_name("modl")
+    assert refused("score", write(table()), "--model", asked, "--out", place / "s.csv") == (
+        f"{asked}: there is no saved model here (manifest.json is missing). Did you mean 'model'?"
+    )
+
+
+# Places that cannot be written to
+
+
+def test_an_output_that_cannot_be(
+    refused: Callable[..., str], write: Write, mixed_csv: Path, model: Path, place: Path, tmp_path: Path
+) -> None:
+    file = write(table())
+    before = file.read_bytes()
+    assert f"{file} is no folder. Give an --out inside one." in refused("fit", mixed_csv, "--out", file / "m")
+    assert f"there is no folder {file}" in refused("score", mixed_csv, "--model", model, "--out", file / "s.csv")
+    evaluate = ("evaluate", mixed_csv, "--model", model, "--json")
+    assert f"there is no folder {place / 'no'}" in refused(*evaluate, place / "no" / "e.json")
+    assert "this is a folder" in refused(*evaluate, place)
+    assert "this exists and is no saved model" in refused("fit", mixed_csv, "--out", file)
+    assert "the ending is not one oddrow writes" in refused("score", mixed_csv, "--model", model, "--out", place / "s.txt")
+    assert "the folder cannot be made" in refused("demo", "--rows", 100, "--out", file)
+    assert "there is no folder" in refused("simulate", "--rows", 10, "--out", place / "no" / "a.csv")
+    assert file.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["place", "rows.csv"]
+
+
+@pytest.fixture
+def read_only(place: Path) -> Path:
+    """A folder that nobody can write to, root included."""
+    if os.geteuid() != 0:
+        place.chmod(0o555)
+        return place
+    if Path("/proc").is_dir():
+        return Path("/proc")
+    pytest.skip("root may write anywhere, and there is no /proc")
+
+
+def test_a_read_only_output_folder(
+    read_only: Path,
+    refused: Callable[..., str],
+    mixed_csv: Path,
+    fit_options: Options,
+    model: Path,
+) -> None:
+    said = "cannot be written"
+    assert said in refused("score", mixed_csv, "--model", model, "--out", read_only / "oddrow.csv")
+    assert said in refused("evaluate", mixed_csv, "--model", model, "--json", read_only / "oddrow.json")
+    assert said in refused("simulate", "--rows", 10, "--out", read_only / "oddrow.parquet")
+    # Last, because the epochs are told on the same stream where the folder only turns out to be closed at the end.
+    message = refused_after_training(mixed_csv, read_only / "oddrow", fit_options)
+    assert said in message
+
+
+def refused_after_training(rows: Path, out: Path, options: Options) -> str:
+    command = [*COMMAND, "fit", str(rows), "--out", str(out), *options]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 1
+    assert "Traceback" not in ran.stderr
+    lines = [line for line in ran.stderr.splitlines() if not line.startswith("epoch ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def no_more_than(n_bytes: int) -> Callable[[], None]:
+    """What a full disk does: writing fails in the middle of a file."""
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, n_bytes))
+
+    return limit
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_a_full_disk(
+    old: bool, mixed_csv: Path, fit_options: Options, model: Path, place: Path, tmp_path: Path
+) -> None:
+    for command, name in (
+        (["fit", str(mixed_csv), *fit_options], "m"),
+        (["score", str(mixed_csv), "--model", str(model)], "s.csv"),
+    ):
+        ...

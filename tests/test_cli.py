@@ -1,0 +1,371 @@
+"""The command line as a user meets it: every command, what it prints and writes, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+COMMANDS = ("inspect", "fit", "score", "evaluate", "simulate", "demo")
+HEAVY = {"jax", "sklearn", "polars", "numpy", "pandas", "equinox", "safetensors"}
+
+Oddrow = Callable[..., Any]
+Options = tuple[str, ...]
+
+
+def python(code: str) -> str:
+    """Run some Python in a process of its own and return what it printed."""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    return ran.stdout
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+# Help and exit codes
+
+
+def test_help_names_every_command_and_imports_nothing_heavy() -> None:
+    code = f"""
+import sys
+from oddrow.cli import main
+for arguments in (["--help"], *([command, "--help"] for command in {COMMANDS})):
+    try:
+        main(arguments)
+    except SystemExit as exit:
+        assert exit.code == 0, arguments
+print("LOADED", *({HEAVY!r} & sys.modules.keys()))
+"""
+    lines = python(code).splitlines()
+    assert lines[-1].split() == ["LOADED"]
+    assert all(any(command in line.split() for line in lines) for command in COMMANDS)
+
+
+def test_importing_oddrow_brings_neither_jax_nor_scikit_learn() -> None:
+    code = f"import sys, oddrow; oddrow.__version__; print(*({HEAVY!r} & sys.modules.keys()))"
+    assert python(code).split() == []
+    import oddrow
+
+    assert all(getattr(oddrow, name) is not None for name in oddrow.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'Detektor'"):
+        oddrow.Detektor  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["fit", "a.csv"], "Missing option '--out'"),
+        (["fit", "--out", "m"], "Missing argument"),
+        (["score", "a.csv", "--out", "s.csv"], "Missing option '--model'"),
+        (["fit", "a.csv", "--out", "m", "--labl", "y"], "No such option"),
+        (["fti", "a.csv"], "No such command"),
+        (["simulate", "--rows", "many", "--out", "a.csv"], "Invalid value"),
+    ],
+)
+def test_what_cannot_be_parsed_is_exit_code_2(arguments: list[str], said: str, oddrow: Oddrow) -> None:
+    ran = oddrow(*arguments)
+    assert ran.code == 2
+    assert said in ran.err
+
+
+def test_what_oddrow_refuses_is_exit_code_1_and_one_message(oddrow: Oddrow, tmp_path: Path) -> None:
+    ran = oddrow("inspect", tmp_path / "nothing.csv")
+    assert ran.code == 1
+    assert ran.out == ""
+    assert ran.err == f"TableError: {tmp_path / 'nothing.csv'}: there is no such file.\n"
+
+
+def test_a_reader_that_goes_away_ends_the_command_quietly(mixed_csv: Path) -> None:
+    command = [sys.executable, "-c", "from oddrow.cli import main; main()", "inspect", str(mixed_csv)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(timeout=60) == 1
+
+
+# inspect
+
+
+def test_inspect_tells_every_kind_and_why(mixed_csv: Path, oddrow: Oddrow) -> None:
+    ran = oddrow("inspect", mixed_csv)
+    assert ran.code == 0
+    lines = ran.out.splitlines()
+    assert lines[0] == f"{mixed_csv}: 600 rows, 8 columns"
+    kinds = {line.split()[0]: line.split()[1] for line in lines[2:10]}
+    assert kinds == {
+        "row_id": "identifier",
+        "amount": "numeric",
+        "fee": "numeric",
+        "age": "numeric",
+        "shop": "category",
+        "online": "boolean",
+        "time": "time",
+        "fraud": "numeric",
+    }
+    assert "text with 3 different values" in ran.out
+    assert "'row_id' is not used: an identifier" in lines[-1]
+    assert "--set schema.row_id=category" in lines[-1]
+
+
+def test_inspect_follows_settings_and_refuses_nothing(oddrow: Oddrow, tmp_path: Path) -> None:
+    rows = ["3.5"] * 99 + ["?"]
+    (tmp_path / "a.csv").write_text("\n".join(f"{n + 0.5},{text}" for n, text in enumerate(rows)) + "\n")
+    (tmp_path / "a.toml").write_text("[schema]\nx = 'category'\n")
+    ran = oddrow("inspect", tmp_path / "a.csv", "--set", "table.names=x,y", "--config", tmp_path / "a.toml")
+    assert ran.code == 0
+    assert "as you said" in ran.out
+    assert "text that reads as numbers, but 1 values do not" in ran.out
+    assert "fit would refuse this table:\ncolumn 'y': 1 of 100 values are not numbers (row 99 '?')" in ran.out
+
+
+def test_column_names_are_printed_as_they_are(oddrow: Oddrow, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("[red],a[/b],:apple:\n1.5,2.5,3.5\n2.5,3.5,4.5\n")
+    ran = oddrow("inspect", tmp_path / "a.csv")
+    assert ran.code == 0
+    assert [line.split()[0] for line in ran.out.splitlines()[2:]] == ["[red]", "a[/b]", ":apple:"]
+
+
+# fit
+
+
+def test_fit_saves_a_model_and_says_what_it_did(
+    mixed_csv: Path, fit_options: Options, oddrow: Oddrow, tmp_path: Path
+) -> None:
+    ran = oddrow("fit", mixed_csv, "--out", tmp_path / "m", *fit_options, "--seed", 3)
+    assert ran.code == 0, ran.err
+    assert names_in(tmp_path) == ["m"]
+    assert names_in(tmp_path / "m") == ["card.md", "manifest.json", "tensors.safetensors"]
+    assert "known anomalies left out." in ran.out
+    assert f"(quantile:0.99, chosen on the validation rows). Saved {tmp_path / 'm'}." in ran.out
+    assert "names the row" in ran.out
+    assert [line.split(":")[0] for line in ran.err.splitlines()] == ["epoch 1/2", "epoch 2/2"]
+    manifest = json.loads((tmp_path / "m" / "manifest.json").read_text())
+    assert (manifest["origin"]["seed"], manifest["roles"]["id"]) == (3, "row_id")
+    modes = {path.stat().st_mode for path in (tmp_path / "m").iterdir()}
+    assert len(modes) == 1, "who may read one file of a model may read the others"
+
+
+def test_fit_takes_everything_from_a_toml_file_too(mixed_csv: Path, oddrow: Oddrow, tmp_path: Path) -> None:
+    (tmp_path / "fit.toml").write_text(
+        'label = "shop"\nanomaly = "fuel"\ndrop = "fee,age"\nthreshold = "contamination:0.05@train"\n'
+        '[training]\nepochs = 1\n[detector]\nhidden = [8]\n[schema]\nrow_id = "numeric"\n'
+    )
+    options = ("--config", tmp_path / "fit.toml", "--until", "2024-01-10", "--time", "time")
+    ran = oddrow("fit", mixed_csv, "--out", tmp_path / "m", *options)
+    assert ran.code == 0, ran.err
+    manifest = json.loads((tmp_path / "m" / "manifest.json").read_text())
+    assert manifest["threshold"]["rule"] == "contamination:0.05"
+    assert manifest["threshold"]["source"] == "train"
+    assert manifest["origin"]["until"] == "2024-01-10"
+    assert manifest["detector"]["parameters"]["hidden"] == [8]
+    kinds = {column["name"]: column["kind"] for column in manifest["detector"]["state"]["schema"]}
+    assert (kinds["row_id"], kinds["shop"], kinds["fee"], kinds["age"]) == ("numeric", *["dropped"] * 3)
+
+
+def test_fit_replaces_an_older_model_and_nothing_else(
+    mixed_csv: Path, fit_options: Options, oddrow: Oddrow, tmp_path: Path
+) -> None:
+    for seed in (1, 2):
+        assert oddrow("fit", mixed_csv, "--out", tmp_path / "m", *fit_options, "--seed", seed).code == 0
+    assert names_in(tmp_path) == ["m"]
+    assert json.loads((tmp_path / "m" / "manifest.json").read_text())["origin"]["seed"] == 2
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "mine.txt").write_text("precious")
+    ran = oddrow("fit", mixed_csv, "--out", tmp_path / "notes", *fit_options)
+    assert ran.code == 1
+    assert "this exists and is no saved model" in ran.err
+    assert names_in(tmp_path / "notes") == ["mine.txt"]
+
+
+def test_labels_of_test_rows_change_neither_model_nor_threshold(
+    mixed: pl.DataFrame, fit_options: Options, oddrow: Oddrow, tmp_path: Path
+) -> None:
+    cut = pl.col("time") < pl.datetime(2024, 1, 20)
+    other = mixed.with_columns(fraud=pl.when(cut).then("fraud").otherwise(1 - pl.col("fraud")))
+    for name, frame in (("a", mixed), ("b", other)):
+        frame.write_parquet(tmp_path / f"{name}.parquet")
+        ran = oddrow("fit", tmp_path / f"{name}.parquet", "--out", tmp_path / name, *fit_options)
+        assert ran.code == 0, ran.err
+    assert not mixed.equals(other)
+    a, b = (tmp_path / name for name in "ab")
+    assert (a / "tensors.safetensors").read_bytes() == (b / "tensors.safetensors").read_bytes()
+    first, second = (json.loads((folder / "manifest.json").read_text()) for folder in (a, b))
+    assert first["threshold"] == second["threshold"]
+    assert first["detector"] == second["detector"]
+
+
+# score
+
+
+def scored(oddrow: Oddrow, table: Path, model: Path, out: Path, *more: object) -> pl.DataFrame:
+    ran = oddrow("score", table, "--model", model, "--out", out, *more)
+    assert ran.code == 0, ran.err
+    frame = pl.read_csv(out) if out.suffix == ".csv" else pl.read_parquet(out)
+    n_alerts = int(frame["alert"].sum())
+    assert ran.out.startswith(f"{n_alerts:,} alerts in {frame.height:,} rows")
+    assert ran.out.endswith(f"Wrote {out}.\n")
+    return frame
+
+
+def test_score_writes_the_id_the_score_and_the_alert(
+    mixed_csv: Path, model: Path, oddrow: Oddrow, tmp_path: Path
+) -> None:
+    frame = scored(oddrow, mixed_csv, model, tmp_path / "s.parquet")
+    assert frame.schema == {"row_id": pl.Int64, "anomaly_score": pl.Float64, "alert": pl.Boolean}
+    assert frame["row_id"].to_list() == list(range(600))
+    threshold = json.loads((model / "manifest.json").read_text())["threshold"]["value"]
+    assert frame["alert"].to_list() == (frame["anomaly_score"] >= threshold).to_list()
+    assert np.isfinite(frame["anomaly_score"].to_numpy()).all()
+    assert scored(oddrow, mixed_csv, model, tmp_path / "s.csv").equals(frame)
+
+
+def test_score_takes_the_rows_of_a_range(mixed_csv: Path, model: Path, oddrow: Oddrow, tmp_path: Path) -> None:
+    whole = scored(oddrow, mixed_csv, model, tmp_path / "all.parquet")
+    bounds = ("--from", "2024-01-20", "--until", "2024-01-21T12:00")
+    part = scored(oddrow, mixed_csv, model, tmp_path / "part.parquet", *bounds)
+    assert part["row_id"].to_list() == list(range(19 * 24, 20 * 24 + 12))
+    np.testing.assert_allclose(part["anomaly_score"], whole["anomaly_score"][19 * 24 : 20 * 24 + 12], rtol=1e-5)
+
+
+def test_without_an_id_rows_are_numbered_as_in_the_whole_table(
+    mixed_csv: Path, fit_options: Options, oddrow: Oddrow, tmp_path: Path
+) -> None:
+    options = [option for option in fit_options if option not in ("--id", "row_id")]
+    assert oddrow("fit", mixed_csv, "--out", tmp_path / "m", *options).code == 0
+    bounds = ("--time", "time", "--from", "2024-01-03", "--until", "2024-01-04")
+    frame = scored(oddrow, mixed_csv, tmp_path / "m", tmp_path / "s.csv", *bounds)
+    assert frame.columns == ["row", "anomaly_score", "alert"]
+    assert frame["row"].to_list() == list(range(48, 72))
+
+
+def test_score_keeps_the_mark_of_synthetic_rows(
+    mixed: pl.DataFrame, model: Path, oddrow: Oddrow, tmp_path: Path
+) -> None:
+    marks = pl.Series("oddrow_synthetic", [True] * 5 + [False] * 595)
+    mixed.with_columns(marks).write_parquet(tmp_path / "a.parquet")
+    frame = scored(oddrow, tmp_path / "a.parquet", model, tmp_path / "s.parquet")
+    assert frame["oddrow_synthetic"].to_list() == marks.to_list()
+
+
+def test_one_row_can_be_scored(mixed: pl.DataFrame, model: Path, oddrow: Oddrow, tmp_path: Path) -> None:
+    mixed[7:8].write_csv(tmp_path / "one.csv")
+    assert scored(oddrow, tmp_path / "one.csv", model, tmp_path / "s.csv")["row_id"].to_list() == [7]
+
+
+# evaluate
+
+NAMES = ["AutoencoderDetector", "IsolationForest", "Mahalanobis", "untrained twin"]
+
+
+def test_evaluate_stands_beside_the_baselines(mixed_csv: Path, model: Path, oddrow: Oddrow, tmp_path: Path) -> None:
+    out = tmp_path / "e.json"
+    ran = oddrow("evaluate", mixed_csv, "--model", model, "--from", "2024-01-20", "--json", out)
+    assert ran.code == 0, ran.err
+    told = json.loads(out.read_text())
+    assert (told["n_rows"], told["notes"]) == (144, [])
+    assert [result["name"] for result in told["results"]] == NAMES
+    assert f"144 rows, {told['n_anomalies']} anomalies" in ran.out
+    for result in told["results"]:
+        line = next(line for line in ran.out.splitlines() if line.startswith(f"{result['name']}  "))
+        assert f"{result['average_precision']:.3f}" in line
+        assert f"{result['auroc']:.3f}" in line
+        assert list(result["precision_at"]) == ["10", "100"]
+    assert "true alerts" in ran.out
+
+
+def test_evaluate_tells_how_many_rows_it_has_seen_before(mixed_csv: Path, model: Path, oddrow: Oddrow) -> None:
+    ran = oddrow("evaluate", mixed_csv, "--model", model)
+    assert ran.code == 0, ran.err
+    n_fitted = json.loads((model / "manifest.json").read_text())["origin"]["fingerprint"]["n_rows"]
+    assert f"About {n_fitted / 600:.1%} of the test rows equal a row of the training rows" in ran.out
+
+
+def test_evaluate_says_which_rows_have_no_label(
+    mixed: pl.DataFrame, model: Path, oddrow: Oddrow, tmp_path: Path
+) -> None:
+    unknown = pl.when(pl.int_range(pl.len()) % 3 == 0).then(None).otherwise("fraud").alias("fraud")
+    mixed.with_columns(unknown).write_parquet(tmp_path / "a.parquet")
+    ran = oddrow("evaluate", tmp_path / "a.parquet", "--model", model)
+    assert ran.code == 0, ran.err
+    assert ran.out.splitlines()[-1] == "200 rows without a label were left out."
+
+
+def test_evaluate_needs_no_id_and_takes_weights(
+    mixed: pl.DataFrame, model: Path, oddrow: Oddrow, tmp_path: Path
+) -> None:
+    frame = mixed.drop("row_id").with_columns(w=pl.when(pl.col("fraud") == 1).then(1.0).otherwise(8.0))
+    frame.write_parquet(tmp_path / "a.parquet")
+    weighted = ("--weight", "w", "--json", tmp_path / "e.json")
+    assert oddrow("evaluate", tmp_path / "a.parquet", "--model", model, *weighted).code == 0
+    told = json.loads((tmp_path / "e.json").read_text())
+    n_frauds = int(mixed["fraud"].sum())
+    assert told["rate"] == pytest.approx(n_frauds / (n_frauds + 8 * (600 - n_frauds)))
+
+
+def test_evaluate_stands_alone_where_the_training_rows_are_gone(
+    mixed: pl.DataFrame, fit_options: Options, oddrow: Oddrow, tmp_path: Path
+) -> None:
+    mixed.write_csv(tmp_path / "a.csv")
+    mixed.write_csv(tmp_path / "b.csv")
+    model = tmp_path / "m"
+    assert oddrow("fit", tmp_path / "a.csv", "--out", model, *fit_options).code == 0
+    mixed[1:].write_csv(tmp_path / "a.csv")
+    ran = oddrow("evaluate", tmp_path / "b.csv", "--model", model)
+    assert ran.code == 0, ran.err
+    assert "IsolationForest" not in ran.out
+    assert "No baselines: " in ran.out
+    assert "no longer holds the rows that the model was trained on" in ran.out
+    (tmp_path / "a.csv").unlink()
+    ran = oddrow("evaluate", tmp_path / "b.csv", "--model", model)
+    assert f"No baselines: {tmp_path / 'a.csv'}: there is no such file." in ran.out
+
+
+# simulate
+
+
+def test_simulate_writes_labelled_transactions(oddrow: Oddrow, tmp_path: Path) -> None:
+    ran = oddrow("simulate", "--rows", 3000, "--seed", 4, "--out", tmp_path / "a.parquet")
+    assert ran.code == 0, ran.err
+    frame = pl.read_parquet(tmp_path / "a.parquet")
+    assert frame.height == 3000
+    assert f"3,000 transactions, {frame['is_fraud'].sum()} of them fraud" in ran.out
+    oddrow("simulate", "--rows", 3000, "--seed", 4, "--out", tmp_path / "b.csv")
+    assert pl.read_csv(tmp_path / "b.csv")["amount"].to_list() == frame["amount"].to_list()
+
+
+# The same in another process
+
+
+def test_the_same_seed_gives_the_same_model_and_scores_in_another_process(
+    mixed_csv: Path, fit_options: Options, oddrow: Oddrow, tmp_path: Path
+) -> None:
+    def commands(name: str) -> list[list[str]]:
+        folder, out = str(tmp_path / name), str(tmp_path / f"{name}.parquet")
+        fit = ["fit", str(mixed_csv), "--out", folder, *fit_options, "--seed", "5"]
+        return [fit, ["score", str(mixed_csv), "--model", folder, "--out", out]]
+
+    for arguments in commands("here"):
+        assert oddrow(*arguments).code == 0
+    code = f"""
+from oddrow.cli import main
+for arguments in {commands("there")!r}:
+    try:
+        main(arguments)
+    except SystemExit as exit:
+        assert exit.code == 0
+"""
+    python(code)
+    tensors = [(tmp_path / name / "tensors.safetensors").read_bytes() for name in ("here", "there")]
+    assert tensors[0] == tensors[1]
+    here, there = (pl.read_parquet(tmp_path / f"{name}.parquet") for name in ("here", "there"))
+    assert here.equals(there)
