@@ -17,13 +17,15 @@ from oddrow.train.loop import Training
 New = Callable[..., Detector]
 
 
-def autoencoder(epochs: int = 3, **parameters: Any) -> AutoencoderDetector:
+def autoencoder(epochs: int = 3, *, noisy: bool = True, **parameters: Any) -> AutoencoderDetector:
     """Small enough to fit in a moment, with a batch that leaves a short one at the end of the epoch."""
     training = Training(epochs=epochs, batch_size=64, validation_fraction=0.2)
-    return AutoencoderDetector(**{"hidden": (6, 3, 6), "training": training, "random_state": 0, **parameters})
+    usual = {"hidden": (6, 3, 6), "training": training, "random_state": 0}
+    return AutoencoderDetector(**{**usual, **({} if noisy else {"noise": 0}), **parameters})
 
 
-# One line for each detector: how to make one that is quick to fit. `epochs=0` makes its untrained twin.
+# One line for each detector: how to make one that is quick to fit. `epochs=0` makes its untrained twin; without noise
+# it compiles in half the time.
 DETECTORS: dict[str, New] = {"autoencoder": autoencoder}
 
 

@@ -9,11 +9,14 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from oddrow.artifact import CARD, MANIFEST, TENSORS, Artifact, Origin, check_writable
 from oddrow.detectors.autoencoder import AutoencoderDetector
@@ -189,6 +192,27 @@ def test_given_kinds_come_back_and_a_loaded_detector_can_be_fitted_again(tmp_pat
     again = loaded.fit(rows(), [1, 1] + [0] * 58)
     assert [column.name for column in again.schema_.features] == ["row_id", "amount"]
     np.testing.assert_array_equal(again.anomaly_score(rows()), first.anomaly_score(rows()))
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    names=st.lists(st.text(min_size=1), min_size=2, max_size=2, unique=True),
+    levels=st.lists(st.text(), min_size=3, max_size=3, unique=True),
+    scale=st.floats(1e-30, 1e30),
+    threshold=st.floats(allow_nan=False, allow_infinity=False),
+)
+def test_any_names_levels_and_numbers_come_back(
+    names: list[str], levels: list[str], scale: float, threshold: float
+) -> None:
+    frame = pl.DataFrame({names[0]: scale * np.arange(1.0, 31.0), names[1]: levels * 10})
+    kinds = dict(zip(names, ("numeric", "category"), strict=True))
+    untrained = AutoencoderDetector(hidden=(4,), training=Training(epochs=0), kinds=kinds, random_state=0).fit(frame)
+    with TemporaryDirectory() as folder:
+        Artifact(untrained, Threshold(threshold, "fixed")).save(f"{folder}/model")
+        loaded = Artifact.load(f"{folder}/model")
+    assert loaded.threshold.value == threshold
+    assert loaded.detector.schema_ == untrained.schema_
+    np.testing.assert_array_equal(loaded.detector.anomaly_score(frame), untrained.anomaly_score(frame))
 
 
 def test_a_missing_model_is_named_with_a_neighbour(artifact: Artifact, tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ class Artifact:
             save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, unfinished / TENSORS)
             # safetensors writes for the owner alone: whoever may read the manifest may read the weights.
             shutil.copymode(unfinished / MANIFEST, unfinished / TENSORS)
-            (unfinished / CARD).write_text(self.card())
+            (unfinished / CARD).write_text(self.card(), encoding="utf-8")
 
     def _to_manifest(self) -> tuple[dict[str, Any], dict[str, Any]]:
         state, arrays = self.detector.to_state()

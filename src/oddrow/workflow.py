@@ -81,6 +81,7 @@ def fit(
     schema = infer_schema(chosen.table, settings)
     tell(schema)
     check_features(schema)
+    schema.check(chosen.table.frame, chosen.rows)
     needed = [*schema.feature_names, *settings.roles.columns]
     chosen = replace(chosen, table=chosen.table.keep(needed).with_schema(schema))
     division = divide(chosen, settings.roles, detector.used_training.validation_fraction, settings.seed)
@@ -122,6 +123,7 @@ def score(
     artifact = Artifact.load(model)
     roles = Roles(time=time or (artifact.roles.time if start or until else None), id=artifact.roles.id)
     chosen = read_selection(tables, artifact.read, roles, start, until)
+    artifact.detector.schema_.check(chosen.table.frame, chosen.rows)
     scored = score_table(artifact, chosen)
     write_table(scored, out)
     tell(
@@ -170,6 +172,7 @@ def evaluate(
         drop=(),
     )
     chosen = read_selection(tables, artifact.read, roles, start, until, both=True)
+    artifact.detector.schema_.check(chosen.table.frame, chosen.rows)
     evaluation = evaluate_selection(artifact, chosen, tell=tell)
     tell(evaluation)
     if json_to is not None:
@@ -309,7 +312,7 @@ def _scorers(artifact: Artifact, division: Division) -> dict[str, Callable[[Tabl
 
 def _untrained_twin(detector: Detector, division: Division) -> Detector:
     """The same detector with the same seed, no epoch trained."""
-    training = Training(**{**detector.used_training.get_params(), "epochs": 0})
+    training = Training(**{**detector.used_training.get_params(), "epochs": 0, "checkpoint": None})
     twin = type(detector)(**{**detector.get_params(deep=False), "training": training})
     _fit_detector(twin, division)
     return twin

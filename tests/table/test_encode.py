@@ -39,12 +39,12 @@ def fitted(frame: pl.DataFrame, kinds: dict[str, str] | None = None, **parameter
 def numbers(train: list[Any], new: list[Any], **parameters: Any) -> list[list[float]]:
     """One column of numbers, learned from some values and applied to others."""
     encoder = fitted(pl.DataFrame({"a": pl.Series(train, dtype=pl.Float64)}), {"a": "numeric"}, **parameters)
-    return encoder.transform(pl.DataFrame({"a": pl.Series(new, dtype=pl.Float64)})).numbers.tolist()
+    return list(encoder.transform(pl.DataFrame({"a": pl.Series(new, dtype=pl.Float64)})).numbers.tolist())
 
 
 def categories(train: list[Any], new: list[Any], **parameters: Any) -> list[int]:
     encoder = fitted(pl.DataFrame({"c": pl.Series(train, dtype=pl.String)}), {"c": "category"}, **parameters)
-    return encoder.transform(pl.DataFrame({"c": pl.Series(new, dtype=pl.String)})).categories.ravel().tolist()
+    return list(encoder.transform(pl.DataFrame({"c": pl.Series(new, dtype=pl.String)})).categories.ravel())
 
 
 # Numbers
@@ -226,7 +226,8 @@ def test_encoded_is_float32_and_int32_and_every_output_knows_its_source(mixed: p
     encoder = fitted(mixed)
     encoded = encoder.transform(schema.conform(mixed))
     assert isinstance(encoded, Encoded)
-    assert (encoded.numbers.dtype, encoded.categories.dtype) == (np.float32, np.int32)
+    assert encoded.numbers.dtype == np.float32
+    assert encoded.categories.dtype == np.int32
     assert encoded.numbers.shape == (600, len(encoder.number_sources_))
     assert encoded.categories.shape == (600, len(encoder.category_sources_))
     sources = [source for source, _ in encoder.number_sources_ + encoder.category_sources_]
@@ -255,7 +256,7 @@ CELLS = st.fixed_dictionaries(
         "t": st.none() | st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1)),
     }
 )
-TYPES = {"n": pl.Float64, "c": pl.String, "b": pl.Boolean, "t": pl.Datetime("us")}
+TYPES: dict[str, Any] = {"n": pl.Float64, "c": pl.String, "b": pl.Boolean, "t": pl.Datetime("us")}
 ALL_KINDS = {"n": "numeric", "c": "category", "b": "boolean", "t": "time"}
 
 
@@ -272,7 +273,7 @@ def test_what_was_learned_survives_json(
     train: list[Any], new: list[Any], scaling: str, soft_limit: float | None, max_levels: int, one_hot_up_to: int
 ) -> None:
     frame, other = (pl.DataFrame(cells, schema=TYPES) for cells in (train, new))
-    parameters = {
+    parameters: dict[str, Any] = {
         "numbers": scaling,
         "soft_limit": soft_limit,
         "max_levels": max_levels,

@@ -30,7 +30,7 @@ def test_hashes_are_the_same_in_every_process_and_version() -> None:
 
 
 def hashes(values: Any, name: str = "c") -> list[int]:
-    return row_hashes(pl.DataFrame({name: values})).tolist()
+    return list(row_hashes(pl.DataFrame({name: values})).tolist())
 
 
 def test_equal_values_hash_alike() -> None:

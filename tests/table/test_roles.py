@@ -16,7 +16,7 @@ NAN = float("nan")
 
 
 def labelled(values: Any, *, both: bool = False, **said: Any) -> list[float]:
-    return Roles(label="y", **said).labels(pl.DataFrame({"y": values}), both=both).tolist()
+    return list(Roles(label="y", **said).labels(pl.DataFrame({"y": values}), both=both))
 
 
 @pytest.mark.parametrize(
@@ -94,18 +94,18 @@ def test_every_named_column_must_be_there() -> None:
 
 def test_weights_are_numbers_whatever_their_type() -> None:
     for values in ([0, 2], [0.0, 2.0], ["0", "2"], [False, True]):
-        weights = Roles(weight="w").weights(pl.DataFrame({"w": values}))
+        weights = Roles(weight="w").weights(pl.DataFrame({"w": values}), np.arange(2))
         assert weights is not None
         assert weights.dtype == np.float64
         assert weights.tolist() == [0, 1 if values[1] is True else 2]
-    assert Roles().weights(pl.DataFrame({"w": [1]})) is None
+    assert Roles().weights(pl.DataFrame({"w": [1]}), np.arange(1)) is None
 
 
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ([1.0, -1.0, None, NAN, float("inf")], "4 of 5 values are no weights (row 1 -1.0, row 2 None, row 3 nan)"),
-        (["1", "many"], "1 of 2 values are no weights (row 1 'many')"),
+        ([1.0, -1.0, None, NAN, float("inf")], "4 of 5 values are no weights (row 11 -1.0, row 12 None, row 13 nan)"),
+        (["1", "many"], "1 of 2 values are no weights (row 11 'many')"),
         ([0, 0], "no value is a weight"),
         ([[1], [2]], "no value is a weight"),
         ([datetime(2024, 1, 1)], "no value is a weight"),
@@ -113,7 +113,7 @@ def test_weights_are_numbers_whatever_their_type() -> None:
 )
 def test_other_weights_are_refused(values: Any, said: str) -> None:
     with pytest.raises(TableError) as caught:
-        Roles(weight="w").weights(pl.DataFrame({"w": values}))
+        Roles(weight="w").weights(pl.DataFrame({"w": values}), np.arange(10, 10 + len(values)))
     assert str(caught.value).startswith("column 'w': ")
     assert said in str(caught.value)
 

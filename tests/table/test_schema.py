@@ -241,6 +241,15 @@ def test_single_values_of_another_kind_are_told_by_row() -> None:
     assert told.startswith("column 'd': 1 of 2 values are not times (row 1 'soon'). ")
 
 
+def test_rows_are_told_by_their_numbers_in_the_whole_table() -> None:
+    schema = Schema.infer(pl.DataFrame({"a": [1.5, 2.0], "b": [1.5, 2.0]}))
+    with pytest.raises(TableError) as caught:
+        schema.check(pl.DataFrame({"a": ["x", "1"], "b": [1.0, float("inf")]}), np.array([30, 10]))
+    assert "1 of 2 values are not numbers (row 30 'x')" in str(caught.value)
+    assert "1 of 2 values are infinite (row 10 inf)" in str(caught.value)
+    schema.check(pl.DataFrame({"a": [1.0], "b": ["2"]}), np.array([5]))
+
+
 def test_all_problems_of_a_table_come_at_once() -> None:
     train = {"amount": [1.5, 2.0], "n": [1.5, 2.0], "b": [True, False], "x": [1.5, 2.0], "fine": ["x", "y"]}
     new = {"amuont": [1.0, 2.0], "n": ["z", "1"], "b": [0, 7], "x": [1.0, float("inf")], "fine": ["x", "new"]}

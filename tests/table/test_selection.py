@@ -33,8 +33,8 @@ def test_rows_keep_their_places_labels_and_weights(path: str) -> None:
     chosen = selected(path, Roles(label="y", time="t", weight="w"), "2", "4")
     assert chosen.rows.tolist() == [0, 2]
     assert chosen.table.frame["x"].to_list() == [30, 20]
-    np.testing.assert_array_equal(chosen.y, [0, np.nan])  # type: ignore[arg-type]
-    np.testing.assert_array_equal(chosen.weight, [1, 3])  # type: ignore[arg-type]
+    np.testing.assert_array_equal(chosen.y, [0, np.nan])
+    np.testing.assert_array_equal(chosen.weight, [1, 3])
 
 
 def test_without_a_range_every_row_is_taken(path: str) -> None:

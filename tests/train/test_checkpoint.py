@@ -19,6 +19,7 @@ import pytest
 from jaxtyping import Array, Float, PRNGKeyArray
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
+from sklearn.base import clone
 
 from oddrow.detectors.autoencoder import AutoencoderDetector
 from oddrow.errors import TrainingError
@@ -51,7 +52,7 @@ Stop = Callable[..., None]
 
 @pytest.fixture
 def stop_at(monkeypatch: pytest.MonkeyPatch) -> Stop:
-    """Train until the user sees the given epoch, and stop there, before its state has been noted."""
+    """Train until the user sees the given epoch, whose state has then been noted, and stop there."""
 
     def train_until(epoch: int, folder: Path, error: BaseException | None = None, **parameters: Any) -> None:
         error = error or KeyboardInterrupt()
@@ -82,8 +83,8 @@ def full_disk() -> Iterator[None]:
 
 @pytest.fixture
 def stopped(tmp_path: Path, stop_at: Stop) -> Path:
-    """The folder of a training stopped in its sixth epoch."""
-    stop_at(6, tmp_path / "kept")
+    """The folder of a training stopped after five of nine epochs."""
+    stop_at(5, tmp_path / "kept")
     return tmp_path / "kept"
 
 
@@ -103,7 +104,7 @@ def test_five_epochs_are_kept_and_only_the_rest_is_trained(stopped: Path, monkey
 
 
 def test_it_can_be_interrupted_again_and_again(tmp_path: Path, stop_at: Stop) -> None:
-    for epoch in (2, 3, 3, 8):
+    for epoch in (2, 3, 8):
         stop_at(epoch, tmp_path / "kept")
     assert eqx.tree_equal(trained(tmp_path / "kept").network, trained(None).network)
 
@@ -115,8 +116,13 @@ def test_any_crash_is_survived_but_a_failed_training_is_not_kept(tmp_path: Path,
     assert not (tmp_path / "lost").exists()
 
 
-def test_interrupted_before_the_first_epoch_nothing_is_written(tmp_path: Path, stop_at: Stop) -> None:
-    stop_at(1, tmp_path / "kept")
+def test_interrupted_before_the_first_epoch_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(progress: loop.Progress) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop.Progress, "__enter__", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "kept")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -129,7 +135,7 @@ def test_the_state_is_written_while_training_goes_on(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(loop.Progress, "show", show)
     trained(tmp_path / "kept", epochs=4)
-    assert seen == [[], [FILE], [FILE], [FILE]]
+    assert seen == [[FILE]] * 4
 
 
 @pytest.mark.parametrize("changed", [{"signature": "other rows"}, {"seed": 4}], ids=["other rows", "other seed"])
@@ -208,6 +214,26 @@ def test_the_users_own_files_beside_a_checkpoint_stay(stopped: Path) -> None:
     (stopped / "notes.txt").write_text("mine")
     trained(stopped)
     assert [path.name for path in stopped.iterdir()] == ["notes.txt"]
+
+
+def test_other_rows_or_parameters_are_another_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(progress: loop.Progress, history: list[dict[str, float]]) -> None:
+        raise KeyboardInterrupt
+
+    kept = detector(str(tmp_path / "kept"))
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Progress, "show", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            kept.fit(table(), validation=table()[:50])
+    for other, rows, validation in (
+        (kept, table()[::-1], table()[:50]),
+        (kept, table(), table()[:49]),
+        (clone(kept).set_params(noise=0.123), table(), table()[:50]),
+        (clone(kept).set_params(training__batch_size=60), table(), table()[:50]),
+    ):
+        with pytest.raises(TrainingError, match="was written by another fit"):
+            other.fit(rows, validation=validation)
+    assert len(kept.fit(table(), validation=table()[:50]).history_) == 600
 
 
 HERE = Path(__file__).parent

@@ -125,14 +125,14 @@ class AutoencoderDetector(Detector):
         return np.asarray(self.network_.spread, dtype=np.float64)
 
     def _fit_network(self, fitting: Encoded, held_out: pl.DataFrame | None, training: Training, seed: int) -> None:
-        validation = None if held_out is None else tuple(self.encoder_.transform(held_out))
+        validation = None if held_out is None else self.encoder_.transform(held_out)
         trained = train(
             self._new_network(seed),
             tuple(fitting),
             training,
             seed=seed,
-            validation=validation,
-            signature=self._signature(fitting) if training.checkpoint is not None else "",
+            validation=None if validation is None else tuple(validation),
+            signature=self._signature(fitting, validation) if training.checkpoint is not None else "",
         )
         self.network_, self.history_ = self._finish(trained.network, fitting), trained.history
 

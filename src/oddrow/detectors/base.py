@@ -109,11 +109,13 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
             if reset:
                 self.n_features_in_ = len(X.columns)
             return X
+        if isinstance(X, pl.LazyFrame):
+            X = X.collect()
         if hasattr(X, "columns") or hasattr(X, "__arrow_c_stream__"):
+            table = as_table(X)
             # Fitted to a `Table`, there are no names to compare here; the schema does it, in whatever order they come.
             if reset or hasattr(self, "feature_names_in_"):
                 _check_feature_names(self, X, reset=reset)
-            table = as_table(X)
             if reset:
                 self.n_features_in_ = len(table.columns)
             return table
@@ -191,7 +193,7 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         tags.input_tags.allow_nan = True
         return tags
 
-    def _signature(self, fitting: Encoded) -> str:
+    def _signature(self, *rows: Encoded | None) -> str:
         """Names the rows and everything that shapes the training."""
         parameters = {
             name: value
@@ -199,8 +201,9 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
             if name not in ("training", "encoder", "training__checkpoint", "training__progress")
         }
         digest = hashlib.sha256(json.dumps(parameters, sort_keys=True, default=str).encode())
-        digest.update(fitting.numbers.tobytes())
-        digest.update(fitting.categories.tobytes())
+        for encoded in rows:
+            for array in encoded or ():
+                digest.update(array.tobytes())
         return digest.hexdigest()[:32]
 
 

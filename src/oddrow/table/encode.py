@@ -27,6 +27,7 @@ SPECIAL_LEVELS = ("missing", "unseen", "rare")
 UNEXPECTED_MISSING = 10.0
 # Far enough to stay the oddest value of its column, near enough that float32 squares and sums stay finite.
 LARGEST_ENCODED = 1e6
+LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 N_KNOTS = 1000
 
 
@@ -144,6 +145,8 @@ class TableEncoder(BaseEstimator):  # type: ignore[misc]
                 number_columns += [self._fit_number(column.name, part, part_of) for part, part_of in parts.items()]
         self.number_columns_ = tuple(number_columns)
         self.category_columns_ = tuple(category_columns)
+        if not number_columns and not category_columns:
+            raise ParameterError("times=() leaves nothing of the times, and the table has no other columns.")
         return self
 
     def transform(self, frame: pl.DataFrame) -> Encoded:

@@ -13,6 +13,7 @@ from oddrow.errors import ParameterError, TableError, did_you_mean, first_names,
 from oddrow.table.schema import as_numbers, as_text, missing_column
 
 Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
 
 ANOMALOUS = ("1", "true")
 NORMAL = ("0", "false")
@@ -80,8 +81,8 @@ class Roles:
             raise TableError(f"column '{self.label}': none of {len(y):,} rows is anomalous: nothing can be measured.")
         return y
 
-    def weights(self, frame: pl.DataFrame) -> Floats | None:
-        """The weight column as (n,) float64, None where there is none.
+    def weights(self, frame: pl.DataFrame, rows: Rows) -> Floats | None:
+        """The weight column as (n,) float64, None where there is none; `rows` (n,) are the numbers of the rows.
 
         Raises `TableError` for a weight that is below 0 or missing, and where all are 0.
         """
@@ -92,10 +93,10 @@ class Roles:
             raise TableError(f"column '{self.weight}': no value is a weight. Expected numbers, 0 and above.")
         bad = (numbers.is_null() | numbers.is_nan() | (numbers < 0) | numbers.is_infinite()).fill_null(True)
         if bad.any():
-            rows = bad.arg_true().to_list()
-            shown = offenders(rows, [frame[self.weight][row] for row in rows[:3]])
+            odd = rows[bad.to_numpy()].tolist()
+            shown = offenders(odd, frame[self.weight].filter(bad)[:3].to_list())
             raise TableError(
-                f"column '{self.weight}': {len(rows):,} of {len(bad):,} values are no weights ({shown}). "
+                f"column '{self.weight}': {len(odd):,} of {len(bad):,} values are no weights ({shown}). "
                 "Expected finite numbers of at least 0."
             )
         return numbers.to_numpy()

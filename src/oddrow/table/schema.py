@@ -7,9 +7,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from oddrow.errors import TableError, check_choice, did_you_mean, offenders, raise_all
+
+Rows = npt.NDArray[np.int64]
 
 FEATURE_KINDS = ("numeric", "category", "boolean", "time")
 KINDS = (*FEATURE_KINDS, "identifier", "constant", "dropped")
@@ -84,6 +88,13 @@ class Schema:
         raise_all(problems)
         return pl.DataFrame({series.name: series for series in ready if series is not None})
 
+    def check(self, frame: pl.DataFrame, rows: Rows) -> None:
+        """Raise what `conform` would, with `rows` (n,) as the numbers of the rows; keeps one column at a time."""
+        problems: list[str] = []
+        for column in self.features:
+            _conform_column(frame, column, problems, rows)
+        raise_all(problems)
+
     def to_dict(self) -> list[dict[str, Any]]:
         """Plain values for JSON."""
         return [asdict(column) for column in self.columns]
@@ -155,7 +166,9 @@ def parse_numbers(text: pl.Series) -> pl.Series:
     return text.str.strip_chars().cast(pl.Float64, strict=False)
 
 
-def _conform_column(frame: pl.DataFrame, column: Column, problems: list[str]) -> pl.Series | None:
+def _conform_column(
+    frame: pl.DataFrame, column: Column, problems: list[str], rows: Rows | None = None
+) -> pl.Series | None:
     if column.name not in frame.columns:
         problems.append(missing_column(column.name, frame.columns))
         return None
@@ -167,7 +180,7 @@ def _conform_column(frame: pl.DataFrame, column: Column, problems: list[str]) ->
     if ready is None:
         problems.append(_other_kind(values, column))
         return None
-    problems.extend(_value_problems(values, ready, column))
+    problems.extend(_value_problems(values, ready, column, rows))
     return ready
 
 
@@ -228,34 +241,36 @@ def _other_kind(values: pl.Series, column: Column) -> str:
     )
 
 
-def _value_problems(values: pl.Series, ready: pl.Series, column: Column) -> list[str]:
+def _value_problems(values: pl.Series, ready: pl.Series, column: Column, rows: Rows | None) -> list[str]:
     known = values.is_not_null() & values.is_not_nan() if values.dtype.is_float() else values.is_not_null()
     unread = known & ready.is_null()
     if unread.any():
-        return [_unreadable(values, unread, column)]
+        return [_unreadable(values, unread, column, rows)]
     if column.kind != "numeric" or not ready.is_infinite().any():
         return []
-    rows, shown = _offending(values, ready.is_infinite())
+    odd, shown = _offending(values, ready.is_infinite(), rows)
     return [
-        f"column '{column.name}': {len(rows):,} of {len(values):,} values are infinite ({shown}). "
+        f"column '{column.name}': {len(odd):,} of {len(values):,} values are infinite ({shown}). "
         "Expected finite numbers. Leave the field empty where the value is not known."
     ]
 
 
-def _unreadable(values: pl.Series, unread: pl.Series, column: Column) -> str:
-    rows, shown = _offending(values, unread)
+def _unreadable(values: pl.Series, unread: pl.Series, column: Column, rows: Rows | None) -> str:
+    odd, shown = _offending(values, unread, rows)
     advice = f"{column.name}=category in [schema] (kinds={{'{column.name}': 'category'}})"
-    missing = list(dict.fromkeys(str(values[row]) for row in rows[:100]))[:3]
+    missing = list(dict.fromkeys(str(value) for value in odd[:100]))[:3]
     return (
-        f"column '{column.name}': {len(rows):,} of {len(values):,} values are not {_MEANT[column.kind]} ({shown}). "
+        f"column '{column.name}': {len(odd):,} of {len(values):,} values are not {_MEANT[column.kind]} ({shown}). "
         f"Expected kind '{column.kind}'. Pass missing={tuple(missing)!r} when reading, "
         f"or declare the column categorical: {advice}."
     )
 
 
-def _offending(values: pl.Series, mask: pl.Series) -> tuple[list[int], str]:
-    rows = mask.arg_true().to_list()
-    return rows, offenders(rows, [values[row] for row in rows[:3]])
+def _offending(values: pl.Series, mask: pl.Series, rows: Rows | None) -> tuple[pl.Series, str]:
+    """The values under a mask, and the first three of them with their rows."""
+    places = mask.arg_true().to_numpy()
+    odd = values[places]
+    return odd, offenders((places if rows is None else rows[places]).tolist(), odd[:3].to_list())
 
 
 def _count(mask: pl.Series) -> int:

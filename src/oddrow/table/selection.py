@@ -72,7 +72,7 @@ def read_selection(
             raise TableError(f"{table.source}: no row has {start or ''} <= {roles.time} < {until or ''}.")
         table = table.take(rows)
     y = None if roles.label is None else roles.labels(table.frame, both=both)
-    return Selection(table, rows, y, roles.weights(table.frame))
+    return Selection(table, rows, y, roles.weights(table.frame, rows))
 
 
 def divide(chosen: Selection, roles: Roles, fraction: float, seed: int) -> Division:

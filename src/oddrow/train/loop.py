@@ -149,8 +149,8 @@ def train(
             state, line = epochs.run(state, history)
             _check_finite(line, training)
             history = [*history, line]
-            progress.show(history)
             checkpoint.update(state, history)
+            progress.show(history)
     checkpoint.remove()
     return Trained(_unflatten(network, state.best), history, int(_kept(history, training.patience).get("epoch", 0)))
 
