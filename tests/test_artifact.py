@@ -38,7 +38,7 @@ def rows() -> pl.DataFrame:
 
 
 def detector(**parameters: Any) -> AutoencoderDetector:
-    usual = {"hidden": [4], "training": Training(epochs=2), "random_state": 0}
+    usual = {"hidden": [4], "noise": 0, "training": Training(epochs=2), "random_state": 0}
     return AutoencoderDetector(**{**usual, **parameters}).fit(rows(), [1, 1] + [0] * 58)
 
 

@@ -45,8 +45,10 @@ class EvaluationError(OddrowError, ValueError):
 def did_you_mean(name: str, options: Iterable[str], *, likeness: float = 0.6) -> str:
     """`" Did you mean 'amount'?"` for a close name, else an empty string."""
     folded = {str(option).casefold(): str(option) for option in options}
-    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=likeness)
-    return f" Did you mean '{folded[close[0]]}'?" if close else ""
+    alike = {option: difflib.SequenceMatcher(None, option, name.casefold()).ratio() for option in folded}
+    # Where two are equally close the one named first is meant more often; difflib would take the last in the alphabet.
+    closest = max(alike, key=lambda option: alike[option], default="")
+    return f" Did you mean '{folded[closest]}'?" if alike.get(closest, 0) >= likeness else ""
 
 
 def offenders(rows: Sequence[int], values: Sequence[object]) -> str:

@@ -120,6 +120,8 @@ def score(
 ) -> pl.DataFrame:
     """Score the rows of tables with a saved model and write id or row, anomaly_score and alert to `out`."""
     check_target(Path(out))
+    if Path(out).resolve() in {Path(table).resolve() for table in _named(tables)}:
+        raise TableError(f"{out}: this is the table to score; its rows would be lost. Give another --out.")
     artifact = Artifact.load(model)
     roles = Roles(time=time or (artifact.roles.time if start or until else None), id=artifact.roles.id)
     chosen = read_selection(tables, artifact.read, roles, start, until)
@@ -246,13 +248,16 @@ def _hashes(detector: Detector, chosen: Selection) -> npt.NDArray[np.uint64]:
     return row_hashes(detector.schema_.conform(chosen.table.frame))
 
 
+def _named(tables: str | Sequence[str]) -> tuple[str, ...]:
+    return (tables,) if isinstance(tables, str) else tuple(str(table) for table in tables)
+
+
 def _origin(
     tables: str | Sequence[str], settings: Settings, detector: Detector, division: Division, command: str
 ) -> Origin:
-    named = (tables,) if isinstance(tables, str) else tuple(tables)
     n_held_out = 0 if division.held_out is None else len(division.held_out.rows)
     return Origin(
-        tuple(str(name) for name in named),
+        _named(tables),
         settings.start,
         settings.until,
         len(division.fitting.rows),

@@ -188,7 +188,7 @@ def test_a_kind_for_an_unknown_column_is_refused() -> None:
 
 
 def test_kinds_override_what_is_inferred() -> None:
-    fitted = detector(kinds={"age": "dropped", "amount": "category"}).fit(rows())
+    fitted = detector(epochs=0, kinds={"age": "dropped", "amount": "category"}).fit(rows())
     assert fitted.column_scores(rows()).columns == ["fee", "amount", "shop", "online"]
 
 
@@ -199,5 +199,5 @@ def test_times_without_parts_leave_nothing_to_score_by() -> None:
 
 
 def test_y_may_say_nothing_of_use_and_the_widths_are_numpys() -> None:
-    fitted = detector(hidden=np.array([4, 2]).tolist(), epochs=np.int64(1)).fit(rows(), np.zeros(200))
+    fitted = detector(hidden=[np.int64(4)], epochs=np.int64(0)).fit(rows(), np.zeros(200))
     assert fitted.n_known_anomalies_ == 0
