@@ -95,11 +95,18 @@ def test_an_empty_folder_is_filled(artifact: Artifact, tmp_path: Path) -> None:
 
 def test_an_older_model_is_replaced_whole(artifact: Artifact, other: Artifact, tmp_path: Path) -> None:
     artifact.save(tmp_path / "model")
-    (tmp_path / "model" / "plot.png").touch()
     other.save(tmp_path / "model")
     assert Artifact.load(tmp_path / "model").threshold.value == 7.0
     assert names(tmp_path / "model") == FILES
     assert names(tmp_path) == ["model"], "nothing is left beside it"
+
+
+def test_a_model_with_something_else_beside_it_is_not_replaced(artifact: Artifact, tmp_path: Path) -> None:
+    artifact.save(tmp_path / "model")
+    (tmp_path / "model" / "notes.txt").write_text("mine")
+    with pytest.raises(ArtifactError, match="is no saved model"):
+        artifact.save(tmp_path / "model")
+    assert (tmp_path / "model" / "notes.txt").read_text() == "mine"
 
 
 def test_what_is_no_model_is_not_overwritten(artifact: Artifact, tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ class Artifact:
 
         Raises `ArtifactError` where the place cannot be written or holds something that is no artifact.
         """
-        folder = Path(folder)
+        folder = Path(folder).absolute()
         check_writable(folder)
         manifest, arrays = self._to_manifest()
         with _replacing(folder) as unfinished:
@@ -173,7 +173,9 @@ class Artifact:
 
 def check_writable(folder: Path) -> None:
     """Refuse a place in which no artifact can be written, before hours of training rather than after."""
-    if folder.exists() and not (folder.is_dir() and ((folder / MANIFEST).exists() or not any(folder.iterdir()))):
+    # Whatever else lies in the folder would be lost with the model it replaces.
+    is_ours = folder.is_dir() and {path.name for path in folder.iterdir()} <= {MANIFEST, TENSORS, CARD}
+    if folder.exists() and not is_ours:
         raise ArtifactError(f"{folder}: this exists and is no saved model. Give another --out, or remove it.")
     parent = folder.absolute().parent
     while not parent.exists():
@@ -192,9 +194,7 @@ def _replacing(folder: Path) -> Iterator[Path]:
     try:
         unfinished.mkdir(parents=True)
         yield unfinished
-        if folder.exists():
-            folder.rename(old)
-        unfinished.rename(folder)
+        _swap(unfinished, folder, old)
     except OSError as error:
         raise ArtifactError(f"{folder}: it cannot be written ({error.strerror or error}).") from error
     except SafetensorError as error:
@@ -202,6 +202,17 @@ def _replacing(folder: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _swap(unfinished: Path, folder: Path, old: Path) -> None:
+    if folder.exists():
+        folder.rename(old)
+    try:
+        unfinished.rename(folder)
+    except BaseException:
+        if old.exists():
+            old.rename(folder)
+        raise
 
 
 def _described(estimator: Any) -> dict[str, Any]:

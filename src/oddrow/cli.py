@@ -23,6 +23,8 @@ Tables = Annotated[
 Out = Annotated[Path, typer.Option("--out", help="Where to write.")]
 Model = Annotated[Path, typer.Option("--model", help="Folder of a saved model.")]
 Label = Annotated[str | None, typer.Option("--label", help="Column that says which rows are anomalous.")]
+Anomaly = Annotated[str | None, typer.Option("--anomaly", help="Values of the label that are anomalous: V,V.")]
+Normal = Annotated[str | None, typer.Option("--normal", help="Values of the label that are normal: V,V.")]
 Time = Annotated[str | None, typer.Option("--time", help="Column to choose and order rows by.")]
 Start = Annotated[str | None, typer.Option("--from", help="First time taken: a number or an ISO date.")]
 Until = Annotated[str | None, typer.Option("--until", help="First time not taken.")]
@@ -45,8 +47,8 @@ def fit(
     tables: Tables,
     out: Out,
     label: Label = None,
-    anomaly: Annotated[str | None, typer.Option(help="Values of the label that are anomalous: V,V.")] = None,
-    normal: Annotated[str | None, typer.Option(help="Values of the label that are normal: V,V.")] = None,
+    anomaly: Anomaly = None,
+    normal: Normal = None,
     time: Time = None,
     start: Start = None,
     until: Until = None,
@@ -91,6 +93,8 @@ def evaluate(
     tables: Tables,
     model: Model,
     label: Label = None,
+    anomaly: Anomaly = None,
+    normal: Normal = None,
     weight: Weight = None,
     time: Time = None,
     start: Start = None,
@@ -101,6 +105,7 @@ def evaluate(
     from oddrow import console, workflow
 
     chosen: dict[str, Any] = {"label": label, "weight": weight, "time": time, "start": start, "until": until}
+    chosen |= {"anomaly": anomaly.split(",") if anomaly else (), "normal": normal.split(",") if normal else ()}
     workflow.evaluate(tables, model, **chosen, json_to=json, tell=console.tell)
 
 

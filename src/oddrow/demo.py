@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from oddrow import workflow
@@ -15,6 +16,7 @@ from oddrow.evaluate.metrics import average_precision
 from oddrow.settings import Settings
 from oddrow.simulate import FRAUD_KINDS, simulate
 from oddrow.table.selection import Selection, read_selection
+from oddrow.table.table import Table
 from oddrow.table.write import check_target, write_table
 from oddrow.workflow import Tell, silent
 
@@ -68,9 +70,12 @@ def _cut(frame: pl.DataFrame) -> str:
 
 def _evaluate(artifact: Artifact, table: str, cut: str, tell: Tell) -> None:
     chosen = read_selection(table, artifact.read, artifact.roles, cut, None, both=True)
-    amounts = chosen.table.frame["amount"].to_numpy()
-    tell(workflow.evaluate_selection(artifact, chosen, others={"amount alone": amounts}, tell=tell))
+    tell(workflow.evaluate_selection(artifact, chosen, others={"amount alone": _amount}, tell=tell))
     _tell_by_kind(artifact, chosen, tell)
+
+
+def _amount(table: Table) -> npt.NDArray[np.float64]:
+    return table.frame["amount"].to_numpy()
 
 
 def _tell_by_kind(artifact: Artifact, chosen: Selection, tell: Tell) -> None:

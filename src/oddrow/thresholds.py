@@ -21,7 +21,7 @@ SOURCES = ("validation", "train")
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Which rows something came from: how many, SHA-256 over their hashes in order, the 1,024 smallest hashes.
+    """Which rows something came from: how many, SHA-256 over their sorted hashes, the 1,024 smallest ones.
 
     >>> rows = np.arange(5, dtype=np.uint64)
     >>> Fingerprint.of(rows).overlap(rows[:3])
@@ -35,13 +35,15 @@ class Fingerprint:
     @classmethod
     def of(cls, hashes: Hashes) -> Fingerprint:
         """The fingerprint of rows with these hashes, (n,) uint64."""
-        smallest = _smallest_distinct(hashes, SKETCH_SIZE)
-        return cls(len(hashes), hashlib.sha256(hashes.tobytes()).hexdigest(), tuple(smallest.tolist()))
+        ordered = np.sort(hashes)
+        smallest = np.unique(ordered[: 4 * SKETCH_SIZE])
+        if len(smallest) < SKETCH_SIZE:
+            smallest = np.unique(ordered)
+        return cls(len(hashes), hashlib.sha256(ordered.tobytes()).hexdigest(), tuple(smallest[:SKETCH_SIZE].tolist()))
 
     def is_of(self, hashes: Hashes) -> bool:
         """Whether these are the same rows, in whatever order."""
-        other = Fingerprint.of(hashes)
-        return self.sha256 == other.sha256 or (self.n_rows, self.sketch) == (other.n_rows, other.sketch)
+        return self.n_rows == len(hashes) and self.sha256 == hashlib.sha256(np.sort(hashes).tobytes()).hexdigest()
 
     def overlap(self, hashes: Hashes) -> float:
         """The share of the given rows that are among the fingerprinted ones; an estimate above 1,024 rows.
@@ -62,13 +64,6 @@ class Fingerprint:
     def from_dict(cls, values: dict[str, Any]) -> Fingerprint:
         """The fingerprint written by `to_dict`."""
         return cls(values["n_rows"], values["sha256"], tuple(values["sketch"]))
-
-
-def _smallest_distinct(hashes: Hashes, n_wanted: int) -> Hashes:
-    """The smallest hashes without repetition, in order; sorting all of them is the last resort."""
-    looked_at = min(4 * n_wanted, len(hashes))
-    distinct = np.unique(np.partition(hashes, looked_at - 1)[:looked_at]) if looked_at else hashes
-    return (distinct if len(distinct) >= n_wanted else np.unique(hashes))[:n_wanted]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,9 +37,12 @@ from oddrow.train.loop import Training
 
 Floats = npt.NDArray[np.float64]
 Tell = Callable[[Any], None]
+Scorer = Callable[[Table], Floats]
 
 # Baselines take numbers only: a category becomes one for each of its most frequent levels.
 BASELINE_LEVELS = 32
+# What cuts the baselines where the model's own threshold was given rather than chosen.
+STAND_IN_RULE = "quantile:0.99"
 
 
 def silent(message: Any) -> None:
@@ -139,6 +142,8 @@ def score_table(artifact: Artifact, chosen: Selection) -> pl.DataFrame:
     """The scored rows: the id column under its own name, else `row` (0-based), then anomaly_score and alert."""
     scores = artifact.detector.anomaly_score(chosen.table)
     name = artifact.roles.id
+    if name in ("anomaly_score", "alert"):
+        raise TableError(f"the id column '{name}' has the name of a column that score writes. Rename it.")
     first = chosen.table.frame[name] if name is not None else pl.Series("row", chosen.rows)
     marks = [pl.Series(SYNTHETIC, chosen.table.synthetic)] if chosen.table.synthetic.any() else []
     alerts = pl.Series("alert", artifact.threshold.alerts(scores))
@@ -150,6 +155,8 @@ def evaluate(
     model: str | Path,
     *,
     label: str | None = None,
+    anomaly: Sequence[str] = (),
+    normal: Sequence[str] = (),
     weight: str | None = None,
     time: str | None = None,
     start: str | None = None,
@@ -168,6 +175,8 @@ def evaluate(
     roles = replace(
         artifact.roles,
         label=label or artifact.roles.label,
+        anomaly=tuple(anomaly) or artifact.roles.anomaly,
+        normal=tuple(normal) or artifact.roles.normal,
         weight=weight,
         time=time or (artifact.roles.time if start or until else None),
         id=None,
@@ -183,9 +192,9 @@ def evaluate(
 
 
 def evaluate_selection(
-    artifact: Artifact, chosen: Selection, *, others: dict[str, Floats] | None = None, tell: Tell = silent
+    artifact: Artifact, chosen: Selection, *, others: Mapping[str, Scorer] | None = None, tell: Tell = silent
 ) -> Evaluation:
-    """Measure on rows already chosen; `others` are further rankings (n,) to stand beside, cut at the same rate."""
+    """Measure on rows already chosen; `others` are further rankings of a table's rows to stand beside."""
     if chosen.y is None:
         raise ParameterError("evaluate needs to know the label: --label C.")
     known = ~np.isnan(chosen.y)
@@ -196,11 +205,13 @@ def evaluate_selection(
     name = type(artifact.detector).__name__
     results = [measure(name, test, artifact.detector.anomaly_score(chosen.table), artifact.threshold)]
     try:
-        results += _baseline_results(artifact, chosen, test, tell)
+        results += _baseline_results(artifact, chosen, test, others or {}, tell)
     except OddrowError as error:
         notes.append(f"No baselines: {error}")
-    for other, scores in (others or {}).items():
-        results.append(measure(other, test, scores[known], _same_rate(scores[known], test, results[0])))
+    if artifact.roles.weight is not None and chosen.weight is None:
+        notes.append(f"Rows count alike here; the model was fitted with --weight {artifact.roles.weight}.")
+    if artifact.threshold.fingerprint is None:
+        notes.append(f"The threshold was given; the baselines are cut by {STAND_IN_RULE}.")
     seen = {"threshold": artifact.threshold.fingerprint}
     if artifact.origin is not None:
         seen["training"] = artifact.origin.fingerprint
@@ -210,11 +221,15 @@ def evaluate_selection(
 def infer_schema(table: Table, settings: Settings) -> Schema:
     """The schema of a table by its values, the columns' roles and what the settings say."""
     reasons = settings.roles.reasons(table.frame)
+    for name in settings.kinds.keys() & reasons.keys():
+        raise ParameterError(f"schema.{name}: the column is no feature ({reasons[name]}). Take one of the two back.")
     return Schema.infer(table.frame, {**dict.fromkeys(reasons, "dropped"), **settings.kinds}, reasons)
 
 
 def choose_threshold(rule: Rule, detector: Detector, division: Division) -> Threshold:
     """Choose by the held-out rows' scores, or the training rows' where the rule says so or none are held out."""
+    if rule.name == "fixed":
+        return Threshold(rule.number, str(rule))
     rows = _rows_for(rule, division)
     scores = detector.anomaly_score(rows.table)
     fingerprint = Fingerprint.of(_hashes(detector, rows))
@@ -241,7 +256,7 @@ def _how_to_resume(checkpoint: str) -> str:
         return (
             f"stopped. The state of training is kept in {checkpoint}: run the same command again to go on from there."
         )
-    return "stopped before the first epoch was done; nothing was written."
+    return "stopped; nothing was written, and there is no state of training to go on from."
 
 
 def _hashes(detector: Detector, chosen: Selection) -> npt.NDArray[np.uint64]:
@@ -281,17 +296,16 @@ def training_rows(artifact: Artifact) -> Division:
     return division
 
 
-def _baseline_results(artifact: Artifact, chosen: Selection, test: HeldOut, tell: Tell) -> list[Result]:
+def _baseline_results(
+    artifact: Artifact, chosen: Selection, test: HeldOut, others: Mapping[str, Scorer], tell: Tell
+) -> list[Result]:
     """Baselines and the untrained twin, fitted and cut like the model: same rows, same rule."""
     division = training_rows(artifact)
-    rule = (
-        Rule.parse(f"{artifact.threshold.rule}@{artifact.threshold.source}") if artifact.threshold.fingerprint else None
-    )
-    if rule is None or rule.name == "fixed":
-        rule = Rule.parse("quantile:0.99")
+    given = artifact.threshold
+    rule = Rule.parse(f"{given.rule}@{given.source}" if given.fingerprint is not None else STAND_IN_RULE)
     cut_rows = _rows_for(rule, division)
     results = []
-    for name, scorer in _scorers(artifact, division).items():
+    for name, scorer in {**_scorers(artifact, division), **others}.items():
         tell(f"Measuring {name} …")
         value = rule.choose(scorer(cut_rows.table), cut_rows.weight)
         cut = Threshold(value, str(rule), rule.source, Fingerprint.of(_hashes(artifact.detector, cut_rows)))
@@ -299,7 +313,7 @@ def _baseline_results(artifact: Artifact, chosen: Selection, test: HeldOut, tell
     return results
 
 
-def _scorers(artifact: Artifact, division: Division) -> dict[str, Callable[[Table], Floats]]:
+def _scorers(artifact: Artifact, division: Division) -> dict[str, Scorer]:
     schema = artifact.detector.schema_
     frame = schema.conform(division.fitting.normal.table.frame)
     encoder = TableEncoder(soft_limit=None, max_levels=BASELINE_LEVELS, one_hot_up_to=BASELINE_LEVELS).fit(
@@ -307,7 +321,7 @@ def _scorers(artifact: Artifact, division: Division) -> dict[str, Callable[[Tabl
     )
     numbers = encoder.transform(frame).numbers
 
-    def scorer(model: Any) -> Callable[[Table], Floats]:
+    def scorer(model: Any) -> Scorer:
         return lambda table: model.anomaly_score(encoder.transform(schema.conform(table.frame)).numbers)
 
     seed = artifact.origin.seed if artifact.origin is not None else 0
@@ -321,14 +335,6 @@ def _untrained_twin(detector: Detector, division: Division) -> Detector:
     twin = type(detector)(**{**detector.get_params(deep=False), "training": training})
     _fit_detector(twin, division)
     return twin
-
-
-def _same_rate(scores: Floats, test: HeldOut, result: Result) -> Threshold:
-    """A cut for a ranking that has no training rows: as many alerts as the detector raises, no promise behind it."""
-    n_alerts = result.confusion.true_alerts + result.confusion.false_alerts
-    total = len(scores) if test.weight is None else test.weight.sum()
-    rule = Rule("contamination", n_alerts / total)
-    return Threshold(rule.choose(scores, test.weight), str(rule))
 
 
 def _write_json(values: dict[str, Any], path: Path) -> None:

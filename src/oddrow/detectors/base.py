@@ -45,7 +45,7 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
     random_state: Any
 
     def fit(self, X: Any, y: Any = None, *, validation: Any = None) -> Detector:
-        """Learn what normal looks like; `validation` are rows to stop early by, else a share of X is drawn."""
+        """Learn what normal looks like; `validation` are rows to watch it on, else a share of X is drawn."""
         keep_compiled_code()
         check_number("contamination", self.contamination, 0, 0.5, above=True)
         training = self.used_training

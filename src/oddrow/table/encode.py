@@ -27,7 +27,6 @@ SPECIAL_LEVELS = ("missing", "unseen", "rare")
 UNEXPECTED_MISSING = 10.0
 # Far enough to stay the oddest value of its column, near enough that float32 squares and sums stay finite.
 LARGEST_ENCODED = 1e6
-LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 N_KNOTS = 1000
 
 
@@ -112,7 +111,7 @@ class TableEncoder(BaseEstimator):  # type: ignore[misc]
 
     >>> frame = pl.DataFrame({"amount": [1.0, 3.0], "shop": ["a", "b"]})
     >>> encoder = TableEncoder().fit(frame, Schema.infer(frame))
-    >>> encoder.transform(frame).numbers.ravel().tolist()
+    >>> encoder.transform(frame).numbers.round(2).ravel().tolist()
     [-1.0, 1.0]
     """
 

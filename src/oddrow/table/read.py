@@ -248,7 +248,9 @@ def _read_npz(path: Path, options: ReadOptions) -> pl.DataFrame:
         X = np.asarray(arrays["X"])
         if X.ndim != 2:
             raise TableError(f"{path}: 'X' has shape {X.shape}; expected (rows, columns).")
-        names = options.names or [f"x{column}" for column in range(X.shape[1])]
+        names = options.names or tuple(f"x{column}" for column in range(X.shape[1]))
+        if len(names) != X.shape[1]:
+            raise TableError(f"{path}: {len(names)} names were given for {X.shape[1]} columns.")
         frame = pl.DataFrame({name: X[:, column] for column, name in enumerate(names)})
         if "y" in arrays:
             frame = frame.with_columns(pl.Series("y", np.asarray(arrays["y"]).ravel()))

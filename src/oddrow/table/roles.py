@@ -107,16 +107,17 @@ class Roles:
 
     def _zeros_and_ones(self, values: pl.Series) -> Floats:
         known = values.drop_nulls().unique(maintain_order=True).to_list()
-        for value in (*self.anomaly, *self.normal):
+        anomalies, normals = (tuple(map(_like_column, given)) for given in (self.anomaly, self.normal))
+        for value in (*anomalies, *normals):
             # A table of normal rows alone lacks the anomalous value; a misspelt one looks like another.
             if value not in known and (hint := did_you_mean(value, known, likeness=0.85)):
                 raise ParameterError(f"column '{self.label}' has no value {value!r}.{hint}")
-        if self.normal:
-            anomalous = ~values.is_in(list(self.normal))
+        if normals:
+            anomalous = ~values.is_in(list(normals))
         else:
-            if not self.anomaly:
+            if not anomalies:
                 self._check_two_classes(known)
-            anomalous = values.is_in(list(self.anomaly or ANOMALOUS))
+            anomalous = values.is_in(list(anomalies or ANOMALOUS))
         return anomalous.cast(pl.Float64).fill_null(float("nan")).to_numpy()
 
     def _check_two_classes(self, known: list[str]) -> None:
@@ -132,3 +133,12 @@ def _as_text(values: pl.Series) -> pl.Series:
     if text is None:
         raise TableError(f"column '{values.name}': values of type {values.dtype} are no label. Expected 0 and 1.")
     return text
+
+
+def _like_column(value: str) -> str:
+    """A label value as the column holds it: 1.0 is '1' there."""
+    try:
+        number = float(value)
+    except ValueError:
+        return value
+    return str(int(number)) if number.is_integer() else value

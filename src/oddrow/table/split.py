@@ -27,7 +27,9 @@ def split_random(
     (7, 3)
     """
     check_number("fraction", fraction, 0, 1)
-    groups = [np.arange(n_rows)] if y is None else [np.flatnonzero(y == value) for value in np.unique(y)]
+    # np.unique takes all NaN, the unknown labels, for one value.
+    place = np.zeros(n_rows, dtype=np.int64) if y is None else np.unique(y, return_inverse=True)[1]
+    groups = [np.flatnonzero(place == group) for group in np.unique(place)]
     drawn = np.zeros(n_rows, dtype=bool)
     for group in groups:
         drawn[rng.permutation(group)[: int(len(group) * fraction)]] = True

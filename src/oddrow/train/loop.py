@@ -21,8 +21,6 @@ from oddrow.errors import TrainingError, check_number
 from oddrow.train.checkpoint import Checkpoint
 from oddrow.train.progress import Progress
 
-# A call to a compiled function costs about 0.2 ms: short epochs share one call until it holds this many steps.
-STEPS_PER_CALL = 1
 USUAL_EPOCHS, LEAST_STEPS = 40, 3200
 # Validation rows are measured in chunks, so that wide networks need no memory for all of them at once.
 VALIDATION_CHUNK = 8192
@@ -131,7 +129,7 @@ def train(
 ) -> Trained[N]:
     """Train a network on rows, a pytree of arrays (n, …), with Adam (Kingma and Ba, 2015).
 
-    The weights with the lowest loss on the validation rows are kept, or the last ones where there are none. The same
+    With patience, the weights with the lowest loss on the validation rows are kept, else the last ones. The same
     seed and rows give the same weights, interrupted or not. `signature` names rows and parameters, so that a
     checkpoint of another training is not taken for this one.
 
