@@ -29,6 +29,7 @@ from oddrow.table.encode import CategoryColumn, NumberColumn, TableEncoder
 from oddrow.table.read import ReadOptions
 from oddrow.table.roles import Roles
 from oddrow.table.schema import Schema
+from oddrow.table.selection import span
 from oddrow.thresholds import Fingerprint, Threshold
 from oddrow.train.loop import Training
 
@@ -141,18 +142,16 @@ class Artifact:
         used = [f"| {column.name} | {column.kind} | {column.why} |" for column in columns if column.is_feature]
         unused = [f"- {column.name}: {column.kind}, {column.why}" for column in columns if not column.is_feature]
         cut, origin = self.threshold, self.origin
-        rows = [f"{origin.n_rows:,} rows of {', '.join(origin.tables)}"] if origin else []
-        rows += (
-            [f"rows with {origin.start or ''} <= {self.roles.time} < {origin.until or ''}"]
-            if origin and (origin.start or origin.until)
-            else []
-        )
+        n_known = self.detector.n_known_anomalies_
+        rows = [f"{origin.n_rows - n_known:,} rows of {', '.join(origin.tables)}"] if origin else ["rows in memory"]
+        if origin and self.roles.time and (origin.start or origin.until):
+            rows.append(f"rows with {span(self.roles.time, origin.start, origin.until)}")
+        rows += [f"{origin.n_held_out:,} more held out for the threshold"] if origin else []
         lines = [
             "# oddrow model card",
             "",
             f"- Detector: {type(self.detector).__name__}, {_short_parameters(self.detector)}",
-            f"- Trained on: {'; '.join(rows) or 'rows in memory'}; {self.detector.n_known_anomalies_:,} known "
-            "anomalies were left out of training",
+            f"- Trained on: {'; '.join(rows)}; {n_known:,} known anomalies were left out",
             f"- Epochs run: {len(self.detector.history_)}",
             f"- Threshold: alert from score {cut.value:.6g} on; rule {cut.rule}, chosen on {cut.source} rows",
             *([f"- Fingerprint of the training rows: {origin.fingerprint.sha256}"] if origin else []),

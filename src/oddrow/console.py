@@ -59,6 +59,10 @@ def show_evaluation(evaluation: Evaluation) -> None:
         f"{evaluation.results[0].name}: {first.true_alerts:,.0f} true alerts, {first.false_alerts:,.0f} false alerts, "
         f"{first.missed:,.0f} missed, {first.passed:,.0f} passed."
     )
+    twins = [result for result in evaluation.results if result.name == "untrained twin"]
+    if twins and twins[0].average_precision > evaluation.results[0].average_precision:
+        tell("The untrained twin ranks these rows better: training did not help here. Look for columns that drift with")
+        tell("time or name single rows (--drop), or train less (--set training.epochs=N).")
     for name, share in evaluation.overlap.items():
         if name != "duplicates" and share > 0:
             tell(

@@ -94,18 +94,13 @@ def fit(
         raise TrainingError(_how_to_resume(checkpoint)) from interrupt
     detector.used_training.set_params(checkpoint=None, progress=False)
     threshold = choose_threshold(settings.threshold, detector, division)
-    artifact = Artifact(
-        detector,
-        threshold,
-        settings.read,
-        settings.roles,
-        _origin(tables, settings, detector, division, command),
-    )
+    origin = _origin(tables, settings, detector, division, command)
+    artifact = Artifact(detector, threshold, settings.read, settings.roles, origin)
     artifact.save(out)
-    n_learned = len(division.fitting.normal.rows)
+    n_fitted = origin.n_rows - detector.n_known_anomalies_
     tell(
-        f"Trained on {n_learned:,} rows in {len(detector.history_)} epochs; "
-        f"{detector.n_known_anomalies_:,} known anomalies left out."
+        f"{len(chosen.rows):,} rows: {n_fitted:,} trained on in {len(detector.history_)} epochs, "
+        f"{origin.n_held_out:,} held out, {detector.n_known_anomalies_:,} known anomalies left out."
     )
     tell(f"Threshold {threshold.value:.6g} ({threshold.rule}, chosen on the {threshold.source} rows). Saved {out}.")
     return artifact

@@ -110,7 +110,7 @@ class Roles:
         anomalies, normals = (tuple(map(_like_column, given)) for given in (self.anomaly, self.normal))
         for value in (*anomalies, *normals):
             # A table of normal rows alone lacks the anomalous value; a misspelt one looks like another.
-            if value not in known and (hint := did_you_mean(value, known, likeness=0.85)):
+            if value not in known and (hint := did_you_mean(value, known, likeness=0.7)):
                 raise ParameterError(f"column '{self.label}' has no value {value!r}.{hint}")
         if normals:
             anomalous = ~values.is_in(list(normals))

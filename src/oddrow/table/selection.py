@@ -69,10 +69,21 @@ def read_selection(
     if roles.time is not None and (start or until):
         rows = np.flatnonzero(rows_between(table.frame[roles.time], start, until))
         if not len(rows):
-            raise TableError(f"{table.source}: no row has {start or ''} <= {roles.time} < {until or ''}.")
+            raise TableError(f"{table.source}: no row has {span(roles.time, start, until)}.")
         table = table.take(rows)
     y = None if roles.label is None else roles.labels(table.frame, both=both)
     return Selection(table, rows, y, roles.weights(table.frame, rows))
+
+
+def span(time: str, start: str | None, until: str | None) -> str:
+    """The rows asked for, in words.
+
+    >>> span("day", "3", None), span("day", "3", "9")
+    ('day >= 3', '3 <= day < 9')
+    """
+    if start is None:
+        return f"{time} < {until}"
+    return f"{time} >= {start}" if until is None else f"{start} <= {time} < {until}"
 
 
 def divide(chosen: Selection, roles: Roles, fraction: float, seed: int) -> Division:
