@@ -29,7 +29,7 @@ $(BENCH)/ready: pyproject.toml constraints.txt benchmarks/requirements.txt
 	  --constraint constraints.txt --requirement benchmarks/requirements.txt --editable .
 	@touch $@
 
-demo: setup  ## the main job on simulated transactions, in about a minute
+demo: setup  ## the main job on simulated transactions, in about half a minute
 	$(BIN)/oddrow demo
 
 test: setup  ## the tests, without the slow ones
