@@ -8,7 +8,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from multiprocessing.connection import Connection
@@ -90,12 +90,16 @@ class Runner:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # It ends by itself where it can, so that its engine lets go of what it holds; killing is for one that hangs.
+        with suppress(OSError):
+            self.connection.send(False)
+        self.process.join(timeout=10)
         self.process.terminate()
         self.process.join()
 
     def go(self) -> None:
         """One timed call."""
-        self.connection.send("go")
+        self.connection.send(True)
         self.seconds.append(self._receive()[0])
 
     def timing(self) -> Timing:
@@ -112,15 +116,16 @@ class Runner:
 
 
 def _serve(contestant: Contestant, connection: Connection) -> None:
-    """In the contestant's process: prepare, then one timed call for each message."""
+    """In the contestant's process: prepare, one timed call, then one more for each time that True is sent."""
     if contestant.threads:
         os.environ["OMP_NUM_THREADS"] = str(contestant.threads)
     once = contestant.build(threads=contestant.threads, **contestant.arguments)
-    while True:
+    goes_on = True
+    while goes_on:
         start = time.perf_counter()
         outcome = once()
         connection.send((time.perf_counter() - start, outcome))
-        connection.recv()
+        goes_on = connection.recv()
 
 
 def race(contestants: Sequence[Contestant], rounds: int) -> list[Timing]:

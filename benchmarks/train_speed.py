@@ -1,7 +1,8 @@
 """Training speed: oddrow's loop against Keras `fit` and a plain PyTorch loop.
 
 The network of the Keras fraud tutorial (29-14-7-7-29; tanh, relu, tanh, linear), Adam at 1e-3, mean squared error, as
-many standard-normal rows as the tutorial has, no validation. Needs `make bench-setup`; then
+many standard-normal rows as the tutorial has; nobody validates, clips gradients or adds noise. Needs
+`make bench-setup`; then
 
     .venv-bench/bin/python benchmarks/train_speed.py --json train_speed.json
 

@@ -264,7 +264,7 @@ def test_a_table_to_score_that_lacks_columns_or_has_other_kinds(
         assert [line.split(":")[0] for line in lines[1:]] == [f"column '{c}'" for c in ("fee", "age", "online", "time")]
         assert "600 of 600 values are infinite (row 0 inf, row 1 inf, row 2 inf)" in lines[1]
         assert "600 of 600 values are not numbers (row 0 'old'," in lines[2]
-        assert "values of type Boolean cannot be read as kind 'time'" in lines[4]
+        assert "true and false cannot be read as kind 'time'" in lines[4]
 
 
 def test_a_table_to_score_without_its_id_or_time(

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -369,3 +370,17 @@ for arguments in {commands("there")!r}:
     assert tensors[0] == tensors[1]
     here, there = (pl.read_parquet(tmp_path / f"{name}.parquet") for name in ("here", "there"))
     assert here.equals(there)
+
+
+def test_fit_warns_of_a_clock_among_the_features(mixed: pl.DataFrame, oddrow: Oddrow, tmp_path: Path) -> None:
+    mixed.with_columns(unix_time=pl.col("time").dt.epoch("s")).write_csv(tmp_path / "rows.csv")
+    ran = oddrow(
+        "fit", tmp_path / "rows.csv", "--out", tmp_path / "model", "--time", "time", "--set", "training.epochs=1"
+    )
+    assert "'unix_time' rises with --time: every later row will look odd by it." in ran.out
+    assert "trained on in 1 epoch," in ran.out
+
+
+def test_the_version_is_that_of_the_package(oddrow: Oddrow) -> None:
+    ran = oddrow("--version")
+    assert (ran.code, ran.out) == (0, f"oddrow {version('oddrow')}\n")

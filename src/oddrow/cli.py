@@ -10,8 +10,6 @@ from typing import Annotated, Any
 import typer
 
 app = typer.Typer(
-    help="oddrow finds the odd rows in a table: it learns what normal looks like, scores every row, and says which "
-    "ones deserve an alert.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -31,6 +29,22 @@ Until = Annotated[str | None, typer.Option("--until", help="First time not taken
 Weight = Annotated[str | None, typer.Option("--weight", help="Column that says how many rows a row stands for.")]
 Config = Annotated[Path | None, typer.Option("--config", help="TOML file with any of these options.")]
 Sets = Annotated[list[str], typer.Option("--set", help="Any setting, as training.epochs=20 or schema.zip=category.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from oddrow import __version__
+
+        print(f"oddrow {__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)]
+
+
+@app.callback()
+def oddrow(version: Version = False) -> None:
+    """Find the odd rows in a table: learn what normal looks like, score every row, say which deserve an alert."""
 
 
 @app.command()

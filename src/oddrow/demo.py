@@ -47,11 +47,12 @@ def run(folder: str | Path, n_rows: int, *, seed: int = 0, tell: Tell = silent) 
     frame = write_transactions(n_rows, table, seed=seed, tell=tell)
     cut = _cut(frame)
     options = {"label": LABEL, "time": TIME, "until": cut, "drop": KIND, "id": "transaction_id", "seed": seed}
-    tell(
-        f"\n$ oddrow fit {table} --label {LABEL} --time {TIME} --until {cut} --drop {KIND} "
+    command = (
+        f"oddrow fit {table} --label {LABEL} --time {TIME} --until {cut} --drop {KIND} "
         f"--id transaction_id --seed {seed} --out {model}"
     )
-    artifact = workflow.fit(table, model, Settings.gather(options=options), tell=tell)
+    tell(f"\n$ {command}")
+    artifact = workflow.fit(table, model, Settings.gather(options=options), tell=tell, command=command)
     tell(f"\n$ oddrow score {table} --model {model} --from {cut} --out {scores}")
     workflow.score(table, model, scores, start=cut, tell=tell)
     tell(f"\n$ oddrow evaluate {table} --model {model} --from {cut}")

@@ -63,6 +63,11 @@ def first_names(names: Sequence[str]) -> str:
     return shown + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
 
 
+def counted(number: int, noun: str) -> str:
+    """A number and its noun: `1 epoch`, `1,200 epochs`."""
+    return f"{number:,} {noun}" + ("s" if number != 1 else "")
+
+
 def raise_all(problems: Sequence[str], error: type[OddrowError] = TableError) -> None:
     """Raise one error that holds every problem; do nothing where there is none."""
     if problems:

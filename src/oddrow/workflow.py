@@ -20,6 +20,7 @@ from oddrow.errors import (
     ParameterError,
     TableError,
     TrainingError,
+    counted,
 )
 from oddrow.evaluate.baselines import baselines
 from oddrow.evaluate.protocol import Evaluation, HeldOut, Result, measure
@@ -29,7 +30,7 @@ from oddrow.table.fingerprint import row_hashes
 from oddrow.table.read import read_table
 from oddrow.table.roles import Roles
 from oddrow.table.schema import Schema, check_features
-from oddrow.table.selection import Division, Selection, divide, read_selection
+from oddrow.table.selection import Division, Selection, divide, read_selection, rising_with_time
 from oddrow.table.table import SYNTHETIC, Table
 from oddrow.table.write import check_place, check_target, write_table, written_whole
 from oddrow.thresholds import Fingerprint, Rule, Threshold
@@ -85,24 +86,27 @@ def fit(
     tell(schema)
     check_features(schema)
     schema.check(chosen.table.frame, chosen.rows)
+    for name in rising_with_time(chosen.table.frame, schema, settings.roles.time):
+        tell(f"'{name}' rises with --time: every later row will look odd by it. To leave it out: --drop {name}")
     needed = [*schema.feature_names, *settings.roles.columns]
     chosen = replace(chosen, table=chosen.table.keep(needed).with_schema(schema))
     division = divide(chosen, settings.roles, detector.used_training.validation_fraction, settings.seed)
     try:
         _fit_detector(detector, division)
     except KeyboardInterrupt as interrupt:
-        raise TrainingError(_how_to_resume(checkpoint)) from interrupt
+        raise TrainingError(_how_to_resume(detector.used_training.checkpoint)) from interrupt
     detector.used_training.set_params(checkpoint=None, progress=False)
     threshold = choose_threshold(settings.threshold, detector, division)
     origin = _origin(tables, settings, detector, division, command)
     artifact = Artifact(detector, threshold, settings.read, settings.roles, origin)
+    done = "Replaced" if out.exists() else "Saved"
     artifact.save(out)
     n_fitted = origin.n_rows - detector.n_known_anomalies_
     tell(
-        f"{len(chosen.rows):,} rows: {n_fitted:,} trained on in {len(detector.history_)} epochs, "
+        f"{len(chosen.rows):,} rows: {n_fitted:,} trained on in {counted(len(detector.history_), 'epoch')}, "
         f"{origin.n_held_out:,} held out, {detector.n_known_anomalies_:,} known anomalies left out."
     )
-    tell(f"Threshold {threshold.value:.6g} ({threshold.rule}, chosen on the {threshold.source} rows). Saved {out}.")
+    tell(f"Threshold {threshold.value:.6g} ({threshold.rule}, chosen on the {threshold.source} rows). {done} {out}.")
     return artifact
 
 
@@ -246,8 +250,8 @@ def _fit_detector(detector: Detector, division: Division) -> None:
     detector.fit(division.fitting.table, division.fitting.y, validation=validation)
 
 
-def _how_to_resume(checkpoint: str) -> str:
-    if Path(checkpoint).exists():
+def _how_to_resume(checkpoint: str | None) -> str:
+    if checkpoint is not None and Path(checkpoint).exists():
         return (
             f"stopped. The state of training is kept in {checkpoint}: run the same command again to go on from there."
         )

@@ -415,3 +415,16 @@ def test_options_are_plain_values() -> None:
     assert ReadOptions(**options.to_dict()) == options
     assert not options.has_header
     assert ReadOptions().has_header
+
+
+@pytest.mark.parametrize("end", ["\n", "\n\n\n", "\n\r\n", ""])
+def test_blank_lines_at_the_end_of_a_csv_are_no_rows(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("x,y\n1,2\n3,\n" + end)
+    assert read_table(path).frame.rows() == [(1, 2), (3, None)]
+
+
+def test_a_last_row_of_empty_fields_is_a_row(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("x,y\n1,2\n,\n")
+    assert read_table(path).frame.rows() == [(1, 2), (None, None)]

@@ -225,7 +225,7 @@ def test_values_of_another_kind_are_told_by_type() -> None:
     ]
     days = {"d": [date(2024, 1, 1), date(2024, 1, 2)]}
     assert problems(days, {"d": ["soon", "later"]}) == [
-        "column 'd': values of type String cannot be read as kind 'time'. Expected times."
+        "column 'd': text cannot be read as kind 'time'. Expected times."
     ]
     assert "cannot be read as kind 'time'" in problems(days, {"d": [1e300]})[0]
     assert "cannot be read as kind 'category'" in problems({"c": ["x", "y"]}, {"c": [[1]]})[0]
@@ -261,3 +261,11 @@ def test_all_problems_of_a_table_come_at_once() -> None:
 def test_columns_that_take_no_part_may_be_anything() -> None:
     schema = Schema.infer(pl.DataFrame({"a": [1.5, 2.0], "row_id": [1, 2], "same": ["x", "x"]}))
     assert schema.conform(pl.DataFrame({"a": [3.0], "same": [[1]], "more": ["z"]})).columns == ["a"]
+
+
+def test_the_hour_of_a_time_with_a_zone_is_that_of_the_place() -> None:
+    local = pl.Series("when", [datetime(2024, 7, 1, 10), datetime(2024, 7, 2, 11)]).dt.replace_time_zone(
+        "Europe/Berlin"
+    )
+    frame = local.to_frame()
+    assert Schema.infer(frame).conform(frame)["when"].dt.hour().to_list() == [10, 11]

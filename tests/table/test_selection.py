@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from oddrow.errors import ParameterError, TableError
 from oddrow.table.read import ReadOptions
 from oddrow.table.roles import Roles
-from oddrow.table.selection import Division, Selection, divide, read_selection
+from oddrow.table.schema import Schema
+from oddrow.table.selection import Division, Selection, divide, read_selection, rising_with_time
 from oddrow.table.table import Table
 
 
@@ -127,3 +128,19 @@ def test_no_row_to_fit_is_as_late_as_one_held_out(rows: list[tuple[int, float]],
     assert all(y[row] != 1 for row in late)
     if late:
         assert all(times[row] < min(times[place] for place in late) for row in division.fitting.rows)
+
+
+def test_what_counts_up_with_the_time_is_named_and_a_trend_is_not() -> None:
+    rng = np.random.default_rng(0)
+    day = np.sort(rng.uniform(0, 30, 30_000))
+    frame = pl.DataFrame(
+        {
+            "when": pl.Series(day * 86_400).cast(pl.Int64).cast(pl.Datetime("ms")),
+            "unix_time": (day * 86_400).astype(np.int64) + 1_500_000_000,
+            "trend": day / 30 + rng.normal(size=30_000),
+            "amount": rng.lognormal(size=30_000),
+        }
+    )
+    schema = Schema.infer(frame)
+    assert rising_with_time(frame, schema, "when") == ["unix_time"]
+    assert rising_with_time(frame, schema, None) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import equinox as eqx
@@ -27,7 +28,9 @@ from oddrow.train.loop import Training
 
 Floats = npt.NDArray[np.float64]
 
-ROWS_ENCODED_AT_ONCE = 65_536
+ROWS_ENCODED_AT_ONCE = 32_768
+# While the network scores one slice, the next one is encoded.
+SLICES_AT_ONCE = 2
 
 
 class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
@@ -99,9 +102,13 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         keep_compiled_code()
         table = self._table(X, reset=False)
         check_enough_rows(table, 1)
-        slices = self.schema_.conform(table.frame).iter_slices(ROWS_ENCODED_AT_ONCE)
-        encoded = (tuple(self.encoder_.transform(part)) for part in slices)
-        return np.concatenate([score_in_blocks(function, self.network_, rows) for rows in encoded])
+        slices = list(self.schema_.conform(table.frame).iter_slices(ROWS_ENCODED_AT_ONCE))
+
+        def scored(part: pl.DataFrame) -> npt.NDArray[np.float32]:
+            return score_in_blocks(function, self.network_, tuple(self.encoder_.transform(part)))
+
+        with ThreadPoolExecutor(min(len(slices), SLICES_AT_ONCE)) as pool:
+            return np.concatenate(list(pool.map(scored, slices)))
 
     def _table(self, X: Any, *, reset: bool) -> Table:
         """X as a table; whatever scikit-learn demands of an array or a frame is checked here."""
@@ -120,9 +127,9 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
                 self.n_features_in_ = len(table.columns)
             return table
         least = 2 if reset else 1
-        array = validate_data(
-            self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=least
-        )
+        # Column by column in memory, as the table will hold it.
+        form = {"dtype": np.float64, "order": "F", "ensure_all_finite": "allow-nan", "ensure_min_samples": least}
+        array = validate_data(self, X, reset=reset, **form)
         return Table.from_array(array)
 
     def to_state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:

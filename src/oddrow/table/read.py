@@ -135,8 +135,23 @@ def _read_csv(path: Path, options: ReadOptions) -> pl.DataFrame:
     except pl.exceptions.ComputeError as error:
         _check_no_long_line(path, separator, error)
         raise
+    frame = _without_blank_end(path, frame, separator)
     _check_no_short_line(path, frame, options, separator)
     return frame
+
+
+def _without_blank_end(path: Path, frame: pl.DataFrame, separator: str) -> pl.DataFrame:
+    """Blank lines at the end of a file are no rows; in a table of one column they are missing values."""
+    if frame.width < 2 or frame.height == 0 or any(value is not None for value in frame.row(-1)):
+        return frame
+    _, n_blank = _lines_and_blank_end(_fields_per_line(path, separator))
+    return frame.head(max(frame.height - n_blank, 0))
+
+
+def _lines_and_blank_end(lines: pl.LazyFrame) -> tuple[int, int]:
+    """How many lines there are, and how many of them are blank and at the end."""
+    counted = lines.select(pl.len(), last=pl.col("number").filter(pl.col("n_fields") > 0).max()).collect()
+    return counted["len"].item(), counted["len"].item() - counted["last"].item()
 
 
 def _csv_names(path: Path, options: ReadOptions, separator: str) -> list[str]:
@@ -192,7 +207,7 @@ def _check_no_long_line(path: Path, separator: str, error: Exception) -> None:
 
 
 def _fields_per_line(path: Path, separator: str) -> pl.LazyFrame:
-    """Each line's number, from 1, and how many fields it has; a separator within quotes divides nothing."""
+    """Each line's number, from 1, and how many fields it has, 0 where blank; separators within quotes do not count."""
     lines = pl.scan_csv(
         path,
         separator="\x01",
@@ -203,8 +218,9 @@ def _fields_per_line(path: Path, separator: str) -> pl.LazyFrame:
         truncate_ragged_lines=True,
         glob=False,
     )
-    unquoted = pl.col("line").fill_null("").str.replace_all('"[^"]*"', "")
-    n_fields = unquoted.str.count_matches(separator, literal=True).cast(pl.Int64) + 1
+    line = pl.col("line").fill_null("").str.strip_chars("\r")
+    n_separators = line.str.replace_all('"[^"]*"', "").str.count_matches(separator, literal=True).cast(pl.Int64)
+    n_fields = pl.when(line == "").then(0).otherwise(n_separators + 1)
     return lines.with_row_index("number", offset=1).select("number", n_fields=n_fields)
 
 
@@ -223,9 +239,10 @@ def _check_no_short_line(path: Path, frame: pl.DataFrame, options: ReadOptions, 
         return
     lines = _fields_per_line(path, separator)
     short = lines.filter(pl.col("n_fields") < frame.width).collect(engine="streaming")
-    n_lines = lines.select(pl.len()).collect().item()
+    n_lines, n_blank = _lines_and_blank_end(lines)
+    short = short.filter(pl.col("number") <= n_lines - n_blank)
     # With line breaks inside quotes a line is no row, and the lines tell nothing.
-    if short.height and n_lines == frame.height + options.has_header:
+    if short.height and n_lines - n_blank == frame.height + options.has_header:
         raise TableError(_ragged(path, short["number"], "fewer", frame.width))
 
 

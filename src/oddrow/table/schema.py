@@ -226,7 +226,9 @@ def _times(values: pl.Series) -> pl.Series | None:
     if values.dtype.is_numeric():
         return (values.cast(pl.Float64).fill_nan(None) * 1e6).cast(pl.Int64).cast(pl.Datetime("us"))
     if values.dtype in (pl.Date, pl.Datetime, pl.Null):
-        return values.cast(pl.Datetime("us"))
+        # The hour of the day is that of the place, not of Greenwich.
+        zoned = values.dt.replace_time_zone(None) if getattr(values.dtype, "time_zone", None) else values
+        return zoned.cast(pl.Datetime("us"))
     return None
 
 
@@ -236,9 +238,16 @@ _MEANT = {"numeric": "numbers", "boolean": "true or false (1 or 0)", "time": "ti
 
 def _other_kind(values: pl.Series, column: Column) -> str:
     return (
-        f"column '{column.name}': values of type {values.dtype} cannot be read as kind '{column.kind}'. "
+        f"column '{column.name}': {_spoken(values.dtype)} cannot be read as kind '{column.kind}'. "
         f"Expected {_MEANT[column.kind]}."
     )
+
+
+def _spoken(kind: pl.DataType) -> str:
+    """What a column holds, in words where there are some."""
+    if kind.is_numeric():
+        return "numbers"
+    return {"String": "text", "Boolean": "true and false"}.get(str(kind), f"values of type {kind}")
 
 
 def _value_problems(values: pl.Series, ready: pl.Series, column: Column, rows: Rows | None) -> list[str]:

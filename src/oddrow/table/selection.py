@@ -13,11 +13,16 @@ import polars as pl
 from oddrow.errors import ParameterError, TableError
 from oddrow.table.read import ReadOptions, read_table
 from oddrow.table.roles import Roles
+from oddrow.table.schema import Schema, as_numbers
 from oddrow.table.split import check_times, rows_between, split_latest, split_random
 from oddrow.table.table import Table
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
+
+# Enough rows to tell a clock from a column with a trend.
+ROWS_RANKED = 10_000
+RISING = 0.99
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,24 @@ def read_selection(
         table = table.take(rows)
     y = None if roles.label is None else roles.labels(table.frame, both=both)
     return Selection(table, rows, y, roles.weights(table.frame, rows))
+
+
+def rising_with_time(frame: pl.DataFrame, schema: Schema, time: str | None) -> list[str]:
+    """The numeric columns whose ranks are almost those of the time column: counters, clocks, row numbers.
+
+    >>> frame = pl.DataFrame({"day": [1, 2, 3, 4], "clock": [7, 9, 11, 16], "amount": [2, 1, 4, 3]})
+    >>> rising_with_time(frame, Schema.infer(frame), "day")
+    ['clock']
+    """
+    names = [column.name for column in schema.features if column.kind == "numeric" and column.name != time]
+    if time is None or not names:
+        return []
+    rows = frame.gather_every(-(-frame.height // ROWS_RANKED))
+    ranks = rows[time].rank()
+    numbers = {name: as_numbers(rows[name]) for name in names}
+    columns = {name: values for name, values in numbers.items() if values is not None}
+    alike = {name: pl.select(pl.corr(ranks, values.rank())).item() for name, values in columns.items()}
+    return [name for name, correlation in alike.items() if correlation is not None and correlation > RISING]
 
 
 def span(time: str, start: str | None, until: str | None) -> str:
