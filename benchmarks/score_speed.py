@@ -64,7 +64,7 @@ def oddrow_network(*, n_rows: int, threads: int) -> Once:
 
 def _fitted() -> Any:
     from oddrow.detectors.autoencoder import AutoencoderDetector
-    from oddrow.train.loop import Training
+    from oddrow.train.training import Training
 
     detector = AutoencoderDetector(
         hidden=HIDDEN, activations=ACTIVATIONS, noise=0.0, scoring="mse", training=Training(epochs=2), random_state=0

@@ -58,7 +58,8 @@ def oddrow_train(*, n_rows: int, batch_size: int, epochs: int, threads: int) -> 
     import jax
 
     from oddrow.nets.autoencoder import Autoencoder
-    from oddrow.train.loop import Training, train
+    from oddrow.train.loop import train
+    from oddrow.train.training import Training
 
     rows = (random_rows(n_rows), np.empty((n_rows, 0), dtype=np.int32))
     training = Training(

@@ -12,7 +12,7 @@ import polars as pl
 
 from oddrow.detectors.autoencoder import AutoencoderDetector
 from oddrow.detectors.base import Detector
-from oddrow.train.loop import Training
+from oddrow.train.training import Training
 
 New = Callable[..., Detector]
 

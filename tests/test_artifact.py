@@ -25,7 +25,7 @@ from oddrow.table.encode import TableEncoder
 from oddrow.table.read import ReadOptions
 from oddrow.table.roles import Roles
 from oddrow.thresholds import Fingerprint, Threshold
-from oddrow.train.loop import Training
+from oddrow.train.training import Training
 
 FILES = sorted([MANIFEST, TENSORS, CARD])
 

@@ -17,7 +17,7 @@ _HOMES = {
     "Table": "oddrow.table.table",
     "TableEncoder": "oddrow.table.encode",
     "Threshold": "oddrow.thresholds",
-    "Training": "oddrow.train.loop",
+    "Training": "oddrow.train.training",
     "read_table": "oddrow.table.read",
 }
 

@@ -31,7 +31,7 @@ from oddrow.table.roles import Roles
 from oddrow.table.schema import Schema
 from oddrow.table.selection import span
 from oddrow.thresholds import Fingerprint, Threshold
-from oddrow.train.loop import Training
+from oddrow.train.training import Training
 
 FORMAT = 1
 MANIFEST, TENSORS, CARD = "manifest.json", "tensors.safetensors", "card.md"

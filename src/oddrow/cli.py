@@ -33,9 +33,9 @@ Sets = Annotated[list[str], typer.Option("--set", help="Any setting, as training
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from oddrow import __version__
+        from importlib.metadata import version
 
-        print(f"oddrow {__version__}")
+        print(f"oddrow {version('oddrow')}")
         raise typer.Exit
 
 

@@ -15,7 +15,7 @@ from oddrow.table.encode import TableEncoder
 from oddrow.table.read import ReadOptions
 from oddrow.table.roles import Roles
 from oddrow.thresholds import Rule
-from oddrow.train.loop import Training
+from oddrow.train.training import Training
 
 DETECTORS: dict[str, type[Detector]] = {"autoencoder": AutoencoderDetector}
 

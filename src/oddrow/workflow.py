@@ -34,7 +34,7 @@ from oddrow.table.selection import Division, Selection, divide, read_selection, 
 from oddrow.table.table import SYNTHETIC, Table
 from oddrow.table.write import check_place, check_target, write_table, written_whole
 from oddrow.thresholds import Fingerprint, Rule, Threshold
-from oddrow.train.loop import Training
+from oddrow.train.training import Training
 
 Floats = npt.NDArray[np.float64]
 Tell = Callable[[Any], None]

@@ -12,7 +12,7 @@ import pytest
 from oddrow.detectors.autoencoder import SPREAD_FLOOR, AutoencoderDetector, usual_widths
 from oddrow.errors import OddrowError, ParameterError
 from oddrow.table.encode import TableEncoder
-from oddrow.train.loop import Training
+from oddrow.train.training import Training
 
 
 def rows(n_rows: int = 200, seed: int = 0) -> pl.DataFrame:

@@ -19,7 +19,7 @@ from oddrow.detectors.autoencoder import AutoencoderDetector
 from oddrow.errors import TableError
 from oddrow.table.encode import TableEncoder
 from oddrow.table.table import Table
-from oddrow.train.loop import Training
+from oddrow.train.training import Training
 
 NAMES = ["amount", "fee", "age"]
 

@@ -25,7 +25,9 @@ from oddrow.detectors.autoencoder import AutoencoderDetector
 from oddrow.errors import TrainingError
 from oddrow.train import loop
 from oddrow.train.checkpoint import FILE, Checkpoint
-from oddrow.train.loop import Trained, Training, train
+from oddrow.train.epochs import Loss, Trained
+from oddrow.train.loop import train
+from oddrow.train.training import Training
 
 
 class Wobbling(eqx.Module):
@@ -33,10 +35,10 @@ class Wobbling(eqx.Module):
 
     slope: Float[Array, " columns"]
 
-    def loss(self, batch: Any, key: PRNGKeyArray | None) -> Float[Array, ""]:
+    def loss(self, batch: Any, key: PRNGKeyArray | None) -> Loss:
         rows, weight = batch
         seen = rows if key is None else rows + jax.random.normal(key, rows.shape)
-        return weight @ jnp.square(seen @ self.slope - rows.sum(axis=1)) / weight.sum()
+        return weight @ jnp.square(seen @ self.slope - rows.sum(axis=1)) / weight.sum(), {}
 
 
 def trained(folder: Path | None, seed: int = 3, signature: str = "rows", **parameters: Any) -> Trained[Wobbling]:

@@ -13,7 +13,9 @@ import pytest
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from oddrow.errors import ParameterError, TrainingError
-from oddrow.train.loop import Trained, Training, train
+from oddrow.train.epochs import Loss, Trained
+from oddrow.train.loop import train, train_together
+from oddrow.train.training import Training
 
 SEED = 11
 
@@ -25,18 +27,18 @@ class Line(eqx.Module):
     level: Float[Array, ""]
     name: str = eqx.field(static=True, default="line")
 
-    def loss(self, batch: Any, key: PRNGKeyArray | None) -> Float[Array, ""]:
+    def loss(self, batch: Any, key: PRNGKeyArray | None) -> Loss:
         (x, y), weight = batch
-        return weight @ jnp.square(x @ self.slope + self.level - y) / weight.sum()
+        return weight @ jnp.square(x @ self.slope + self.level - y) / weight.sum(), {}
 
 
 class Wobbling(Line):
     """The same with noise on the rows, so that the keys matter."""
 
-    def loss(self, batch: Any, key: PRNGKeyArray | None) -> Float[Array, ""]:
+    def loss(self, batch: Any, key: PRNGKeyArray | None) -> Loss:
         (x, y), weight = batch
         seen = x if key is None else x + jax.random.normal(key, x.shape)
-        return weight @ jnp.square(seen @ self.slope + self.level - y) / weight.sum()
+        return weight @ jnp.square(seen @ self.slope + self.level - y) / weight.sum(), {"level": self.level}
 
 
 def line(kind: type[Line] = Line) -> Line:
@@ -63,14 +65,15 @@ def loss_by_hand(weights: np.ndarray, x: np.ndarray, y: np.ndarray) -> float:
 
 
 def adam_by_hand(training: Training, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, list[float]]:
-    """Kingma and Ba (2015), algorithm 1, in float64: the last batch of an epoch is short, nothing is padded."""
+    """Kingma and Ba (2015), algorithm 1, in float64: every `n_steps`-th row of the order is in one batch."""
     weights, first, second, step = flat(line()).astype(float), np.zeros(4), np.zeros(4), 0
     history = []
     for epoch in range(training.epochs):
         order = np.random.default_rng([SEED, epoch]).permutation(len(x))
+        n_steps = -(-len(x) // training.batch_size)
         total = 0.0
-        for start in range(0, len(x), training.batch_size):
-            batch = order[start : start + training.batch_size]
+        for start in range(n_steps):
+            batch = order[start::n_steps]
             total += len(batch) * loss_by_hand(weights, x[batch], y[batch])
             residual = x[batch] @ weights[:3] + weights[3] - y[batch]
             gradient = 2 * np.array([*(residual @ x[batch]), residual.sum()]) / len(batch)
@@ -137,7 +140,7 @@ def test_without_patience_the_last_weights_are_kept() -> None:
 
 
 def test_validation_in_chunks_is_the_mean_over_all_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("oddrow.train.loop.VALIDATION_CHUNK", 8)
+    monkeypatch.setattr("oddrow.train.epochs.VALIDATION_CHUNK", 8)
     held_out = rows(19, seed=2)
     trained = train(line(), rows(), quick(epochs=1), seed=0, validation=held_out)
     wanted = loss_by_hand(flat(trained.network), *held_out)
@@ -203,6 +206,7 @@ def test_a_loss_beyond_measure_stops_with_advice(validation: Any, epoch: int) ->
         ({"learning_rate": "fast"}, r"training.learning_rate='fast'"),
         ({"validation_fraction": 1}, r"training.validation_fraction=1 is not a .*number at least 0 and at most 0.9"),
         ({"patience": 0}, r"training.patience=0"),
+        ({"log_every": 0}, r"training.log_every=0"),
         ({"clip_norm": 0}, r"training.clip_norm=0"),
     ],
 )
@@ -215,3 +219,53 @@ def test_values_that_mean_nothing_are_refused(parameters: dict[str, Any], messag
 def test_small_tables_get_more_epochs(n_rows: int, epochs: int) -> None:
     assert Training(batch_size=256).epochs_for(n_rows) == epochs
     assert Training(epochs=7).epochs_for(n_rows) == 7
+
+
+def three(**parameters: Any) -> list[Trained[Wobbling]]:
+    tables = [rows(slope=slope, seed=seed) for seed, slope in enumerate((2.0, 1.0, 0.5))]
+    held_out = [rows(n, slope=1.2, seed=9) for n in (9, 12, 33)]
+    networks = [line(Wobbling)] * 3
+    return train_together(networks, tables, quick(**parameters), seeds=[4, 5, 6], validation=held_out)
+
+
+@pytest.mark.parametrize("parameters", [{}, {"epochs": 40, "patience": 3}, {"log_every": 2}], ids=str)
+def test_runs_together_end_as_they_would_alone(parameters: dict[str, Any]) -> None:
+    together = three(**parameters)
+    for run, (slope, n_held_out) in enumerate(((2.0, 9), (1.0, 12), (0.5, 33))):
+        held_out = rows(n_held_out, slope=1.2, seed=9)
+        alone = train(line(Wobbling), rows(70, slope, run), quick(**parameters), seed=4 + run, validation=held_out)
+        np.testing.assert_allclose(flat(together[run].network), flat(alone.network), rtol=1e-4)
+        assert together[run].best_epoch == alone.best_epoch
+        assert [entry["epoch"] for entry in together[run].history] == [entry["epoch"] for entry in alone.history]
+        for name in ("loss", "validation_loss", "level"):
+            seen, wanted = ([e[name] for e in of.history if name in e] for of in (together[run], alone))
+            np.testing.assert_allclose(seen, wanted, rtol=1e-4)
+
+
+def test_runs_of_different_length_each_see_all_their_rows_once_an_epoch() -> None:
+    """With a step too small to move the weights, the loss of an epoch is the plain mean over a run's own rows."""
+    tables = [rows(n, seed=n) for n in (70, 33, 65)]
+    still = quick(epochs=2, learning_rate=1e-9)
+    found = train_together([line()] * 3, tables, still, seeds=[0, 1, 2])
+    losses = [trained.history[1]["loss"] for trained in found]
+    np.testing.assert_allclose(losses, [loss_by_hand(flat(line()), *table) for table in tables], rtol=1e-5)
+
+
+@pytest.mark.parametrize("largest_call", [1, 10**9], ids=["an epoch in a call", "all in a call"])
+def test_entries_every_few_epochs_are_means_and_change_no_weights(
+    largest_call: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    each = train(line(Wobbling), rows(), quick(epochs=7), seed=1)
+    monkeypatch.setattr("oddrow.train.epochs.LARGEST_CALL_BYTES", largest_call)
+    seldom = train(line(Wobbling), rows(), quick(epochs=7, log_every=3), seed=1)
+    np.testing.assert_allclose(flat(seldom.network), flat(each.network), rtol=1e-5)
+    assert [entry["epoch"] for entry in seldom.history] == [3, 6, 7]
+    losses = [entry["loss"] for entry in each.history]
+    wanted = [np.mean(losses[:3]), np.mean(losses[3:6]), losses[6]]
+    np.testing.assert_allclose([entry["loss"] for entry in seldom.history], wanted, rtol=1e-5)
+
+
+def test_the_parts_of_the_loss_stand_in_the_history() -> None:
+    trained = train(line(Wobbling), rows(), quick(epochs=2, learning_rate=1e-9), seed=1)
+    assert [set(entry) for entry in trained.history] == [{"epoch", "loss", "level"}] * 2
+    assert trained.history[0]["level"] == pytest.approx(0.5)

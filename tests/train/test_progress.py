@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from oddrow.detectors.autoencoder import AutoencoderDetector
-from oddrow.train.loop import Training
+from oddrow.train.training import Training
 
 ON_A_TERMINAL = """
 import sys

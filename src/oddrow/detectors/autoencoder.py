@@ -18,7 +18,8 @@ from oddrow.errors import ParameterError, check_choice, check_number
 from oddrow.nets.autoencoder import Autoencoder
 from oddrow.nets.layers import ACTIVATIONS
 from oddrow.table.encode import Encoded, TableEncoder
-from oddrow.train.loop import Training, train
+from oddrow.train.loop import train
+from oddrow.train.training import Training
 
 SCORINGS = ("standardized", "mse")
 USUAL_LAYERS = 3

@@ -24,7 +24,7 @@ from oddrow.table.schema import Schema, check_features
 from oddrow.table.split import split_random
 from oddrow.table.table import Table, as_table
 from oddrow.train.compilation import keep_compiled_code
-from oddrow.train.loop import Training
+from oddrow.train.training import Training
 
 Floats = npt.NDArray[np.float64]
 

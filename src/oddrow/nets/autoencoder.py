@@ -7,13 +7,9 @@ from collections.abc import Sequence
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optax
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
-from oddrow.nets.layers import Embeddings, Stack
-
-Rows = tuple[Float[Array, "rows numbers"], Int[Array, "rows categories"]]
-Batch = tuple[Rows, Float[Array, " rows"]]
+from oddrow.nets.layers import Batch, Embeddings, Rows, Stack, apart, errors
 
 
 class Autoencoder(eqx.Module):
@@ -62,26 +58,11 @@ class Autoencoder(eqx.Module):
         """Reconstructed numbers, and the logits of every category."""
         numbers, categories = rows
         inputs = jnp.concatenate([numbers, self.embeddings(categories)], axis=1) if self.n_levels else numbers
-        outputs = self.stack(inputs)
-        logits = []
-        place = self.n_numbers
-        for levels in self.n_levels:
-            logits.append(outputs[:, place : place + levels])
-            place += levels
-        return outputs[:, : self.n_numbers], logits
+        return apart(self.stack(inputs), self.n_numbers, self.n_levels)
 
     def errors(self, rows: Rows, seen: Rows) -> Float[Array, "rows outputs"]:
         """Squared error of every number, then cross-entropy (nats) of every category, of `rows` given `seen`."""
-        numbers, categories = rows
-        reconstructed, logits = self.reconstruct(seen)
-        squared = jnp.square(numbers - reconstructed)
-        if not logits:
-            return squared
-        surprises = [
-            optax.softmax_cross_entropy_with_integer_labels(scores, categories[:, column])
-            for column, scores in enumerate(logits)
-        ]
-        return jnp.concatenate([squared, jnp.stack(surprises, axis=1)], axis=1)
+        return errors(rows, *self.reconstruct(seen))
 
     def parts(self, rows: Rows) -> Float[Array, "rows outputs"]:
         """What every output adds to the score, without noise."""
@@ -91,12 +72,12 @@ class Autoencoder(eqx.Module):
         """How badly each row is rebuilt."""
         return self.errors(rows, rows) @ (self.share / self.spread)
 
-    def loss(self, batch: Batch, key: PRNGKeyArray | None) -> Float[Array, ""]:
+    def loss(self, batch: Batch, key: PRNGKeyArray | None) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
         """Mean error over the rows, weighted, and over the outputs; without a key there is no noise."""
         rows, weight = batch
         seen = rows if key is None or self.noise == 0 else self.corrupt(rows, key)
         per_row = self.errors(rows, seen).mean(axis=1)
-        return (weight @ per_row) / weight.sum()
+        return (weight @ per_row) / weight.sum(), {}
 
     def corrupt(self, rows: Rows, key: PRNGKeyArray) -> Rows:
         """The rows with noise on every number and some categories made missing."""

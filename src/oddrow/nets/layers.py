@@ -8,9 +8,12 @@ from collections.abc import Callable, Sequence
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 Activation = Callable[[Array], Array]
+Rows = tuple[Float[Array, "rows numbers"], Int[Array, "rows categories"]]
+Batch = tuple[Rows, Float[Array, " rows"]]
 
 ACTIVATIONS: dict[str, Activation] = {
     "gelu": jax.nn.gelu,
@@ -75,6 +78,29 @@ class Embeddings(eqx.Module):
     def __call__(self, categories: Int[Array, "rows categories"]) -> Float[Array, "rows width"]:
         vectors = [table[categories[:, column]] for column, table in enumerate(self.tables)]
         return jnp.concatenate([jnp.zeros((categories.shape[0], 0)), *vectors], axis=1)
+
+
+def apart(
+    outputs: Float[Array, "rows width"], n_numbers: int, n_levels: Sequence[int]
+) -> tuple[Float[Array, "rows numbers"], list[Float[Array, "rows levels"]]]:
+    """Outputs side by side as numbers, and the logits of every category."""
+    places = [n_numbers + sum(n_levels[:column]) for column in range(len(n_levels))]
+    logits = [outputs[:, place : place + levels] for place, levels in zip(places, n_levels, strict=True)]
+    return outputs[:, :n_numbers], logits
+
+
+def errors(
+    rows: Rows, numbers: Float[Array, "rows numbers"], logits: Sequence[Float[Array, "rows levels"]]
+) -> Float[Array, "rows outputs"]:
+    """Squared error of every number, then cross-entropy (nats) of every category."""
+    squared = jnp.square(rows[0] - numbers)
+    if not logits:
+        return squared
+    surprises = [
+        optax.softmax_cross_entropy_with_integer_labels(scores, rows[1][:, column])
+        for column, scores in enumerate(logits)
+    ]
+    return jnp.concatenate([squared, jnp.stack(surprises, axis=1)], axis=1)
 
 
 def embedding_width(n_levels: int) -> int:

@@ -19,6 +19,8 @@ from safetensors.numpy import save_file
 from oddrow.errors import TrainingError
 
 S = TypeVar("S")
+# One history, or one for each run.
+History = list[Any]
 FILE = "checkpoint.safetensors"
 SECONDS_BETWEEN = 15.0
 
@@ -32,10 +34,10 @@ class Checkpoint:
     def __init__(self, folder: str | None, signature: str) -> None:
         self.path = None if folder is None else Path(folder) / FILE
         self.signature = signature
-        self.newest: tuple[Any, list[dict[str, float]]] | None = None
+        self.newest: tuple[Any, History] | None = None
         self.written_at = time.monotonic()
 
-    def read(self, like: S) -> tuple[S, list[dict[str, float]]] | None:
+    def read(self, like: S) -> tuple[S, History] | None:
         """The saved state, in the shape of `like`, and its history; None where nothing is saved.
 
         Raises `TrainingError` where the file belongs to another training or is damaged.
@@ -58,7 +60,7 @@ class Checkpoint:
     def _advice(self) -> str:
         return "Delete its folder to start anew."
 
-    def update(self, state: Any, history: list[dict[str, float]]) -> None:
+    def update(self, state: Any, history: History) -> None:
         """Take note of a state; written when the last writing is some seconds ago."""
         self.newest = (state, history)
         if time.monotonic() - self.written_at > SECONDS_BETWEEN:

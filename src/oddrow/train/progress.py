@@ -38,7 +38,7 @@ class Progress:
     def show(self, history: list[dict[str, float]]) -> None:
         """Show the last entry of the history."""
         if self.has_bar:
-            self.bar.update(self.task, completed=len(history), losses=_losses(history[-1]))
+            self.bar.update(self.task, completed=history[-1]["epoch"], losses=_losses(history[-1]))
         else:
             self.console.print(f"epoch {history[-1]['epoch']}/{self.n_epochs}: {_losses(history[-1])}")
 

@@ -1,0 +1,285 @@
+"""Whole epochs in one compiled call: the rows on the device, the order of an epoch, the steps, the validation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+import optax
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from oddrow.errors import TrainingError
+from oddrow.train.training import Training
+
+Ints = npt.NDArray[np.int64]
+History = list[dict[str, float]]
+Histories = list[History]
+Loss = tuple[Float[Array, ""], dict[str, Float[Array, ""]]]
+
+
+class Trainable(Protocol):
+    """What the loop asks of a network: an Equinox module with a loss."""
+
+    def loss(self, batch: Any, key: PRNGKeyArray | None) -> Loss:
+        """Mean loss of a batch (rows, weight), and its parts by name, for the history.
+
+        `key=None` asks for the loss without noise.
+        """
+
+
+N = TypeVar("N", bound=Trainable)
+
+# Validation rows are measured in chunks, so that wide networks need no memory for all of them at once.
+VALIDATION_CHUNK = 8192
+# Epochs that are not looked at run in one call as long as their rows, put in order beforehand, take no more than this.
+LARGEST_CALL_BYTES = 2**26
+
+
+class State(NamedTuple):
+    """Everything that changes while training; with several runs together, each array has one more axis in front."""
+
+    parameters: Float[Array, "*runs parameters"]
+    optimiser: optax.OptState
+    best: Float[Array, "*runs parameters"]
+
+
+@dataclass(frozen=True)
+class Trained(Generic[N]):
+    """A trained network and how it came about; `history` has one entry for every `log_every` epochs."""
+
+    network: N
+    history: list[dict[str, float]]
+    best_epoch: int
+
+
+class Epochs(Generic[N]):
+    """The compiled epochs of one training, and the data they walk over."""
+
+    def __init__(
+        self,
+        networks: Sequence[N],
+        rows: Sequence[Any],
+        validation: Sequence[Any] | None,
+        training: Training,
+        seeds: Sequence[int],
+    ) -> None:
+        self.networks, self.training, self.seeds = networks, training, seeds
+        self.n_rows = [_length(of_run) for of_run in rows]
+        self.batch_size = min(training.batch_size, max(self.n_rows))
+        self.n_steps = -(-max(self.n_rows) // self.batch_size)
+        self.n_epochs = training.epochs_for(max(self.n_rows))
+        self.rows = _side_by_side([_filled(of_run, max(self.n_rows)) for of_run in rows])
+        self.weights = _side_by_side([self._in_batches(np.ones(n_rows, np.float32)) for n_rows in self.n_rows])
+        self.validation = None if validation is None else _in_chunks(validation, VALIDATION_CHUNK)
+
+    def start(self) -> State:
+        parameters = _side_by_side([_flatten(network) for network in self.networks])
+        initial = _optimiser(self.training.learning_rate, self.training.clip_norm).init
+        optimiser = jax.vmap(initial)(parameters) if self.together else initial(parameters)
+        return State(parameters, optimiser, parameters)
+
+    @property
+    def together(self) -> bool:
+        return len(self.networks) > 1
+
+    def has_finished(self, history: History) -> bool:
+        patience, n_done = self.training.patience, _epoch(history)
+        waited = n_done - _kept(history, patience).get("epoch", 0)
+        return n_done >= self.n_epochs or (patience is not None and waited >= patience)
+
+    def run(self, state: State, histories: Histories) -> tuple[State, Histories]:
+        """Train up to the next entry of the history."""
+        first = max(map(_epoch, histories))
+        n_epochs = min(self.training.log_every, self.n_epochs - first)
+        n_calls = -(-n_epochs // max(1, LARGEST_CALL_BYTES // _bytes(self.rows)))
+        total: dict[str, Any] = {}
+        for epochs in np.array_split(np.arange(first, first + n_epochs), n_calls):
+            parameters, optimiser, measured = self._call(state, epochs)
+            state = State(parameters, optimiser, state.best)
+            total = {name: total.get(name, 0) + np.asarray(sums) for name, sums in measured.items()}
+        means = {name: sums / n_epochs for name, sums in total.items()}
+        if self.validation is not None:
+            means["validation_loss"] = _measure(self.networks[0], state.parameters, self.validation, self.together)
+        return self._noted(state, histories, first + n_epochs, means)
+
+    def _call(self, state: State, epochs: Ints) -> tuple[Any, Any, dict[str, Any]]:
+        orders = [np.stack([self._order(run, int(epoch)) for epoch in epochs]) for run in range(len(self.seeds))]
+        return _run_epochs(
+            self.networks[0],
+            (self.rows, self.weights),
+            (state.parameters, state.optimiser),
+            _side_by_side(orders),
+            _side_by_side([_epoch_keys(seed, epochs) for seed in self.seeds]),
+            (self.training.learning_rate, self.training.clip_norm),
+            self.together,
+        )
+
+    def _noted(self, state: State, histories: Histories, epoch: int, means: dict[str, Any]) -> tuple[State, Histories]:
+        """Histories with their next entry, and the state with the weights to keep; a run that has finished stays."""
+        entries = {name: np.atleast_1d(values) for name, values in means.items()}
+        lines = [{"epoch": epoch, **{n: float(v[run]) for n, v in entries.items()}} for run in range(len(histories))]
+        goes_on = [not self.has_finished(history) for history in histories]
+        longer = [[*h, line] if on else h for h, line, on in zip(histories, lines, goes_on, strict=True)]
+        is_kept = [
+            on and _kept(h, self.training.patience)["epoch"] == epoch for h, on in zip(longer, goes_on, strict=True)
+        ]
+        for line, on in zip(lines, goes_on, strict=True):
+            if on:
+                _check_finite(line, self.training)
+        if all(is_kept):
+            return state._replace(best=state.parameters), longer
+        if self.together:
+            best = jnp.where(jnp.asarray(is_kept)[:, None], state.parameters, state.best)
+            return state._replace(best=best), longer
+        return state, longer
+
+    def trained(self, state: State, histories: Histories) -> list[Trained[N]]:
+        best = state.best if self.together else state.best[None]
+        patience = self.training.patience
+        return [
+            Trained(_unflatten(network, flat), history, int(_kept(history, patience).get("epoch", 0)))
+            for network, flat, history in zip(self.networks, best, histories, strict=True)
+        ]
+
+    def _order(self, run: int, epoch: int) -> Ints:
+        """The rows of an epoch in shuffled order, (steps, batch)."""
+        shuffled = np.random.default_rng([self.seeds[run], epoch]).permutation(self.n_rows[run])
+        return self._in_batches(shuffled.astype(np.int32))
+
+    def _in_batches(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Values (n,) as (steps, batch), filled up with zeros; batches differ by one row at most, so none is tiny."""
+        filled = np.pad(values, (0, self.n_steps * self.batch_size - len(values)))
+        return np.ascontiguousarray(filled.reshape(self.batch_size, self.n_steps).T)
+
+
+def _epoch(history: History) -> int:
+    return int(history[-1]["epoch"]) if history else 0
+
+
+def _epoch_keys(seed: int, epochs: Ints) -> PRNGKeyArray:
+    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(jax.random.key(seed), jnp.asarray(epochs))
+
+
+def _length(rows: Any) -> int:
+    return int(jax.tree.leaves(rows)[0].shape[0])
+
+
+def _bytes(rows: Any) -> int:
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(rows)) or 1
+
+
+def _filled(rows: Any, n_rows: int) -> Any:
+    """Rows filled up to n_rows with zeros."""
+    short = n_rows - _length(rows)
+    return (
+        rows if short == 0 else jax.tree.map(lambda leaf: np.pad(leaf, [(0, short)] + [(0, 0)] * (leaf.ndim - 1)), rows)
+    )
+
+
+def _side_by_side(of_runs: Sequence[Any]) -> Any:
+    """Pytrees of one shape as one with an axis for the runs in front; a single one stays as it is."""
+    if len(of_runs) == 1:
+        return jax.tree.map(jnp.asarray, of_runs[0])
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *of_runs)
+
+
+def _in_chunks(of_runs: Sequence[Any], chunk: int) -> tuple[Any, Any]:
+    """Rows (n, …) as (chunks, chunk, …), the last one filled up, with weights that say so; runs side by side."""
+    n_most = max(map(_length, of_runs))
+    chunk = min(chunk, n_most)
+    n_chunks = -(-n_most // chunk)
+
+    def shaped(leaf: Any) -> Any:
+        return leaf.reshape(n_chunks, chunk, *leaf.shape[1:])
+
+    rows = [jax.tree.map(shaped, _filled(rows, n_chunks * chunk)) for rows in of_runs]
+    weights = [shaped((np.arange(n_chunks * chunk) < _length(rows)).astype(np.float32)) for rows in of_runs]
+    return _side_by_side(rows), _side_by_side(weights)
+
+
+def _optimiser(learning_rate: float, clip_norm: float | None) -> optax.GradientTransformation:
+    adam = optax.adam(learning_rate)
+    return adam if clip_norm is None else optax.chain(optax.clip_by_global_norm(clip_norm), adam)
+
+
+def _flatten(network: Any) -> Float[Array, " parameters"]:
+    flat: Float[Array, " parameters"] = ravel_pytree(eqx.filter(network, eqx.is_inexact_array))[0]
+    return flat
+
+
+def _unflatten(network: N, flat: Float[Array, " parameters"]) -> N:
+    """The network with its weights taken from one vector (Adam on one vector is one fused operation)."""
+    parameters, rest = eqx.partition(network, eqx.is_inexact_array)
+    unravel = ravel_pytree(parameters)[1]
+    combined: N = eqx.combine(unravel(flat), rest)
+    return combined
+
+
+@eqx.filter_jit
+def _run_epochs(
+    network: N, data: Any, start: Any, orders: Any, keys: Any, step_size: tuple[float, float | None], together: bool
+) -> tuple[Any, Any, dict[str, Any]]:
+    """One gather puts the rows in shuffled order, one scan walks the steps of all epochs.
+
+    Returns parameters, the optimiser's state and, summed over the epochs, the mean of the loss and of its parts.
+    """
+    optimiser = _optimiser(*step_size)
+
+    def loss_of(parameters: Any, batch: Any, key: PRNGKeyArray) -> Loss:
+        return _unflatten(network, parameters).loss(batch, key)
+
+    def step(carry: Any, batch_and_key: Any) -> tuple[Any, Any]:
+        parameters, optimiser_state = carry
+        batch, key, number = batch_and_key
+        value_and_grad = jax.value_and_grad(loss_of, has_aux=True)
+        (loss, parts), gradient = value_and_grad(parameters, batch, jax.random.fold_in(key, number))
+        updates, optimiser_state = optimiser.update(gradient, optimiser_state)
+        return (parameters + updates, optimiser_state), {"loss": loss, **parts}
+
+    def run(data: Any, start: Any, orders: Any, keys: Any) -> Any:
+        rows, weights = data
+        n_epochs, n_steps, batch_size = orders.shape
+        shuffled = jax.tree.map(lambda leaf: leaf[orders.reshape(-1, batch_size)], rows)
+        batches = shuffled, jnp.tile(weights, (n_epochs, 1))
+        numbers = jnp.tile(jnp.arange(n_steps), n_epochs)
+        (parameters, optimiser_state), found = jax.lax.scan(step, start, (batches, keys.repeat(n_steps), numbers))
+        share = weights.sum(axis=1) / weights.sum()
+        return parameters, optimiser_state, {n: (v.reshape(n_epochs, n_steps) @ share).sum() for n, v in found.items()}
+
+    return (jax.vmap(run) if together else run)(data, start, orders, keys)  # type: ignore[no-any-return]
+
+
+@eqx.filter_jit
+def _measure(network: N, parameters: Any, validation: Any, together: bool) -> Float[Array, "*runs"]:
+    """The loss without noise over all validation rows."""
+
+    def measure(parameters: Any, validation: Any) -> Float[Array, ""]:
+        of_network = _unflatten(network, parameters)
+        weights = validation[1].sum(axis=1)
+        losses = jax.lax.map(lambda batch: of_network.loss(batch, None)[0], validation)
+        return jnp.asarray(losses @ weights / weights.sum())
+
+    return (jax.vmap(measure) if together else measure)(parameters, validation)
+
+
+def _kept(history: History, patience: int | None) -> dict[str, float]:
+    """The entry whose weights are kept: the last, or with patience the one with the lowest validation loss."""
+    if not history or patience is None or "validation_loss" not in history[0]:
+        return history[-1] if history else {}
+    return min(history, key=lambda line: line["validation_loss"])
+
+
+def _check_finite(line: dict[str, float], training: Training) -> None:
+    if not all(math.isfinite(number) for number in line.values()):
+        raise TrainingError(
+            f"the loss stopped being finite in epoch {line['epoch']}. Lower training.learning_rate "
+            f"(now {training.learning_rate:g}) or training.clip_norm (now {training.clip_norm})."
+        )

@@ -1,0 +1,83 @@
+"""`Training`: how a network is trained, one small object that all estimators share."""
+
+from __future__ import annotations
+
+from sklearn.base import BaseEstimator
+
+from oddrow.errors import check_number
+
+USUAL_EPOCHS, LEAST_STEPS = 40, 3200
+
+
+class Training(BaseEstimator):  # type: ignore[misc]
+    """How a network is trained; shared by all detectors.
+
+    Parameters
+    ----------
+    epochs : int or None
+        Passes over the training rows at most; 0 leaves the network untrained. None takes 40, or on small tables as
+        many as make 3,200 steps.
+    batch_size : int
+        Rows in a step.
+    learning_rate : float
+        Adam's step size.
+    validation_fraction : float
+        Share of the training rows that is held out to decide when to stop, and to choose the threshold.
+    patience : int or None
+        Stop after this many epochs without a lower validation loss and keep the weights that had the lowest. None
+        trains all epochs and keeps the last weights.
+    clip_norm : float or None
+        Longest gradient allowed; a longer one is scaled down.
+    log_every : int
+        Epochs between two entries of the history; in between nothing is validated, which tiny tables thank with speed.
+    checkpoint : str or None
+        Folder in which the state of training is kept, so that an interrupted `fit` can go on from there.
+    tensorboard : str or None
+        Folder for TensorBoard, which gets every number of the history as a scalar (extra `tensorboard`).
+    progress : bool
+        Show a bar on a terminal, else one line for each entry of the history.
+    """
+
+    def __init__(
+        self,
+        *,
+        epochs: int | None = None,
+        batch_size: int = 256,
+        learning_rate: float = 1e-3,
+        validation_fraction: float = 0.1,
+        patience: int | None = None,
+        clip_norm: float | None = 1.0,
+        log_every: int = 1,
+        checkpoint: str | None = None,
+        tensorboard: str | None = None,
+        progress: bool = False,
+    ) -> None:
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.clip_norm = clip_norm
+        self.log_every = log_every
+        self.checkpoint = checkpoint
+        self.tensorboard = tensorboard
+        self.progress = progress
+
+    def check(self) -> None:
+        """Raise `ParameterError` for a value that means nothing."""
+        if self.epochs is not None:
+            check_number("training.epochs", self.epochs, 0, whole=True)
+        check_number("training.batch_size", self.batch_size, 1, whole=True)
+        check_number("training.learning_rate", self.learning_rate, 0, above=True)
+        check_number("training.validation_fraction", self.validation_fraction, 0, 0.9)
+        check_number("training.log_every", self.log_every, 1, whole=True)
+        if self.patience is not None:
+            check_number("training.patience", self.patience, 1, whole=True)
+        if self.clip_norm is not None:
+            check_number("training.clip_norm", self.clip_norm, 0, above=True)
+
+    def epochs_for(self, n_rows: int) -> int:
+        """How many epochs a table of this many training rows gets."""
+        if self.epochs is not None:
+            return self.epochs
+        return max(USUAL_EPOCHS, -(-LEAST_STEPS // -(-n_rows // self.batch_size)))
