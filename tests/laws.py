@@ -12,6 +12,8 @@ import polars as pl
 
 from oddrow.detectors.autoencoder import AutoencoderDetector
 from oddrow.detectors.base import Detector
+from oddrow.detectors.dagmm import DAGMMDetector
+from oddrow.table.encode import TableEncoder
 from oddrow.train.training import Training
 
 New = Callable[..., Detector]
@@ -24,9 +26,31 @@ def autoencoder(epochs: int = 3, *, noisy: bool = True, **parameters: Any) -> Au
     return AutoencoderDetector(**{**usual, **({} if noisy else {"noise": 0}), **parameters})
 
 
+def dagmm(epochs: int = 3, *, noisy: bool = True, learning_rate: float = 1e-3, **parameters: Any) -> DAGMMDetector:
+    """The same; here the noise is the dropout."""
+    training = Training(epochs=epochs, batch_size=64, validation_fraction=0.2, learning_rate=learning_rate)
+    usual = {"hidden": (6,), "n_components": 2, "estimation": (4,), "training": training, "random_state": 0}
+    return DAGMMDetector(**{**usual, **({} if noisy else {"dropout": 0}), **parameters})
+
+
 # One line for each detector: how to make one that is quick to fit. `epochs=0` makes its untrained twin; without noise
 # it compiles in half the time.
-DETECTORS: dict[str, New] = {"autoencoder": autoencoder}
+DETECTORS: dict[str, New] = {"autoencoder": autoencoder, "dagmm": dagmm}
+# With fewer rows there is nothing to learn from.
+FEWEST_ROWS = {"autoencoder": 2, "dagmm": 8}
+# What each needs to find the planted rows, besides epochs.
+LEARNED: dict[str, dict[str, Any]] = {
+    "autoencoder": {"epochs": 40, "hidden": (32, 6, 32)},
+    "dagmm": {
+        "epochs": 100,
+        "hidden": (32,),
+        "latent": 5,
+        "encoder": TableEncoder(),
+        "learning_rate": 3e-3,
+        "lambda_covariance": 1e-4,
+        "covariance_floor": 1e-3,
+    },
+}
 
 
 def normal_rows(n_rows: int = 300, seed: int = 0) -> pl.DataFrame:

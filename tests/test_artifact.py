@@ -22,6 +22,7 @@ from oddrow.artifact import CARD, MANIFEST, TENSORS, Artifact, Origin, check_wri
 from oddrow.detectors.autoencoder import AutoencoderDetector
 from oddrow.errors import ArtifactError
 from oddrow.table.encode import TableEncoder
+from oddrow.table.join import Join
 from oddrow.table.read import ReadOptions
 from oddrow.table.roles import Roles
 from oddrow.thresholds import Fingerprint, Threshold
@@ -171,7 +172,17 @@ def test_all_that_travels_with_a_model_comes_back(fitted: AutoencoderDetector, t
         Threshold(2.5, "mean-std:3", "train", fingerprint),
         ReadOptions(header=False, names=("row_id", "amount", "shop", "same"), missing=("N/A",)),
         Roles(label="fraud", anomaly=("1", "2"), time="when", id="row_id", drop=("same",)),
-        Origin(("a.csv", "b.csv"), None, "2024-02-01", 54, 6, 9, fingerprint, "oddrow fit a.csv b.csv"),
+        Origin(
+            ("a.csv", "b.csv"),
+            None,
+            "2024-02-01",
+            54,
+            6,
+            9,
+            fingerprint,
+            "oddrow fit a.csv b.csv",
+            Join("c.csv", "row_id"),
+        ),
     )
     saved.save(tmp_path / "model")
     loaded = Artifact.load(tmp_path / "model")
@@ -181,6 +192,14 @@ def test_all_that_travels_with_a_model_comes_back(fitted: AutoencoderDetector, t
         saved.roles,
         saved.origin,
     )
+
+
+def test_a_model_without_a_join_says_nothing_of_one_and_loads(fitted: AutoencoderDetector, tmp_path: Path) -> None:
+    """Its manifest is the one that was written before tables could be joined."""
+    origin = Origin(("a.csv",), None, None, 54, 6, 9, Fingerprint.of(np.arange(5, dtype=np.uint64)), "oddrow fit a.csv")
+    Artifact(fitted, Threshold(2.5, "fixed:2.5"), origin=origin).save(tmp_path / "model")
+    assert "join" not in (tmp_path / "model" / MANIFEST).read_text()
+    assert Artifact.load(tmp_path / "model").origin == origin
 
 
 def test_parameters_that_json_does_not_hold_are_not_in_the_way(tmp_path: Path) -> None:
@@ -253,6 +272,12 @@ def test_the_card_says_what_a_reader_must_know(fitted: AutoencoderDetector) -> N
     ):
         assert said in card
     assert "\n- same: " in card.partition("## Columns not used")[2]
+
+
+def test_the_card_names_the_joined_table(fitted: AutoencoderDetector) -> None:
+    origin = Origin(("a.csv",), None, None, 54, 6, 9, Fingerprint(54, "", ()), "", Join("b.csv", "row_id"))
+    card = Artifact(fitted, Threshold(2.5, "fixed:2.5"), origin=origin).card()
+    assert "- Trained on: 52 rows of a.csv joined with b.csv on 'row_id'; 6 more held out" in card
 
 
 def test_the_card_of_a_model_fitted_in_memory(artifact: Artifact) -> None:

@@ -19,16 +19,18 @@ from laws import DETECTORS, New, normal_rows
 from oddrow.artifact import CARD, LARGEST_MANIFEST, MANIFEST, TENSORS, Artifact, Origin
 from oddrow.errors import ArtifactError, OddrowError
 from oddrow.table.encode import TableEncoder
+from oddrow.table.join import Join
 from oddrow.thresholds import Fingerprint, Threshold
 
 ROWS = normal_rows()
 FINGERPRINT = Fingerprint.of(np.arange(5, dtype=np.uint64))
+JOIN = Join("shops.csv", "row_id")
 Edit = Callable[[Path], None]
 
 
 def artifact(new: New, **parameters: Any) -> Artifact:
     """A model of mixed rows with everything that a manifest can hold."""
-    origin = Origin(("rows.csv",), "2024-01-01", None, 240, 60, 0, FINGERPRINT, "oddrow fit rows.csv")
+    origin = Origin(("rows.csv",), "2024-01-01", None, 240, 60, 0, FINGERPRINT, "oddrow fit rows.csv", JOIN)
     return Artifact(
         new(epochs=1, **parameters).fit(ROWS), Threshold(1.5, "fixed:1.5", "train", FINGERPRINT), origin=origin
     )
@@ -192,9 +194,14 @@ MANIFESTS: dict[str, tuple[Edit, str]] = {
     "extra key of a column": (in_manifest(*SCHEMA, 0, "run", to=1), "does not hold what it should.*'run'"),
     "extra key of an encoded number": (in_manifest(*NUMBER, "run", to=1), "does not hold what it should.*'run'"),
     "extra key of the threshold": (in_manifest("threshold", "run", to=1), "threshold holds more or other things"),
+    "extra key of the join": (in_manifest("origin", "join", "run", to=1), "does not hold what it should.*'run'"),
+    "a join without a key": (without("origin", "join", "on"), "does not hold what it should.*'on'"),
+    "a list for the joined table": (in_manifest("origin", "join", "table", to=["a"]), "origin.join.table is "),
+    "text for the join": (in_manifest("origin", "join", to="a.csv"), "manifest.json"),
+    "no join, but a word of it": (in_manifest("origin", "join", to=None), "manifest.json"),
     "extra key of the state": (in_manifest("detector", "state", "run", to=1), "detector holds more or other things"),
     "missing key": (without("threshold"), "other keys than it should: threshold"),
-    "missing parameter": (without(*PARAMETERS, "noise"), "other keys than it should: noise"),
+    "missing parameter": (without(*PARAMETERS, "hidden"), "other keys than it should: hidden"),
     "missing state": (without("detector", "state", "offset"), "does not hold what it should.*'offset'"),
     "missing origin's seed": (without("origin", "seed"), "does not hold what it should.*'seed'"),
     "other format": (in_manifest("format", to=2), "format 2 is not 1"),

@@ -178,6 +178,70 @@ def test_synthetic_test_rows(
     assert message == "600 of 600 test rows are synthetic (oddrow_synthetic is true). Test on real rows only."
 
 
+# Two tables
+
+
+def test_a_join_without_its_key_and_a_key_without_its_join(
+    refused: Callable[..., str], write: Write, place: Path
+) -> None:
+    path, more = write(table(id=range(40))), write({"id": [1]}, "more.csv")
+    for command in (["fit", path, "--out", place / "m"], ["inspect", path]):
+        assert refused(*command, "--join", more) == (
+            f"--join {more}: by which column? Name one that both tables have: --on KEY."
+        )
+        assert refused(*command, "--on", "id") == "--on id means nothing without a second table: --join TABLE."
+
+
+def test_a_table_to_join_that_is_not_there(refused: Callable[..., str], write: Write, place: Path) -> None:
+    fit = ("fit", write(table(id=range(40))), "--out", place / "m", "--on", "id", "--join")
+    missing = write({"id": [1]}, "more.csv").with_name("mor.csv")
+    assert refused(*fit, missing) == f"{missing}: there is no such file. Did you mean 'more.csv'?"
+
+
+@pytest.mark.parametrize(
+    ("columns", "on", "said"),
+    [
+        ({"ident": [1, 2]}, "id", "--on: {more}: column 'id' is not in the table."),
+        ({"id": [1, 2]}, "idd", "--on: {path}: column 'idd' is not in the table. Did you mean 'id'?\n"),
+        ({"id": [1, 2, 2, 1], "x": [0, 1, 2, 3]}, "id", "{more}: column 'id' repeats 2 values ('1', '2'). "),
+        ({"id": ["a", "b"]}, "id", "--on: column 'id': numbers in {path} cannot be compared with text in {more}. "),
+        ({"id": [1], "fee": [2], "amount": [3]}, "id", "2 columns of the same name ('fee', 'amount'). Rename or drop"),
+    ],
+    ids=["key not there", "key nowhere", "key repeated", "other kinds", "one name twice"],
+)
+def test_tables_that_cannot_be_joined(
+    columns: dict[str, Any], on: str, said: str, refused: Callable[..., str], write: Write, place: Path
+) -> None:
+    path, more = write(table(id=range(40))), write(columns, "more.csv")
+    join = ("--join", more, "--on", on)
+    message = refused("fit", path, "--out", place / "m", *join)
+    assert said.format(path=path, more=more) in message
+    assert refused("inspect", path, *join) == message
+
+
+def test_a_model_and_the_join_it_was_fitted_with(
+    refused: Callable[..., str], oddrow: Oddrow, write: Write, place: Path, tmp_path: Path, model: Path
+) -> None:
+    path, more = (
+        write(table(id=range(40), y=[0, 1] * 20)),
+        write({"id": [*range(40)], "x": [0.5] * 39 + [7]}, "more.csv"),
+    )
+    join, joined = ("--join", more, "--on", "id"), tmp_path / "joined"
+    assert oddrow("fit", path, "--out", joined, *join, "--label", "y", "--set", "training.epochs=1").code == 0
+    for command in (["score", path, "--out", place / "s.csv"], ["evaluate", path, "--json", place / "e.json"]):
+        assert refused(*command, "--model", joined) == (
+            f"the model was fitted with {more} joined on 'id': say which table to join here, "
+            "that one or one like it: --join TABLE."
+        )
+        assert refused(*command, "--model", model, "--join", more) == (
+            f"--join {more}: the model was fitted without a joined table. Leave --join out."
+        )
+    before = more.read_bytes()
+    score = ("score", path, "--model", joined, "--join", more, "--out", more)
+    assert "this is a table to read; its rows would be lost" in refused(*score)
+    assert more.read_bytes() == before
+
+
 # Values
 
 

@@ -331,6 +331,105 @@ def test_evaluate_stands_alone_where_the_training_rows_are_gone(
     assert f"No baselines: {tmp_path / 'a.csv'}: there is no such file." in ran.out
 
 
+# --join
+
+
+@pytest.fixture(scope="module")
+def halves(mixed: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """`mixed` in two files with one key: the second in another order and without every fifth row."""
+    folder = tmp_path_factory.mktemp("halves")
+    mixed.select("row_id", "amount", "fee", "time", "fraud").write_csv(folder / "left.csv")
+    right = mixed.select("row_id", "age", "shop", "online").filter(pl.col("row_id") % 5 > 0)
+    right.reverse().write_csv(folder / "right.csv")
+    return folder / "left.csv", folder / "right.csv"
+
+
+@pytest.fixture(scope="module")
+def joined_model(halves: tuple[Path, Path], fit_options: Options, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model fitted to the first 19 days of both halves."""
+    from oddrow.cli import main
+
+    folder = tmp_path_factory.mktemp("models") / "joined"
+    join = ["--join", str(halves[1]), "--on", "row_id"]
+    with pytest.raises(SystemExit, match="0"):
+        main(["fit", str(halves[0]), "--out", str(folder), *join, *fit_options])
+    return folder
+
+
+def test_inspect_shows_the_joined_columns_too(halves: tuple[Path, Path], oddrow: Oddrow) -> None:
+    left, right = halves
+    ran = oddrow("inspect", left, "--join", right, "--on", "row_id")
+    assert ran.code == 0, ran.err
+    lines = ran.out.splitlines()
+    assert lines[0] == f"{left} with {right}: 600 rows, 8 columns"
+    kinds = {line.split()[0]: line.split()[1:3] for line in lines[2:10]}
+    assert kinds["row_id"][0] == "identifier"
+    assert kinds["shop"] == ["category", "120"]
+    assert kinds["online"] == ["boolean", "120"]
+    by_set = oddrow("inspect", left, "--set", f"join={right}", "--set", "on=row_id")
+    assert by_set.out == ran.out
+
+
+def test_a_model_of_two_tables_scores_as_that_of_the_one_they_make(
+    mixed: pl.DataFrame,
+    halves: tuple[Path, Path],
+    joined_model: Path,
+    fit_options: Options,
+    oddrow: Oddrow,
+    tmp_path: Path,
+) -> None:
+    whole = tmp_path / "whole.csv"
+    partner = pl.col("row_id") % 5 > 0
+    right = [pl.when(partner).then(name).alias(name) for name in ("age", "shop", "online")]
+    mixed.select("row_id", "amount", "fee", "time", "fraud", *right).write_csv(whole)
+    assert oddrow("fit", whole, "--out", tmp_path / "m", *fit_options).code == 0
+    expected = scored(oddrow, whole, tmp_path / "m", tmp_path / "whole.parquet")
+    found = scored(oddrow, halves[0], joined_model, tmp_path / "joined.parquet", "--join", halves[1])
+    assert found.equals(expected)
+    assert found["row_id"].to_list() == list(range(600))
+
+
+def test_the_joined_table_may_lie_elsewhere_when_scoring(
+    halves: tuple[Path, Path], joined_model: Path, oddrow: Oddrow, tmp_path: Path
+) -> None:
+    there = scored(oddrow, halves[0], joined_model, tmp_path / "a.parquet", "--join", halves[1])
+    pl.read_csv(halves[1]).write_parquet(tmp_path / "newer.parquet")
+    newer = scored(oddrow, halves[0], joined_model, tmp_path / "b.parquet", "--join", tmp_path / "newer.parquet")
+    assert newer.equals(there)
+    pl.read_csv(halves[1]).head(1).write_csv(tmp_path / "one.csv")
+    alone = scored(oddrow, halves[0], joined_model, tmp_path / "c.parquet", "--join", tmp_path / "one.csv")
+    assert alone.height == 600
+    same = (alone["anomaly_score"] == there["anomaly_score"]).to_list()
+    assert same[599]
+    assert not any(same[1:5])
+
+
+def test_evaluate_reads_the_training_rows_again_with_their_join(
+    halves: tuple[Path, Path], joined_model: Path, oddrow: Oddrow, tmp_path: Path
+) -> None:
+    out = tmp_path / "e.json"
+    options = ("--join", halves[1], "--from", "2024-01-20", "--json", out)
+    ran = oddrow("evaluate", halves[0], "--model", joined_model, *options)
+    assert ran.code == 0, ran.err
+    told = json.loads(out.read_text())
+    assert (told["n_rows"], told["notes"]) == (144, [])
+    assert [result["name"] for result in told["results"]] == NAMES
+
+
+def test_evaluate_stands_alone_where_the_joined_table_has_changed(
+    halves: tuple[Path, Path], fit_options: Options, oddrow: Oddrow, tmp_path: Path
+) -> None:
+    right, model = tmp_path / "right.csv", tmp_path / "m"
+    right.write_bytes(halves[1].read_bytes())
+    join = ("--join", right)
+    assert oddrow("fit", halves[0], "--out", model, *join, "--on", "row_id", *fit_options).code == 0
+    pl.read_csv(right).with_columns(age=pl.col("age") + 1).write_csv(right)
+    ran = oddrow("evaluate", halves[0], "--model", model, *join)
+    assert ran.code == 0, ran.err
+    named = f"{halves[0]} joined with {right} on 'row_id'"
+    assert f"No baselines: {named} no longer holds the rows that the model was trained on." in ran.out
+
+
 # simulate
 
 

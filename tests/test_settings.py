@@ -10,6 +10,7 @@ import pytest
 from oddrow.detectors.autoencoder import AutoencoderDetector
 from oddrow.errors import OddrowError, ParameterError
 from oddrow.settings import Settings
+from oddrow.table.join import Join
 from oddrow.thresholds import Rule
 
 EVERYTHING = """
@@ -18,6 +19,8 @@ anomaly = [1, "fraud"]
 time = "Time"
 from = 2018-07-25
 until = "2018-08-01"
+join = "more.csv"
+on = "row"
 id = "row"
 weight = "w"
 drop = ["a", "b"]
@@ -69,6 +72,7 @@ def test_a_toml_file_may_hold_everything(config: Path) -> None:
     assert (settings.start, settings.until) == ("2018-07-25", "2018-08-01")
     assert settings.threshold == Rule("contamination", 0.02, "train")
     assert settings.seed == 7
+    assert settings.join == Join("more.csv", "row")
     assert read.names == ("Time", "Class", "row", "w", "a", "b", "x")
     assert read.has_header
     assert read.missing == ("NA", "-")
@@ -159,7 +163,7 @@ def test_an_option_may_be_a_setting_of_a_section() -> None:
         ("encoder.number=x", "Did you mean 'numbers'?"),
         ("table.mising=x", "Did you mean 'missing'?"),
         ("labl=x", "Did you mean 'label'?"),
-        ("detector.name=autoencodr", "detector 'autoencodr' is not one of autoencoder. Did you mean 'autoencoder'?"),
+        ("detector.name=autoencodr", "detector 'autoencodr' is not one of autoencoder, dagmm. Did you mean 'autoencoder'?"),
         ("threshold=quantil:0.9", "Did you mean 'quantile'?"),
         ("training", "--set 'training': expected NAME=VALUE, such as training.epochs=20"),
         ("=5", "expected NAME=VALUE"),
@@ -168,6 +172,9 @@ def test_an_option_may_be_a_setting_of_a_section() -> None:
         ("seed=-1", "seed=-1 is not a whole number of at least 0"),
         ("seed=1.5", "seed=1.5 is not a whole number"),
         ("seed=true", "seed=True is not a whole number"),
+        ("join=b.csv", "--join b.csv: by which column? Name one that both tables have: --on KEY."),
+        ("on=id", "--on id means nothing without a second table: --join TABLE."),
+        ("join.on=id", "'join' is one value, not a section"),
         ("label.x=5", "'label' is one value, not a section: write label=VALUE"),
     ],
 )

@@ -12,6 +12,7 @@ from typing import Any
 _HOMES = {
     "Artifact": "oddrow.artifact",
     "AutoencoderDetector": "oddrow.detectors.autoencoder",
+    "DAGMMDetector": "oddrow.detectors.dagmm",
     "Schema": "oddrow.table.schema",
     "Settings": "oddrow.settings",
     "Table": "oddrow.table.table",

@@ -22,10 +22,11 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from oddrow.detectors.autoencoder import AutoencoderDetector
 from oddrow.detectors.base import Detector
+from oddrow.detectors.known import DETECTORS
 from oddrow.errors import ArtifactError, OddrowError, did_you_mean
 from oddrow.table.encode import CategoryColumn, NumberColumn, TableEncoder
+from oddrow.table.join import Join
 from oddrow.table.read import ReadOptions
 from oddrow.table.roles import Roles
 from oddrow.table.schema import Schema
@@ -37,13 +38,13 @@ FORMAT = 1
 MANIFEST, TENSORS, CARD = "manifest.json", "tensors.safetensors", "card.md"
 LARGEST_MANIFEST = 64 * 2**20
 
-DETECTORS: dict[str, type[Detector]] = {"AutoencoderDetector": AutoencoderDetector}
+CLASSES: dict[str, type[Detector]] = {kind.__name__: kind for kind in DETECTORS.values()}
 PARAMETER_OBJECTS: dict[str, type[Any]] = {"Training": Training, "TableEncoder": TableEncoder}
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a model comes from: the tables as they were named, the rows chosen, their fingerprint, the seed."""
+    """Where a model comes from: the tables as named, the rows chosen, their fingerprint, the seed, the join."""
 
     tables: tuple[str, ...]
     start: str | None
@@ -53,12 +54,28 @@ class Origin:
     seed: int
     fingerprint: Fingerprint
     command: str = ""
+    join: Join | None = None
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Origin:
         """The origin that the manifest holds."""
         fingerprint = Fingerprint.from_dict(values["fingerprint"])
-        return cls(**{**values, "tables": tuple(values["tables"]), "fingerprint": fingerprint})
+        join = Join(**values["join"]) if "join" in values else None
+        return cls(**{**values, "tables": tuple(values["tables"]), "fingerprint": fingerprint, "join": join})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; a model without a joined table says nothing of one."""
+        return {name: value for name, value in asdict(self).items() if name != "join" or value is not None}
+
+    @property
+    def named(self) -> str:
+        """The tables in words.
+
+        >>> Origin(("a.csv",), None, None, 9, 1, 0, Fingerprint(9, "", ()), "", Join("b.csv", "id")).named
+        "a.csv joined with b.csv on 'id'"
+        """
+        joined = f" joined with {self.join.table} on '{self.join.on}'" if self.join else ""
+        return ", ".join(self.tables) + joined
 
 
 @dataclass(frozen=True)
@@ -96,7 +113,7 @@ class Artifact:
             "threshold": self.threshold.to_dict(),
             "read": self.read.to_dict(),
             "roles": self.roles.to_dict(),
-            "origin": None if self.origin is None else asdict(self.origin),
+            "origin": None if self.origin is None else self.origin.to_dict(),
         }, arrays
 
     @classmethod
@@ -121,7 +138,7 @@ class Artifact:
         )
         described = manifest["detector"]
         _check_keys(described, {"class", "parameters", "state"}, "detector")
-        detector: Detector = _constructed(described, DETECTORS)
+        detector: Detector = _constructed(described, CLASSES)
         detector.from_state(described["state"], arrays)
         _check_fitted(detector)
         origin = manifest["origin"]
@@ -143,7 +160,7 @@ class Artifact:
         unused = [f"- {column.name}: {column.kind}, {column.why}" for column in columns if not column.is_feature]
         cut, origin = self.threshold, self.origin
         n_known = self.detector.n_known_anomalies_
-        rows = [f"{origin.n_rows - n_known:,} rows of {', '.join(origin.tables)}"] if origin else ["rows in memory"]
+        rows = [f"{origin.n_rows - n_known:,} rows of {origin.named}"] if origin else ["rows in memory"]
         if origin and self.roles.time and (origin.start or origin.until):
             rows.append(f"rows with {span(self.roles.time, origin.start, origin.until)}")
         rows += [f"{origin.n_held_out:,} more held out for the threshold"] if origin else []

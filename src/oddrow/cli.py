@@ -16,7 +16,7 @@ app = typer.Typer(
 )
 
 Tables = Annotated[
-    list[str], typer.Argument(help="Files or patterns: CSV, Parquet, Arrow IPC, NPZ.", metavar="TABLE...")
+    list[str], typer.Argument(help="Files or patterns: CSV, Parquet, Arrow IPC, NPZ, MATLAB v5.", metavar="TABLE...")
 ]
 Out = Annotated[Path, typer.Option("--out", help="Where to write.")]
 Model = Annotated[Path, typer.Option("--model", help="Folder of a saved model.")]
@@ -27,6 +27,10 @@ Time = Annotated[str | None, typer.Option("--time", help="Column to choose and o
 Start = Annotated[str | None, typer.Option("--from", help="First time taken: a number or an ISO date.")]
 Until = Annotated[str | None, typer.Option("--until", help="First time not taken.")]
 Weight = Annotated[str | None, typer.Option("--weight", help="Column that says how many rows a row stands for.")]
+Join = Annotated[
+    str | None, typer.Option("--join", help="Second table: its columns beside the rows of the first.", metavar="TABLE")
+]
+On = Annotated[str | None, typer.Option("--on", help="Column by which --join finds a row's partner.", metavar="KEY")]
 Config = Annotated[Path | None, typer.Option("--config", help="TOML file with any of these options.")]
 Sets = Annotated[list[str], typer.Option("--set", help="Any setting, as training.epochs=20 or schema.zip=category.")]
 
@@ -48,12 +52,18 @@ def oddrow(version: Version = False) -> None:
 
 
 @app.command()
-def inspect(tables: Tables, config: Config = None, sets: Sets = []) -> None:  # noqa: B006
+def inspect(
+    tables: Tables,
+    join: Join = None,
+    on: On = None,
+    config: Config = None,
+    sets: Sets = [],  # noqa: B006
+) -> None:
     """Show what each column is taken for, and why."""
     from oddrow import console, workflow
     from oddrow.settings import Settings
 
-    workflow.inspect(tables, Settings.gather(config, sets), tell=console.tell)
+    workflow.inspect(tables, Settings.gather(config, sets, {"join": join, "on": on}), tell=console.tell)
 
 
 @app.command()
@@ -69,7 +79,9 @@ def fit(
     id: Annotated[str | None, typer.Option(help="Column that names a row; written beside its score.")] = None,
     weight: Weight = None,
     drop: Annotated[str | None, typer.Option(help="Columns not to look at: A,B.")] = None,
-    detector: Annotated[str | None, typer.Option(help="Which detector: autoencoder.")] = None,
+    join: Join = None,
+    on: On = None,
+    detector: Annotated[str | None, typer.Option(help="Which detector: autoencoder, dagmm.")] = None,
     threshold: Annotated[
         str | None, typer.Option(help="Rule such as quantile:0.99, with @train or @validation.")
     ] = None,
@@ -89,17 +101,25 @@ def fit(
         "from": start,
         "until": until,
     }
-    options |= {"id": id, "weight": weight, "drop": drop, "threshold": threshold, "seed": seed}
+    options |= {"id": id, "weight": weight, "drop": drop, "threshold": threshold, "seed": seed, "join": join, "on": on}
     settings = Settings.gather(config, sets, options | {"detector.name": detector})
     workflow.fit(tables, out, settings, tell=console.tell, command=_command())
 
 
 @app.command()
-def score(tables: Tables, model: Model, out: Out, time: Time = None, start: Start = None, until: Until = None) -> None:
+def score(
+    tables: Tables,
+    model: Model,
+    out: Out,
+    time: Time = None,
+    start: Start = None,
+    until: Until = None,
+    join: Join = None,
+) -> None:
     """Score every row of a table with a saved model; write id, anomaly_score and alert."""
     from oddrow import console, workflow
 
-    workflow.score(tables, model, out, time=time, start=start, until=until, tell=console.tell)
+    workflow.score(tables, model, out, time=time, start=start, until=until, join=join, tell=console.tell)
 
 
 @app.command()
@@ -113,14 +133,35 @@ def evaluate(
     time: Time = None,
     start: Start = None,
     until: Until = None,
+    join: Join = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write the numbers here too.")] = None,
 ) -> None:
     """Measure a saved model on labelled rows, beside IsolationForest, Mahalanobis and its untrained twin."""
     from oddrow import console, workflow
 
     chosen: dict[str, Any] = {"label": label, "weight": weight, "time": time, "start": start, "until": until}
-    chosen |= {"anomaly": anomaly.split(",") if anomaly else (), "normal": normal.split(",") if normal else ()}
+    chosen |= {
+        "join": join,
+        "anomaly": anomaly.split(",") if anomaly else (),
+        "normal": normal.split(",") if normal else (),
+    }
     workflow.evaluate(tables, model, **chosen, json_to=json, tell=console.tell)
+
+
+@app.command()
+def recipe(
+    name: Annotated[str, typer.Argument(help="Which published experiment: kdd99, kdd99-rev, thyroid, arrhythmia, …")],
+    data: Annotated[Path, typer.Option("--data", help="Folder with its public files.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for results and the last run's model.")],
+    runs: Annotated[int | None, typer.Option("--runs", help="How many random splits.")] = None,
+) -> None:
+    """Run a published experiment again, beside its published numbers and the trivial baselines."""
+    from oddrow import console
+    from oddrow.recipes.experiment import run_recipe
+    from oddrow.recipes.recipe import load_recipe
+
+    results = run_recipe(load_recipe(name), data, out, runs, tell=console.tell)
+    console.tell(results.to_markdown())
 
 
 @app.command()

@@ -4,6 +4,7 @@
     ├── TableError      (ValueError)    the rows or columns are not what was asked for
     ├── ParameterError  (ValueError)    a parameter, rule or configuration key
     ├── TrainingError   (RuntimeError)  the loss or the network went wrong
+    │   └── NotFiniteError              the loss stopped being finite
     ├── ArtifactError   (ValueError)    a saved model cannot be trusted or written
     └── EvaluationError (ValueError)    the numbers would not be honest
 
@@ -32,6 +33,10 @@ class ParameterError(OddrowError, ValueError):
 
 class TrainingError(OddrowError, RuntimeError):
     """Training cannot go on."""
+
+
+class NotFiniteError(TrainingError):
+    """The loss stopped being finite."""
 
 
 class ArtifactError(OddrowError, ValueError):

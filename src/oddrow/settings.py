@@ -8,20 +8,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from oddrow.detectors.autoencoder import AutoencoderDetector
 from oddrow.detectors.base import Detector
+from oddrow.detectors.known import DETECTORS
 from oddrow.errors import ParameterError, TableError, did_you_mean
 from oddrow.table.encode import TableEncoder
+from oddrow.table.join import Join
 from oddrow.table.read import ReadOptions
 from oddrow.table.roles import Roles
 from oddrow.thresholds import Rule
 from oddrow.train.training import Training
 
-DETECTORS: dict[str, type[Detector]] = {"autoencoder": AutoencoderDetector}
-
 ROLES = ("label", "anomaly", "normal", "time", "id", "weight", "drop")
 LISTS = ("anomaly", "normal", "drop", "names", "missing")
-TOP = (*ROLES, "from", "until", "threshold", "seed")
+TOP = (*ROLES, "from", "until", "join", "on", "threshold", "seed")
 SECTIONS = ("table", "schema", "detector", "training", "encoder")
 GIVEN_ELSEWHERE = {"training", "encoder", "kinds", "random_state"}
 
@@ -40,6 +39,7 @@ class Settings:
     threshold: Rule = field(default_factory=lambda: Rule.parse("quantile"))
     start: str | None = None
     until: str | None = None
+    join: Join | None = None
     seed: int = 0
 
     @classmethod
@@ -82,12 +82,13 @@ class Settings:
             read=ReadOptions(**{name: _read_option(name, value) for name, value in section["table"].items()}),
             kinds={name: str(kind) for name, kind in section["schema"].items()},
             detector=detector,
-            parameters=section["detector"],
-            training=section["training"],
-            encoder=section["encoder"],
+            parameters=_plain(section["detector"]),
+            training=_plain(section["training"]),
+            encoder=_plain(section["encoder"]),
             threshold=Rule.parse(str(values.get("threshold", "quantile"))),
             start=_text(values.get("from")),
             until=_text(values.get("until")),
+            join=Join.of(_text(values.get("join")), _text(values.get("on"))),
             seed=_seed(values.get("seed", 0)),
         )
 
@@ -95,9 +96,8 @@ class Settings:
         """The detector that these settings describe, not yet fitted."""
         training = Training(**{"checkpoint": checkpoint, "progress": progress, **self.training})
         training.check()
-        encoder = TableEncoder(**{name: _tupled(value) for name, value in self.encoder.items()})
-        parameters = {name: _tupled(value) for name, value in self.parameters.items()}
-        detector = DETECTORS[self.detector](training=training, encoder=encoder, random_state=self.seed, **parameters)
+        detector = DETECTORS[self.detector](training=training, random_state=self.seed, **self.parameters)
+        detector.set_params(encoder=detector.usual_encoder().set_params(**self.encoder))
         detector.check_parameters()
         return detector
 
@@ -181,5 +181,7 @@ def _seed(value: Any) -> int:
     return value
 
 
-def _tupled(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters as constructors take them: lists as tuples, and 'none', because TOML has no word for it, as None."""
+    spoken = {name: None if value in ("none", "None") else value for name, value in values.items()}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in spoken.items()}

@@ -27,7 +27,7 @@ from oddrow.evaluate.protocol import Evaluation, HeldOut, Result, measure
 from oddrow.settings import Settings
 from oddrow.table.encode import TableEncoder
 from oddrow.table.fingerprint import row_hashes
-from oddrow.table.read import read_table
+from oddrow.table.join import Join, read_joined
 from oddrow.table.roles import Roles
 from oddrow.table.schema import Schema, check_features
 from oddrow.table.selection import Division, Selection, divide, read_selection, rising_with_time
@@ -52,7 +52,7 @@ def silent(message: Any) -> None:
 
 def inspect(tables: str | Sequence[str], settings: Settings, *, tell: Tell = silent) -> Schema:
     """Tell what each column of a table is taken for, and which values do not fit; nothing is refused."""
-    table = read_table(tables, **settings.read.to_dict())
+    table = read_joined(tables, settings.read, settings.join)
     settings.roles.check(table.columns)
     schema = infer_schema(table, settings)
     tell(f"{table.source}: {table.n_rows:,} rows, {len(table.columns):,} columns")
@@ -80,7 +80,7 @@ def fit(
     check_writable(out)
     checkpoint = f"{out}.checkpoint"
     detector = settings.new_detector(checkpoint=checkpoint, progress=tell is not silent)
-    chosen = read_selection(tables, settings.read, settings.roles, settings.start, settings.until)
+    chosen = read_selection(tables, settings.read, settings.roles, settings.start, settings.until, join=settings.join)
     check_enough_rows(chosen.table, 2)
     schema = infer_schema(chosen.table, settings)
     tell(schema)
@@ -118,15 +118,20 @@ def score(
     time: str | None = None,
     start: str | None = None,
     until: str | None = None,
+    join: str | None = None,
     tell: Tell = silent,
 ) -> pl.DataFrame:
-    """Score the rows of tables with a saved model and write id or row, anomaly_score and alert to `out`."""
+    """Score the rows of tables with a saved model and write id or row, anomaly_score and alert to `out`.
+
+    `join` is the table to put beside them, for a model that was fitted with one.
+    """
     check_target(Path(out))
-    if Path(out).resolve() in {Path(table).resolve() for table in _named(tables)}:
-        raise TableError(f"{out}: this is the table to score; its rows would be lost. Give another --out.")
+    if Path(out).resolve() in {Path(table).resolve() for table in (*_named(tables), *([join] if join else []))}:
+        raise TableError(f"{out}: this is a table to read; its rows would be lost. Give another --out.")
     artifact = Artifact.load(model)
+    joined = _join_for(artifact, join)
     roles = Roles(time=time or (artifact.roles.time if start or until else None), id=artifact.roles.id)
-    chosen = read_selection(tables, artifact.read, roles, start, until)
+    chosen = read_selection(tables, artifact.read, roles, start, until, join=joined)
     artifact.detector.schema_.check(chosen.table.frame, chosen.rows)
     scored = score_table(artifact, chosen)
     write_table(scored, out)
@@ -160,17 +165,19 @@ def evaluate(
     time: str | None = None,
     start: str | None = None,
     until: str | None = None,
+    join: str | None = None,
     json_to: Path | None = None,
     tell: Tell = silent,
 ) -> Evaluation:
     """Measure a saved model on labelled rows beside IsolationForest, Mahalanobis and its untrained twin.
 
     The baselines are fitted to the model's own training rows, read again from where they were; where these are gone
-    or have changed, the result says so and stands alone. `json_to` is a file for the numbers.
+    or have changed, the result says so and stands alone. `join` is as in `score`, `json_to` a file for the numbers.
     """
     if json_to is not None:
         check_place(json_to)
     artifact = Artifact.load(model)
+    joined = _join_for(artifact, join)
     roles = replace(
         artifact.roles,
         label=label or artifact.roles.label,
@@ -181,7 +188,7 @@ def evaluate(
         id=None,
         drop=(),
     )
-    chosen = read_selection(tables, artifact.read, roles, start, until, both=True)
+    chosen = read_selection(tables, artifact.read, roles, start, until, join=joined, both=True)
     artifact.detector.schema_.check(chosen.table.frame, chosen.rows)
     evaluation = evaluate_selection(artifact, chosen, tell=tell)
     tell(evaluation)
@@ -266,6 +273,19 @@ def _named(tables: str | Sequence[str]) -> tuple[str, ...]:
     return (tables,) if isinstance(tables, str) else tuple(str(table) for table in tables)
 
 
+def _join_for(artifact: Artifact, table: str | None) -> Join | None:
+    """The table given now, by the key that the model was fitted with."""
+    fitted = artifact.origin.join if artifact.origin is not None else None
+    if fitted is None and table:
+        raise ParameterError(f"--join {table}: the model was fitted without a joined table. Leave --join out.")
+    if fitted is not None and not table:
+        raise ParameterError(
+            f"the model was fitted with {fitted.table} joined on '{fitted.on}': say which table to join here, "
+            "that one or one like it: --join TABLE."
+        )
+    return Join(table, fitted.on) if fitted is not None and table else None
+
+
 def _origin(
     tables: str | Sequence[str], settings: Settings, detector: Detector, division: Division, command: str
 ) -> Origin:
@@ -279,6 +299,7 @@ def _origin(
         settings.seed,
         Fingerprint.of(_hashes(detector, division.fitting)),
         command,
+        settings.join,
     )
 
 
@@ -287,11 +308,11 @@ def training_rows(artifact: Artifact) -> Division:
     origin = artifact.origin
     if origin is None:
         raise ArtifactError("the model was not fitted from files.")
-    chosen = read_selection(origin.tables, artifact.read, artifact.roles, origin.start, origin.until)
+    chosen = read_selection(origin.tables, artifact.read, artifact.roles, origin.start, origin.until, join=origin.join)
     chosen = replace(chosen, table=chosen.table.with_schema(artifact.detector.schema_))
     division = divide(chosen, artifact.roles, artifact.detector.used_training.validation_fraction, origin.seed)
     if not origin.fingerprint.is_of(_hashes(artifact.detector, division.fitting)):
-        raise ArtifactError(f"{', '.join(origin.tables)} no longer holds the rows that the model was trained on.")
+        raise ArtifactError(f"{origin.named} no longer holds the rows that the model was trained on.")
     return division
 
 

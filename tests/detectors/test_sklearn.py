@@ -16,6 +16,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 from oddrow.detectors.autoencoder import AutoencoderDetector
+from oddrow.detectors.base import Detector
+from oddrow.detectors.dagmm import DAGMMDetector
 from oddrow.errors import TableError
 from oddrow.table.encode import TableEncoder
 from oddrow.table.table import Table
@@ -37,9 +39,19 @@ def frame(n_rows: int = 60) -> pl.DataFrame:
     return pl.DataFrame(array(n_rows), schema=NAMES)
 
 
-def test_scikit_learns_own_checks_pass_with_no_expected_failure() -> None:
+QUICK = Training(epochs=1)
+
+
+@pytest.mark.parametrize(
+    "quick",
+    [
+        AutoencoderDetector(hidden=(2,), noise=0, training=QUICK),
+        DAGMMDetector(hidden=(2,), n_components=2, estimation=(2,), dropout=0, training=QUICK),
+    ],
+    ids=["autoencoder", "dagmm"],
+)
+def test_scikit_learns_own_checks_pass_with_no_expected_failure(quick: Detector) -> None:
     """Without noise, because the checks fit dozens of shapes and each compiles in half the time then."""
-    quick = AutoencoderDetector(hidden=(2,), noise=0, training=Training(epochs=1))
     results = check_estimator(quick, on_skip=None, on_fail="raise")
     assert len(results) > 40
     assert {result["status"] for result in results} <= {"passed", "skipped"}

@@ -15,6 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from polars.testing import assert_frame_equal
+from scipy.io import savemat
+from scipy.sparse import csr_array
 
 from oddrow.errors import TableError
 from oddrow.table.read import LOOKED_AT, ReadOptions, read_table
@@ -219,7 +221,9 @@ def test_npz_holds_x_and_perhaps_y(tmp_path: Path) -> None:
     [
         ({"Z": np.zeros((2, 2))}, "needs an array 'X'; this one has 'Z'"),
         ({"X": np.zeros(3)}, "'X' has shape (3,); expected (rows, columns)"),
-        ({"X": np.zeros((3, 2)), "y": np.zeros(2)}, "length 2"),
+        ({"X": np.zeros((3, 2)), "y": np.zeros(2)}, "'y' has shape (2,) beside an 'X' of 3 rows; expected (3,)"),
+        ({"X": np.zeros((6, 2)), "y": np.zeros((2, 3))}, "'y' has shape (2, 3) beside an 'X' of 6 rows"),
+        ({"X": np.zeros((3, 2), dtype=complex)}, "'X' holds values of type complex128; expected numbers"),
         ({"X": np.array([[object()]])}, "allow_pickle=False"),
         ({"X": np.zeros((0, 2))}, "no rows"),
     ],
@@ -229,6 +233,91 @@ def test_npz_of_another_form_is_refused(arrays: dict[str, Any], said: str, tmp_p
     message = refusal(tmp_path / "a.npz")
     assert message.startswith(f"{tmp_path / 'a.npz'}: ")
     assert said in message
+
+
+def mat_bytes(**arrays: Any) -> bytes:
+    buffer = io.BytesIO()
+    savemat(buffer, arrays)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("shape", [(3, 1), (1, 3), (3,)])
+def test_mat_holds_the_columns_that_npz_does(shape: tuple[int, ...], write: Write, tmp_path: Path) -> None:
+    X, y = np.array([[0.0, 1.0], [2.5, 3.0], [np.nan, 5.0]]), np.array([0.0, 1.0, 0.0])
+    np.savez(tmp_path / "a.npz", X=X, y=y)
+    path = write("a.mat", mat_bytes(X=X, y=y.reshape(shape), other="not looked at"))
+    assert_frame_equal(read_table(path).frame, read_table(tmp_path / "a.npz").frame)
+    assert read_table(path, names=["p", "q"]).columns == ["p", "q", "y"]
+    assert read_table(write("b.mat", mat_bytes(X=X))).columns == ["x0", "x1"]
+
+
+def test_arrhythmia_is_read_as_it_was_published(data: Path) -> None:
+    frame = read_table(data / "arrhythmia" / "arrhythmia.mat").frame
+    assert (frame.height, frame.columns) == (452, [*(f"x{column}" for column in range(274)), "y"])
+    assert int(frame["y"].sum()) == 66
+    assert set(frame.dtypes) == {pl.Float64}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"features": np.zeros((2, 2)), "y": np.zeros(2)}, "needs an array 'X'; this one has 'features', 'y'."),
+        ({}, "needs an array 'X'; this one has none."),
+        ({"X": np.zeros((2, 2, 2))}, "'X' has shape (2, 2, 2); expected (rows, columns)"),
+        ({"X": np.zeros((3, 2)), "y": np.zeros((2, 1))}, "'y' has shape (2, 1) beside an 'X' of 3 rows"),
+        ({"X": np.zeros((3, 2), dtype=complex)}, "'X' holds values of type complex128; expected numbers"),
+        ({"X": np.array([["a", 1.0]], dtype=object)}, "'X' is of class cell; expected a full matrix of numbers"),
+        ({"X": np.zeros((2, 2)), "y": "no"}, "'y' is of class char; expected a full matrix of numbers"),
+        ({"X": csr_array(np.eye(3))}, "'X' is of class sparse; expected a full matrix of numbers"),
+    ],
+)
+def test_mat_of_another_form_is_refused(arrays: dict[str, Any], said: str, write: Write) -> None:
+    path = write("a.mat", mat_bytes(**arrays))
+    message = refusal(path)
+    assert message.startswith(f"{path}: ")
+    assert said in message
+
+
+def test_one_wrong_byte_in_a_mat_file_is_a_table_error_or_harmless(write: Write, tmp_path: Path) -> None:
+    """Among these are files that loadmat, left alone, ends the whole process on."""
+    whole = mat_bytes(s={"a": 1}, X=np.ones((2, 2)), y=np.zeros((2, 1)), z=np.zeros(2, dtype=complex))
+    n_refused = 0
+    for place in range(124, len(whole)):
+        for value in (0x37, 0x08, 0xFF):
+            path = write("a.mat", whole[:place] + bytes([value]) + whole[place + 1 :])
+            try:
+                read_table(path)
+            except TableError:
+                n_refused += 1
+    assert n_refused > 100
+
+
+def test_a_mat_file_is_read_whatever_else_it_holds_and_however_it_is_stored(write: Write) -> None:
+    X = np.arange(6.0).reshape(3, 2)
+    for compressed in (True, False):
+        buffer = io.BytesIO()
+        others = {"s": {"a": np.zeros(3)}, "c": np.array(["a", 1], dtype=object), "z": np.zeros(2, dtype=complex)}
+        y = np.array([True, False, True])
+        savemat(buffer, {**others, "X": X, "e": np.zeros((0, 3)), "b": True, "y": y}, do_compression=compressed)
+        assert rows(write("a.mat", buffer.getvalue())) == [(0, 1, True), (2, 3, False), (4, 5, True)]
+
+
+def test_whole_numbers_that_matlab_stored_small_are_the_numbers_it_saw(write: Write) -> None:
+    """MATLAB writes a double matrix that holds 0 and 1 as bytes, under the class of doubles."""
+    whole = bytearray(mat_bytes(X=np.array([[0, 1], [1, 0]], dtype=np.uint8)))
+    assert set(read_table(write("a.mat", bytes(whole))).frame.dtypes) == {pl.UInt8}
+    whole[144] = 6
+    assert set(read_table(write("a.mat", bytes(whole))).frame.dtypes) == {pl.Float64}
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.mat"])
+def test_given_names_are_as_many_as_the_columns_and_none_is_y_twice(name: str, write: Write, tmp_path: Path) -> None:
+    arrays = {"X": np.zeros((3, 2)), "y": np.zeros(3)}
+    path = write(name, mat_bytes(**arrays))
+    if name == "a.npz":
+        np.savez(path, **arrays)
+    assert refusal(path, names=["p"]) == f"{path}: 1 names were given for 2 columns."
+    assert "column name 'y' stands more than once" in refusal(path, names=["y", "p"])
 
 
 # Files that are not what they are called
@@ -244,6 +333,9 @@ def npy_bytes() -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, np.zeros((2, 2)))
     return buffer.getvalue()
+
+
+MAT = mat_bytes(X=np.random.default_rng(0).random((50, 4)), y=np.zeros((50, 1)))
 
 
 @pytest.mark.parametrize(
@@ -262,6 +354,11 @@ def npy_bytes() -> bytes:
         ("a.arrow", b"ARROW1\0\0and no more", "cannot be read as Arrow IPC"),
         ("a.npz", b"a,b\n1,2\n", "is no NPZ file"),
         ("a.npz", npy_bytes(), "is no NPZ file"),
+        ("a.mat", b"a,b\n1,2\n", "cannot be read as MATLAB v5"),
+        ("a.mat", b"x" * 2000, "cannot be read as MATLAB v5"),
+        ("a.mat", MAT[:60], "cannot be read as MATLAB v5"),
+        ("a.mat", MAT[:-200], "cannot be read as MATLAB v5 (could not read bytes)"),
+        ("a.mat", b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + bytes(400), "Save it with -v7: save("),
         ("a.xlsx", b"a,b\n1,2\n", "the ending is not one oddrow reads (.csv, "),
         ("a.csv", b"", "the file is empty"),
         ("a.parquet", b"", "the file is empty"),

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oddrow.errors import ParameterError, TableError
+from oddrow.table.join import Join
 from oddrow.table.read import ReadOptions
 from oddrow.table.roles import Roles
 from oddrow.table.schema import Schema
@@ -77,6 +78,15 @@ def test_read_options_are_followed(tmp_path: Path) -> None:
     read = ReadOptions(names=("y", "x"), missing=("-",))
     chosen = read_selection(str(tmp_path / "rows.csv"), read, Roles(label="y"), None, None)
     assert chosen.table.frame["x"].to_list() == [None, 2]
+    assert chosen.y is not None
+    assert chosen.y.tolist() == [1, 0]
+
+
+def test_roles_may_be_columns_of_the_joined_table(path: str, tmp_path: Path) -> None:
+    (tmp_path / "more.csv").write_text("t,day,fraud\n1,5,1\n2,6,0\n3,4,0\n4,9,0\n")
+    join = Join(str(tmp_path / "more.csv"), "t")
+    chosen = selected(path, Roles(label="fraud", time="day"), "5", "9", join=join)
+    assert chosen.rows.tolist() == [1, 2]
     assert chosen.y is not None
     assert chosen.y.tolist() == [1, 0]
 

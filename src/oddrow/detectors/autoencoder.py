@@ -13,18 +13,15 @@ import numpy.typing as npt
 import polars as pl
 
 from oddrow.detectors.base import Detector
+from oddrow.detectors.layers import check_activations, check_widths, named_activations
 from oddrow.detectors.scoring import mean_in_blocks
-from oddrow.errors import ParameterError, check_choice, check_number
+from oddrow.errors import check_choice, check_number
 from oddrow.nets.autoencoder import Autoencoder
-from oddrow.nets.layers import ACTIVATIONS
-from oddrow.table.encode import Encoded, TableEncoder
-from oddrow.train.loop import train
+from oddrow.table.encode import TableEncoder
 from oddrow.train.training import Training
 
 SCORINGS = ("standardized", "mse")
 USUAL_LAYERS = 3
-# More would be no autoencoder but a manifest that wants to keep its reader busy.
-MOST_LAYERS = 100
 # No output counts as better known than this, in squared encoded units or nats: a column that is rebuilt almost exactly
 # would else decide every score by its last digits.
 SPREAD_FLOOR = 0.02
@@ -125,43 +122,22 @@ class AutoencoderDetector(Detector):
         """The mean error of every output on the rows the network was fitted to, (outputs,), not below a floor."""
         return np.asarray(self.network_.spread, dtype=np.float64)
 
-    def _fit_network(self, fitting: Encoded, held_out: pl.DataFrame | None, training: Training, seed: int) -> None:
-        validation = None if held_out is None else self.encoder_.transform(held_out)
-        trained = train(
-            self._new_network(seed),
-            tuple(fitting),
-            training,
-            seed=seed,
-            validation=None if validation is None else tuple(validation),
-            signature=self._signature(fitting, validation) if training.checkpoint is not None else "",
-        )
-        self.network_, self.history_ = self._finish(trained.network, fitting), trained.history
-
     def _new_network(self, seed: int) -> Autoencoder:
-        self.check_parameters()
         levels = [n_levels for _, n_levels in self.encoder_.category_sources_]
         n_numbers = len(self.encoder_.number_sources_)
         hidden = usual_widths(n_numbers + len(levels)) if self.hidden is None else [int(width) for width in self.hidden]
-        names = [self.activations] * len(hidden) if isinstance(self.activations, str) else self.activations
+        names = named_activations(self.activations, len(hidden))
         return Autoencoder(n_numbers, levels, hidden, names, float(self.noise), key=jax.random.key(seed))
 
     def check_parameters(self) -> None:
         """Raise `ParameterError` for a value that means nothing."""
-        if not isinstance(self.hidden, Sequence | None) or isinstance(self.hidden, str):
-            raise ParameterError(f"hidden={self.hidden!r} is not a list of widths, such as [{self.hidden}].")
-        check_number("the number of hidden layers", len(self.hidden or ()), 0, MOST_LAYERS, whole=True)
-        for width in self.hidden or ():
-            check_number("hidden", width, 1, whole=True)
-        names = [self.activations] if isinstance(self.activations, str) else self.activations
-        for name in names:
-            check_choice("activations", name, ACTIVATIONS)
-        n_layers = USUAL_LAYERS if self.hidden is None else len(self.hidden)
-        if not isinstance(self.activations, str) and len(names) != n_layers:
-            raise ParameterError(f"activations: {len(names)} were given for {n_layers} hidden layers.")
+        if self.hidden is not None:
+            check_widths("hidden", self.hidden)
+        check_activations(self.activations, USUAL_LAYERS if self.hidden is None else len(self.hidden))
         check_number("noise", self.noise, 0, 2)
         check_choice("scoring", self.scoring, SCORINGS)
 
-    def _finish(self, network: Autoencoder, fitting: Encoded) -> Autoencoder:
+    def _finish(self, network: Autoencoder, fitting: Any) -> Autoencoder:
         """The trained network with its outputs weighed: columns count alike, and within one its outputs."""
         sources = self._sources()
         if self.scoring == "mse" or not sources:
@@ -169,7 +145,7 @@ class AutoencoderDetector(Detector):
         n_columns = len(set(sources))
         share = jnp.asarray([1 / (n_columns * sources.count(source)) for source in sources])
         plain = eqx.tree_at(lambda net: net.share, network, jnp.ones(len(sources)))
-        errors = mean_in_blocks(Autoencoder.parts, plain, tuple(fitting))
+        errors = mean_in_blocks(Autoencoder.parts, plain, fitting)
         spread = jnp.asarray(np.maximum(errors, SPREAD_FLOOR), jnp.float32)
         weighed: Autoencoder = eqx.tree_at(lambda net: (net.share, net.spread), network, (share, spread))
         return weighed

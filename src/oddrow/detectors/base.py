@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import equinox as eqx
@@ -18,12 +20,13 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import _check_feature_names, check_is_fitted, validate_data
 
 from oddrow.detectors.scoring import score_in_blocks
-from oddrow.errors import ArtifactError, TableError, TrainingError, check_number
-from oddrow.table.encode import Encoded, TableEncoder
+from oddrow.errors import ArtifactError, NotFiniteError, ParameterError, TableError, TrainingError, check_number
+from oddrow.table.encode import TableEncoder
 from oddrow.table.schema import Schema, check_features
 from oddrow.table.split import split_random
 from oddrow.table.table import Table, as_table
 from oddrow.train.compilation import keep_compiled_code
+from oddrow.train.loop import train_together
 from oddrow.train.training import Training
 
 Floats = npt.NDArray[np.float64]
@@ -31,11 +34,23 @@ Floats = npt.NDArray[np.float64]
 ROWS_ENCODED_AT_ONCE = 32_768
 # While the network scores one slice, the next one is encoded.
 SLICES_AT_ONCE = 2
+# Parameters of training that change nothing about what is learned.
+HOW_IT_IS_WATCHED = ("checkpoint", "progress", "tensorboard")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a detector trains with: the rows it was given, encoded ones to fit and to hold out, a seed."""
+
+    rows: Table
+    fitting: tuple[npt.NDArray[Any], ...]
+    held_out: tuple[npt.NDArray[Any], ...] | None
+    seed: int
 
 
 class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
     """A detector of odd rows: a constructor with `training`, `encoder`, `kinds`, `contamination`, `random_state`,
-    and the hooks `_new_network` and `_fit_network`, which sets `network_` and `history_`.
+    and the hooks `_new_network` and `_finish`. Fitting sets `network_` and `history_`.
 
     `fit` leaves out rows where y is 1 and learns from all others; a y that holds anything besides 0, 1 and missing
     is no anomaly label and is ignored. X is a polars or pandas frame, an Arrow table or a numeric array (n, d).
@@ -49,21 +64,25 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
 
     def fit(self, X: Any, y: Any = None, *, validation: Any = None) -> Detector:
         """Learn what normal looks like; `validation` are rows to watch it on, else a share of X is drawn."""
+        return fit_together([self], [X], [y], [validation])[0]
+
+    def _prepare(self, X: Any, y: Any, validation: Any) -> Prepared:
+        """Everything before training: rows chosen, schema and encoder fitted, rows encoded."""
         keep_compiled_code()
         check_number("contamination", self.contamination, 0, 0.5, above=True)
-        training = self.used_training
-        training.check()
+        self.used_training.check()
+        self.check_parameters()
         table = self._table(X, reset=True)
         check_enough_rows(table, 2)
         rows, self.n_known_anomalies_ = _without_known_anomalies(table, y)
         self.schema_ = table.fitted_schema(self.kinds)
         check_features(self.schema_)
         rng = _generator(self.random_state)
-        fitting, held_out = self._split(rows, validation, training.validation_fraction, rng)
+        fitting, held_out = self._split(rows, validation, self.used_training.validation_fraction, rng)
+        self._check_enough(fitting.height)
         self.encoder_ = self._new_encoder().fit(fitting, self.schema_)
-        self._fit_network(self.encoder_.transform(fitting), held_out, training, int(rng.integers(2**31)))
-        self._set_offset(rows, self.contamination)
-        return self
+        encoded = None if held_out is None else tuple(self.encoder_.transform(held_out))
+        return Prepared(rows, tuple(self.encoder_.transform(fitting)), encoded, int(rng.integers(2**31)))
 
     @property
     def used_training(self) -> Training:
@@ -83,8 +102,12 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         return frame[fitting], frame[held_out] if len(held_out) else None
 
     def _new_encoder(self) -> TableEncoder:
-        encoder = self.encoder if self.encoder is not None else TableEncoder()
+        encoder = self.encoder if self.encoder is not None else self.usual_encoder()
         return TableEncoder(**encoder.get_params())
+
+    def usual_encoder(self) -> TableEncoder:
+        """How rows are encoded where nothing else is said."""
+        return TableEncoder()
 
     def anomaly_score(self, X: Any) -> Floats:
         """How odd each row is, (n,) float64, higher is odder."""
@@ -149,6 +172,7 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
     def from_state(self, plain: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Detector:
         """Take back what `to_state` gave. Raises `ArtifactError` where an array has another shape than it must."""
         self.used_training.check()
+        self.check_parameters()
         check_number("contamination", self.contamination, 0, 0.5, above=True)
         self.schema_ = Schema.from_dict(plain["schema"])
         self.encoder_ = self._new_encoder().restore(plain["encoder"])
@@ -173,9 +197,16 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
     def _new_network(self, seed: int) -> Any:
         """An untrained network for the fitted encoder."""
 
-    @abstractmethod
-    def _fit_network(self, fitting: Encoded, held_out: pl.DataFrame | None, training: Training, seed: int) -> None:
-        """Train on encoded rows, with held-out rows (still to be encoded) to stop by."""
+    def _check_enough(self, n_rows: int) -> None:
+        """Refuse too few training rows for this detector."""
+
+    def _diverged(self, error: NotFiniteError) -> NotFiniteError:
+        """What went wrong in training, with what helps this detector."""
+        return error
+
+    def _finish(self, network: Any, fitting: Any) -> Any:
+        """The trained network with whatever it takes from all encoded training rows once training is over."""
+        return network
 
     def _set_offset(self, rows: Table, contamination: float) -> None:
         scores = self.anomaly_score(rows)
@@ -200,18 +231,61 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         tags.input_tags.allow_nan = True
         return tags
 
-    def _signature(self, *rows: Encoded | None) -> str:
+    def _signature(self, prepared: Prepared) -> str:
         """Names the rows and everything that shapes the training."""
         parameters = {
             name: value
             for name, value in self.get_params().items()
-            if name not in ("training", "encoder", "training__checkpoint", "training__progress")
+            if name not in ("training", "encoder", *(f"training__{how}" for how in HOW_IT_IS_WATCHED))
         }
         digest = hashlib.sha256(json.dumps(parameters, sort_keys=True, default=str).encode())
-        for encoded in rows:
-            for array in encoded or ():
-                digest.update(array.tobytes())
+        for array in (*prepared.fitting, *(prepared.held_out or ())):
+            digest.update(array.tobytes())
         return digest.hexdigest()[:32]
+
+
+def fit_together(
+    detectors: Sequence[Detector],
+    tables: Sequence[Any],
+    labels: Sequence[Any] | None = None,
+    validation: Sequence[Any] | None = None,
+) -> list[Detector]:
+    """Fit detectors of one kind side by side, each to its own table: twenty seeds cost little more than one.
+
+    Their networks must have one shape, and they are trained as the first one's `training` says. Returns them, fitted.
+    """
+    labels, validation = labels or [None] * len(tables), validation or [None] * len(tables)
+    each = zip(detectors, tables, labels, validation, strict=True)
+    prepared = [detector._prepare(X, y, held_out) for detector, X, y, held_out in each]
+    networks = [detector._new_network(ready.seed) for detector, ready in zip(detectors, prepared, strict=True)]
+    if len({_shapes(network) for network in networks}) > 1:
+        raise ParameterError("fit_together: the tables lead to networks of different shapes; fit them one by one.")
+    training = detectors[0].used_training
+    held_out = [ready.held_out for ready in prepared if ready.held_out is not None]
+    try:
+        trained = train_together(
+            networks,
+            [ready.fitting for ready in prepared],
+            training,
+            seeds=[ready.seed for ready in prepared],
+            validation=held_out if len(held_out) == len(prepared) else None,
+            signature=_joint_signature(detectors, prepared) if training.checkpoint is not None else "",
+        )
+    except NotFiniteError as error:
+        raise detectors[0]._diverged(error) from error
+    for detector, ready, done in zip(detectors, prepared, trained, strict=True):
+        detector.network_, detector.history_ = detector._finish(done.network, ready.fitting), done.history
+        detector._set_offset(ready.rows, detector.contamination)
+    return list(detectors)
+
+
+def _joint_signature(detectors: Sequence[Detector], prepared: Sequence[Prepared]) -> str:
+    each = [detector._signature(ready) for detector, ready in zip(detectors, prepared, strict=True)]
+    return each[0] if len(each) == 1 else hashlib.sha256("".join(each).encode()).hexdigest()[:32]
+
+
+def _shapes(network: Any) -> tuple[Any, ...]:
+    return tuple((name, leaf.shape) for name, leaf in _named_leaves(network))
 
 
 def _named_leaves(network: Any) -> list[tuple[str, Any]]:

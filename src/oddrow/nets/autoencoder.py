@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from oddrow.nets.layers import Batch, Embeddings, Rows, Stack, apart, errors
+from oddrow.nets.layers import Batch, Embeddings, Rows, Stack, apart
 
 
 class Autoencoder(eqx.Module):
@@ -62,7 +63,16 @@ class Autoencoder(eqx.Module):
 
     def errors(self, rows: Rows, seen: Rows) -> Float[Array, "rows outputs"]:
         """Squared error of every number, then cross-entropy (nats) of every category, of `rows` given `seen`."""
-        return errors(rows, *self.reconstruct(seen))
+        numbers, categories = rows
+        reconstructed, logits = self.reconstruct(seen)
+        squared = jnp.square(numbers - reconstructed)
+        if not logits:
+            return squared
+        surprises = [
+            optax.softmax_cross_entropy_with_integer_labels(scores, categories[:, column])
+            for column, scores in enumerate(logits)
+        ]
+        return jnp.concatenate([squared, jnp.stack(surprises, axis=1)], axis=1)
 
     def parts(self, rows: Rows) -> Float[Array, "rows outputs"]:
         """What every output adds to the score, without noise."""

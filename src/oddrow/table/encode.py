@@ -65,12 +65,26 @@ class NumberColumn:
 
 @dataclass(frozen=True)
 class CategoryColumn:
-    """One encoded category: level numbers are missing 0, unseen 1, rare 2, then `levels` from the most frequent."""
+    """One encoded category: level numbers are missing 0, unseen 1, rare 2, then `levels` from the most frequent.
+
+    With `is_given`, its levels were known beforehand: as 0/1 numbers it has just these, and none for the first three.
+    """
 
     source: str
     levels: tuple[str, ...]
     has_rare: bool
     one_hot: bool
+    is_given: bool = False
+
+    @property
+    def one_hot_names(self) -> tuple[str, ...]:
+        """The name of every 0/1 number."""
+        return self.levels if self.is_given else self.names
+
+    def encode_one_hot(self, values: pl.Series) -> npt.NDArray[np.float32]:
+        """Text (n,) as 0/1 numbers (n, one_hot_names)."""
+        level = self.encode(values)[:, None] - (len(self.names) - len(self.one_hot_names))
+        return np.asarray(level == np.arange(len(self.one_hot_names)), dtype=np.float32)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -105,6 +119,9 @@ class TableEncoder(BaseEstimator):  # type: ignore[misc]
     one_hot_up_to : int
         Categories with at most this many levels become one 0/1 number for each level, as some papers do.
         0 leaves every category to an embedding.
+    levels : dict or None
+        Levels known beforehand, by column, as in papers that encode a whole file: whichever of its rows train, the
+        encoded numbers are the same ones.
     times : sequence of {"hour", "weekday", "elapsed"}
         Parts of a time: place in the day and in the week on a circle (sine, cosine), days since the first training row.
         `elapsed` makes every later row look new, hence is not the default.
@@ -122,12 +139,14 @@ class TableEncoder(BaseEstimator):  # type: ignore[misc]
         soft_limit: float | None = 10.0,
         max_levels: int = 256,
         one_hot_up_to: int = 0,
+        levels: dict[str, Sequence[str]] | None = None,
         times: Sequence[str] = ("hour", "weekday"),
     ) -> None:
         self.numbers = numbers
         self.soft_limit = soft_limit
         self.max_levels = max_levels
         self.one_hot_up_to = one_hot_up_to
+        self.levels = levels
         self.times = times
 
     def fit(self, frame: pl.DataFrame, schema: Schema) -> TableEncoder:
@@ -160,8 +179,8 @@ class TableEncoder(BaseEstimator):  # type: ignore[misc]
                 numbers[:, place + 1] = np.isnan(values)
             place += 1 + column.has_missing
         for category in (column for column in self.category_columns_ if column.one_hot):
-            n_levels = len(category.names)
-            numbers[:, place : place + n_levels] = np.eye(n_levels)[category.encode(frame[category.source])]
+            n_levels = len(category.one_hot_names)
+            numbers[:, place : place + n_levels] = category.encode_one_hot(frame[category.source])
             place += n_levels
         kept = [column.encode(frame[column.source]) for column in self._embedded]
         categories = np.column_stack(kept) if kept else np.empty((frame.height, 0))
@@ -175,7 +194,7 @@ class TableEncoder(BaseEstimator):  # type: ignore[misc]
             names.append((column.source, column.part))
             names += [(column.source, "missing")] if column.has_missing else []
         for category in (column for column in self.category_columns_ if column.one_hot):
-            names += [(category.source, f"={level}") for level in category.names]
+            names += [(category.source, f"={level}") for level in category.one_hot_names]
         return names
 
     @property
@@ -263,6 +282,8 @@ class TableEncoder(BaseEstimator):  # type: ignore[misc]
         return NumberColumn(source, part, center, scale, soft_limit=self.soft_limit, has_missing=has_missing)
 
     def _fit_category(self, values: pl.Series) -> CategoryColumn:
+        if (given := (self.levels or {}).get(values.name)) is not None:
+            return CategoryColumn(values.name, tuple(given), False, 0 < self.one_hot_up_to >= len(given), True)
         text = values.cast(pl.String).drop_nulls().alias("level")
         counts = text.value_counts(name="rows").sort(["rows", "level"], descending=[True, False])
         levels = counts["level"].to_list()

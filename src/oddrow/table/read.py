@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from oddrow.errors import TableError, did_you_mean, first_names
+from oddrow.table.arrays import read_mat, read_npz
 from oddrow.table.table import Table, as_table, check_unique_names
 
 CSV_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz", ".gz")
@@ -54,7 +54,8 @@ def read_table(
 ) -> Table:
     """Read a table: a path, a glob, a list of paths, or rows in memory.
 
-    Files: CSV (also .gz; .tsv is split at tabs), Parquet, Arrow IPC (.arrow, .feather, .ipc) and NPZ (`X`, `y`).
+    Files: CSV (also .gz; .tsv is split at tabs), Parquet, Arrow IPC (.arrow, .feather, .ipc);
+    NPZ and MATLAB v5 (.mat), whose arrays `X` (n, d) and perhaps `y` (n,) become the columns x0, x1, … and y.
     In memory: polars and pandas frames, Arrow tables, NumPy arrays (n, d).
 
     header, names, missing: see `ReadOptions`; for text files only.
@@ -257,21 +258,11 @@ def _read_ipc(path: Path, options: ReadOptions) -> pl.DataFrame:
 
 
 def _read_npz(path: Path, options: ReadOptions) -> pl.DataFrame:
-    if not zipfile.is_zipfile(path):
-        raise TableError(f"{path}: this is no NPZ file. np.savez(path, X=..., y=...) writes one.")
-    with np.load(path, allow_pickle=False) as arrays:
-        if "X" not in arrays:
-            raise TableError(f"{path}: an NPZ file needs an array 'X'; this one has {first_names(list(arrays))}.")
-        X = np.asarray(arrays["X"])
-        if X.ndim != 2:
-            raise TableError(f"{path}: 'X' has shape {X.shape}; expected (rows, columns).")
-        names = options.names or tuple(f"x{column}" for column in range(X.shape[1]))
-        if len(names) != X.shape[1]:
-            raise TableError(f"{path}: {len(names)} names were given for {X.shape[1]} columns.")
-        frame = pl.DataFrame({name: X[:, column] for column, name in enumerate(names)})
-        if "y" in arrays:
-            frame = frame.with_columns(pl.Series("y", np.asarray(arrays["y"]).ravel()))
-        return frame
+    return read_npz(path, options.names)
+
+
+def _read_mat(path: Path, options: ReadOptions) -> pl.DataFrame:
+    return read_mat(path, options.names)
 
 
 _Reader = Callable[[Path, ReadOptions], pl.DataFrame]
@@ -280,6 +271,7 @@ _READERS: tuple[tuple[tuple[str, ...], str, _Reader], ...] = (
     ((".parquet", ".pq"), "Parquet", _read_parquet),
     ((".arrow", ".feather", ".ipc"), "Arrow IPC", _read_ipc),
     ((".npz",), "NPZ", _read_npz),
+    ((".mat",), "MATLAB v5", _read_mat),
 )
 
 

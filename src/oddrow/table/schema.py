@@ -197,7 +197,7 @@ def as_numbers(values: pl.Series) -> pl.Series | None:
 
 def as_text(values: pl.Series) -> pl.Series | None:
     """Values as text, 1.0 as '1' and True as 'true', so that files and options agree; None where none can be."""
-    if values.dtype in (pl.List, pl.Array, pl.Struct, pl.Object, pl.Binary):
+    if values.dtype in (pl.List, pl.Array, pl.Struct, pl.Object, pl.Binary, pl.Duration):
         return None
     if values.dtype.is_float() or values.dtype.is_decimal():
         floats = values.cast(pl.Float64).fill_nan(None)
@@ -238,13 +238,15 @@ _MEANT = {"numeric": "numbers", "boolean": "true or false (1 or 0)", "time": "ti
 
 def _other_kind(values: pl.Series, column: Column) -> str:
     return (
-        f"column '{column.name}': {_spoken(values.dtype)} cannot be read as kind '{column.kind}'. "
+        f"column '{column.name}': {spoken_type(values.dtype)} cannot be read as kind '{column.kind}'. "
         f"Expected {_MEANT[column.kind]}."
     )
 
 
-def _spoken(kind: pl.DataType) -> str:
+def spoken_type(kind: pl.DataType) -> str:
     """What a column holds, in words where there are some."""
+    if isinstance(kind, (pl.Categorical, pl.Enum)):
+        return "text"
     if kind.is_numeric():
         return "numbers"
     return {"String": "text", "Boolean": "true and false"}.get(str(kind), f"values of type {kind}")

@@ -11,7 +11,8 @@ import numpy.typing as npt
 import polars as pl
 
 from oddrow.errors import ParameterError, TableError
-from oddrow.table.read import ReadOptions, read_table
+from oddrow.table.join import Join, read_joined
+from oddrow.table.read import ReadOptions
 from oddrow.table.roles import Roles
 from oddrow.table.schema import Schema, as_numbers
 from oddrow.table.split import check_times, rows_between, split_latest, split_random
@@ -61,10 +62,11 @@ def read_selection(
     start: str | None,
     until: str | None,
     *,
+    join: Join | None = None,
     both: bool = False,
 ) -> Selection:
     """Read tables and take the rows asked for, with labels (`both` classes must be there) and weights."""
-    table = read_table(tables, **read.to_dict())
+    table = read_joined(tables, read, join)
     roles.check(table.columns)
     if (start or until) and roles.time is None:
         raise ParameterError("--from and --until choose rows by a time column: say which with --time C.")

@@ -16,7 +16,7 @@ import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from oddrow.errors import TrainingError
+from oddrow.errors import NotFiniteError
 from oddrow.train.training import Training
 
 Ints = npt.NDArray[np.int64]
@@ -279,7 +279,7 @@ def _kept(history: History, patience: int | None) -> dict[str, float]:
 
 def _check_finite(line: dict[str, float], training: Training) -> None:
     if not all(math.isfinite(number) for number in line.values()):
-        raise TrainingError(
+        raise NotFiniteError(
             f"the loss stopped being finite in epoch {line['epoch']}. Lower training.learning_rate "
             f"(now {training.learning_rate:g}) or training.clip_norm (now {training.clip_norm})."
         )

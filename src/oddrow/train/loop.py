@@ -54,8 +54,8 @@ def train_together(
     checkpoint = Checkpoint(training.checkpoint, f"{signature}-{'-'.join(map(str, seeds))}")
     if (resumed := checkpoint.read(state)) is not None:
         state, histories = resumed
-    shown = Progress(epochs.n_epochs, shown=training.progress), Scalars(training.tensorboard, len(networks))
-    with shown[0] as progress, shown[1] as scalars, checkpoint:
+    shown = Progress(epochs.n_epochs, shown=training.progress), Scalars(training.tensorboard, histories)
+    with shown[0] as progress, checkpoint, shown[1] as scalars:
         while not all(epochs.has_finished(history) for history in histories):
             state, histories = epochs.run(state, histories)
             checkpoint.update(state, histories)

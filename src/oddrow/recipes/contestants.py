@@ -1,0 +1,79 @@
+"""Who is measured in a recipe: the detector, its untrained twin, the plain autoencoder, the trivial baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from oddrow.detectors.autoencoder import AutoencoderDetector
+from oddrow.detectors.base import Detector, fit_together
+from oddrow.detectors.dagmm import DAGMMDetector
+from oddrow.evaluate.baselines import Baseline, Forest, Mahalanobis, OneClass
+from oddrow.settings import Settings
+from oddrow.table.encode import TableEncoder
+from oddrow.table.table import Table
+
+Floats = npt.NDArray[np.float64]
+Scorer = Callable[[Table], Floats]
+
+# Baselines take numbers only: a category becomes one for each of its most frequent levels.
+BASELINE_LEVELS = 32
+BASELINES: dict[str, Callable[[int], Baseline]] = {
+    "mahalanobis": lambda seed: Mahalanobis(),
+    "isolation-forest": Forest,
+    "one-class-svm": OneClass,
+}
+
+
+def fit_contestant(
+    name: str, settings: Settings, tables: Sequence[Table], held_out: Sequence[Table], seeds: Sequence[int]
+) -> list[Any]:
+    """Fit a contestant to the tables of several runs; each fitted one has `anomaly_score`."""
+    if name in BASELINES:
+        return [OnNumbers(BASELINES[name](seed), settings, table) for table, seed in zip(tables, seeds, strict=True)]
+    detectors = [_detector(name, settings, seed) for seed in seeds]
+    return fit_together(detectors, tables, validation=held_out)
+
+
+def _detector(name: str, settings: Settings, seed: int) -> Detector:
+    detector = settings.new_detector().set_params(random_state=seed)
+    if name == "autoencoder":
+        return _plain_autoencoder(detector)
+    if name == "dagmm-untrained":
+        return detector.set_params(training__epochs=0)  # type: ignore[no-any-return]
+    return detector  # type: ignore[no-any-return]
+
+
+def _plain_autoencoder(detector: DAGMMDetector) -> Detector:
+    """The compression network alone, trained alike and scored by its reconstruction error."""
+    down = [int(width) for width in detector.hidden or ()]
+    names = [str(detector.activations)] * len(down)
+    return AutoencoderDetector(
+        hidden=[*down, detector.latent, *reversed(down)],
+        activations=[*names, "linear", *names],
+        noise=0.0,
+        scoring="mse",
+        training=detector.training,
+        encoder=detector.encoder,
+        random_state=detector.random_state,
+    )
+
+
+class OnNumbers:
+    """A baseline on the numbers of an encoder fitted to the same rows; categories as 0/1 numbers."""
+
+    def __init__(self, model: Baseline, settings: Settings, table: Table) -> None:
+        schema = table.fitted_schema()
+        frame = schema.conform(table.frame)
+        encoder: TableEncoder = settings.new_detector().get_params()["encoder"]
+        if encoder.one_hot_up_to == 0:
+            encoder.set_params(max_levels=BASELINE_LEVELS, one_hot_up_to=BASELINE_LEVELS)
+        self.encoder, self.schema = encoder.fit(frame, schema), schema
+        self.model = model.fit(self.encoder.transform(frame).numbers)
+
+    def anomaly_score(self, table: Table) -> Floats:
+        """How odd each row is, (n,)."""
+        return self.model.anomaly_score(self.encoder.transform(self.schema.conform(table.frame)).numbers)

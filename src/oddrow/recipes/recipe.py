@@ -1,0 +1,139 @@
+"""`Recipe`: a published experiment, read from TOML with closed names."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from oddrow.errors import ParameterError, TableError, check_choice, check_number, did_you_mean
+from oddrow.settings import Settings
+from oddrow.table.join import Join
+
+OWN = ("title", "source", "data", "protocol", "published")
+CONTESTANTS = ("dagmm", "dagmm-untrained", "autoencoder", "mahalanobis", "isolation-forest", "one-class-svm")
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where the rows are: accepted file names, the public one first, and where that is found."""
+
+    files: tuple[str, ...]
+    where: str
+    join_files: tuple[str, ...] = ()
+    on: str | None = None
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How rows are divided and cut.
+
+    A run trains on the normal rows of a random `train_share` of all rows and tests on the others. `known_ratio` is the
+    share of the test rows that the published cut calls anomalous. `n_anomalies` of the anomalous rows take part, drawn
+    at random in each run, or all. `contamination` lists shares of anomalies to be mixed into the training rows.
+    """
+
+    known_ratio: float
+    runs: int = 20
+    train_share: float = 0.5
+    n_anomalies: int | None = None
+    contamination: tuple[float, ...] = (0.0,)
+    contestants: tuple[str, ...] = CONTESTANTS
+    published_epochs: int | None = None
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published row to stand beside, NaN where a number was not given."""
+
+    method: str
+    f1: float
+    precision: float = float("nan")
+    recall: float = float("nan")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A published experiment: what to read, how to divide it, what to train, what was published."""
+
+    name: str
+    title: str
+    source: str
+    data: Data
+    protocol: Protocol
+    published: tuple[Published, ...]
+    settings: Settings
+
+    @classmethod
+    def from_dict(cls, name: str, values: Mapping[str, Any]) -> Recipe:
+        """A recipe from nested plain values. Raises `ParameterError` for an unknown key (did you mean)."""
+        own = {key: values[key] for key in OWN if key in values}
+        if missing := [key for key in OWN if key not in own]:
+            raise ParameterError(f"recipe {name}: '{missing[0]}' is missing.")
+        settings = Settings.from_dict({key: value for key, value in values.items() if key not in OWN})
+        recipe = cls(
+            name,
+            str(own["title"]),
+            str(own["source"]),
+            _built(Data, own["data"], f"recipe {name}: data."),
+            _built(Protocol, own["protocol"], f"recipe {name}: protocol."),
+            tuple(_built(Published, row, f"recipe {name}: published.") for row in own["published"]),
+            settings,
+        )
+        recipe.check()
+        return recipe
+
+    def check(self) -> None:
+        """Raise `ParameterError` for a value that means nothing."""
+        check_number("protocol.known_ratio", self.protocol.known_ratio, 0, 1, above=True)
+        check_number("protocol.train_share", self.protocol.train_share, 0.01, 0.99)
+        check_number("protocol.runs", self.protocol.runs, 1, whole=True)
+        for share in self.protocol.contamination:
+            check_number("protocol.contamination", share, 0, 0.5)
+        for name in self.protocol.contestants:
+            check_choice("protocol.contestants", name, CONTESTANTS)
+
+    def find(self, folder: Path) -> tuple[Path, Join | None]:
+        """The files of this recipe in a folder, or one level below it. Raises `TableError` where one is absent."""
+        table = self._find(self.data.files, folder)
+        if not self.data.join_files or self.data.on is None:
+            return table, None
+        return table, Join(str(self._find(self.data.join_files, folder)), self.data.on)
+
+    def _find(self, names: tuple[str, ...], folder: Path) -> Path:
+        if not folder.is_dir():
+            raise TableError(f"{folder}: there is no such folder.")
+        places = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]
+        for name in names:
+            if found := [place / name for place in places if (place / name).is_file()]:
+                return found[0]
+        raise TableError(
+            f"{folder}: none of {', '.join(names)} is here or one level below. {names[0]} is public: {self.data.where}."
+        )
+
+
+def known_recipes() -> list[str]:
+    """The names of all recipes."""
+    files = resources.files("oddrow.recipes").iterdir()
+    return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
+
+
+def load_recipe(name: str) -> Recipe:
+    """A recipe by its name. Raises `ParameterError` for any other name (did you mean)."""
+    check_choice("recipe", name, known_recipes())
+    text = resources.files("oddrow.recipes").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    return Recipe.from_dict(name, tomllib.loads(text))
+
+
+def _built(kind: type[Any], values: Mapping[str, Any], where: str) -> Any:
+    known = [field.name for field in fields(kind)]
+    for key in values:
+        if key not in known:
+            raise ParameterError(f"{where}{key} is unknown.{did_you_mean(key, known)}")
+    try:
+        return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+    except TypeError as error:
+        raise ParameterError(f"{where.rstrip('.')}: {error}.") from error

@@ -1,0 +1,81 @@
+"""What a recipe found: means and spreads over its runs, beside the published rows, as JSON and as Markdown."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, pstdev
+from typing import Any
+
+from oddrow.recipes.recipe import Recipe
+from oddrow.table.write import written_whole
+
+METRICS = ("f1", "precision", "recall", "auroc", "ap")
+
+
+@dataclass(frozen=True)
+class Results:
+    """One row for each detector, cut and contamination: {"mean", "sd"} of every metric over the runs."""
+
+    recipe: Recipe
+    data: str
+    runs: int
+    rows: tuple[dict[str, Any], ...]
+
+    @classmethod
+    def of(cls, recipe: Recipe, data: str, runs: int, found: Sequence[list[dict[str, Any]]]) -> Results:
+        """Gather the lines of all runs."""
+        lines = [line for of_run in found for line in of_run]
+        kinds = dict.fromkeys((line["contamination"], line["detector"], line["rule"]) for line in lines)
+        rows = [_row(kind, [line for line in lines if _kind(line) == kind]) for kind in kinds]
+        return cls(recipe, Path(data).name, runs, tuple(rows))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"recipe": self.recipe.name, "data": self.data, "runs": self.runs, "rows": list(self.rows)}
+
+    def to_markdown(self) -> str:
+        """The table as a reader sees it, the published rows first."""
+        epochs = self.recipe.settings.training.get("epochs")
+        published = self.recipe.protocol.published_epochs
+        ours = f"{epochs} epochs" + (f" (published: {published})" if published else "")
+        lines = [
+            f"**{self.recipe.title}.** {self.recipe.source}. {self.runs} runs, mean ± sd; {ours}.",
+            "",
+            "| | cut | F1 | precision | recall | AUROC | AP |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        for row in self.recipe.published:
+            numbers = [row.f1, row.precision, row.recall]
+            shown = ["" if math.isnan(number) else f"{number:.3f}" for number in numbers]
+            lines.append(f"| *{row.method}, as published* | published | {' | '.join(shown)} | | |")
+        lines += [self._line(row) for row in self.rows]
+        return "\n".join(lines) + "\n"
+
+    def _line(self, row: dict[str, Any]) -> str:
+        several = len(self.recipe.protocol.contamination) > 1
+        name = row["detector"] + (f", {row['contamination']:.0%} contaminated" if several else "")
+        cells = [f"{row[name]['mean']:.3f} ± {row[name]['sd']:.3f}" for name in METRICS]
+        return f"| {name} | {row['rule']} | {' | '.join(cells)} |"
+
+
+def write_results(results: Results, folder: Path) -> None:
+    """Write results.json and results.md, each whole or not at all."""
+    with written_whole(folder / "results.json") as unfinished:
+        unfinished.write_text(json.dumps(results.to_dict(), indent=1) + "\n")
+    with written_whole(folder / "results.md") as unfinished:
+        unfinished.write_text(results.to_markdown())
+
+
+def _kind(line: dict[str, Any]) -> tuple[Any, ...]:
+    return line["contamination"], line["detector"], line["rule"]
+
+
+def _row(kind: tuple[Any, ...], lines: list[dict[str, Any]]) -> dict[str, Any]:
+    contamination, detector, rule = kind
+    metrics = {name: [line[name] for line in lines] for name in (*METRICS, "fit_s", "score_s")}
+    spread = {name: {"mean": fmean(values), "sd": pstdev(values)} for name, values in metrics.items()}
+    return {"detector": detector, "rule": rule, "contamination": contamination, **spread}

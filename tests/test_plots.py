@@ -1,0 +1,198 @@
+"""Pictures: what is drawn, that the rare rows are, what is refused, and files whole or not at all."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from oddrow.errors import ParameterError, TableError
+from oddrow.plots import ANOMALY, LATENT_NAMES, NORMAL, UNKNOWN, latent_space, save
+
+pytest.importorskip("matplotlib", reason="the extra oddrow[report] is not installed")
+
+PNG = b"\x89PNG\r\n\x1a\n"
+COLOURS = {NORMAL: "normal", ANOMALY: "anomaly", UNKNOWN: "unknown"}
+
+
+def space(n_normal: int, n_anomalies: int, n_unknown: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Rows in random order, their first column counting them, so that they can be told apart in a picture."""
+    rng = np.random.default_rng(4)
+    y = rng.permutation(np.repeat([0.0, 1.0, np.nan], [n_normal, n_anomalies, n_unknown]))
+    return np.column_stack([np.arange(len(y)), rng.random((len(y), 2))]), y
+
+
+def drawn(axes: Any) -> dict[str, list[int]]:
+    """The rows drawn under each label, from the lowest layer to the topmost."""
+    from matplotlib.colors import to_hex
+
+    layers = sorted(axes.collections, key=lambda layer: layer.get_zorder())
+    return {
+        COLOURS[to_hex(layer.get_facecolor()[0]).upper()]: np.asarray(layer._offsets3d[0]).astype(int).tolist()
+        for layer in layers
+    }
+
+
+def legend(axes: Any) -> list[str]:
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def pixels(axes: Any) -> np.ndarray:
+    axes.figure.canvas.draw()
+    return np.asarray(axes.figure.canvas.buffer_rgba()).copy()
+
+
+def test_all_rows_of_a_small_table_are_drawn_by_their_label() -> None:
+    z, y = space(60, 5, 20)
+    axes = latent_space(z, y)
+    found = drawn(axes)
+    assert list(found) == ["unknown", "normal", "anomaly"], "the rarer label lies on top"
+    assert found["anomaly"] == np.flatnonzero(y == 1).tolist()
+    assert found["normal"] == np.flatnonzero(y == 0).tolist()
+    assert found["unknown"] == np.flatnonzero(np.isnan(y)).tolist()
+    assert legend(axes) == ["unknown: 20", "normal: 60", "anomaly: 5"]
+    assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_zlabel()) == LATENT_NAMES
+
+
+def test_a_rare_row_behind_all_others_is_seen() -> None:
+    """300 normal rows on one spot, one anomaly behind it as the viewer stands, and the corners of the space."""
+    from matplotlib.colors import to_rgb
+
+    z = np.array([[0.5, 0.5, 0.5]] * 300 + [[0.478, 0.538, 0.467], [0, 0, 0], [1, 1, 1]])
+    axes = latent_space(z, [0] * 300 + [1, np.nan, np.nan])
+    axes.get_legend().remove()
+    seen = pixels(axes)[..., :3].astype(float)
+    distance = np.abs(seen - 255 * np.array(to_rgb(ANOMALY))).sum(axis=-1)
+    assert (distance < 80).sum() > 20
+
+
+@pytest.mark.parametrize(
+    ("counts", "n_drawn"),
+    [
+        ((100_000, 300), {"normal": 4_700, "anomaly": 300}),
+        ((9_000, 8_000), {"normal": 2_500, "anomaly": 2_500}),
+        ((300, 9_000), {"anomaly": 4_700, "normal": 300}),
+        ((0, 20, 9_000), {"unknown": 4_980, "anomaly": 20}),
+        ((0, 9_000), {"anomaly": 5_000}),
+        ((9_000, 0), {"normal": 5_000}),
+        ((0, 0, 9_000), {"unknown": 5_000}),
+    ],
+    ids=str,
+)
+def test_large_tables_are_thinned_and_the_rare_rows_stay(counts: tuple[int, ...], n_drawn: dict[str, int]) -> None:
+    z, y = space(*counts)
+    axes = latent_space(z, y)
+    found = drawn(axes)
+    assert {label: len(rows) for label, rows in found.items()} == n_drawn
+    assert list(found)[-1] == list(n_drawn)[-1], "the rarer label lies on top"
+    assert all(len(set(rows)) == len(rows) for rows in found.values()), "no row is drawn twice"
+    assert drawn(latent_space(z, y)) == found, "the same rows every time"
+
+
+def test_the_legend_says_how_many_of_how_many() -> None:
+    assert legend(latent_space(*space(100_000, 300))) == ["normal: 4,700 of 100,000 drawn", "anomaly: 300"]
+
+
+def test_names_and_axes_may_be_given() -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    axes = figure.add_subplot(1, 2, 2, projection="3d")
+    given = latent_space(*space(9, 1), names=("a", "b", "c"), axes=axes)
+    assert given is axes
+    assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_zlabel()) == ("a", "b", "c")
+    with pytest.raises(ParameterError, match=r"latent_space draws in space: .*projection='3d'"):
+        latent_space(*space(9, 1), axes=figure.add_subplot(1, 2, 1))
+
+
+def test_what_is_given_stays_as_it_is() -> None:
+    z, y = space(50, 5)
+    before = z.copy(), y.copy()
+    state = np.random.get_state()[1].tolist()  # noqa: NPY002
+    latent_space(z, y)
+    np.testing.assert_equal((z, y), before)
+    assert np.random.get_state()[1].tolist() == state  # noqa: NPY002
+
+
+ROWS = np.zeros((4, 3))
+
+
+@pytest.mark.parametrize(
+    ("z", "y", "message"),
+    [
+        (
+            np.zeros((4, 5)),
+            np.zeros(4),
+            r"z has 5 columns.*three\. Choose them: z\[:, \[0, 3, 4\]\] is the first latent",
+        ),
+        (np.zeros((4, 2)), np.zeros(4), r"z has 2 columns, but latent_space draws three\.$"),
+        (np.zeros(4), np.zeros(4), r"z has shape \(4,\)\. Expected \(n, 3\)"),
+        (np.zeros((0, 3)), np.zeros(0), r"z has shape \(0, 3\).*a row at least"),
+        (ROWS, np.zeros(3), r"y has shape \(3,\), but z has 4 rows"),
+        (ROWS, [0, 2, 1, -1], r"y: 2 of 4 rows are not 1 anomaly, 0 normal or NaN unknown \(row 1 2.0, row 3 -1.0\)"),
+        (np.where(np.eye(4, 3) > 0, np.inf, 0), np.zeros(4), r"z: 3 of 4 rows are not finite numbers \(row 0 \[inf, 0"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(z: Any, y: Any, message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        latent_space(z, y)
+
+
+def test_three_columns_have_three_names() -> None:
+    with pytest.raises(ParameterError, match=r"names=\('a', 'b'\) are not three"):
+        latent_space(*space(3, 1), names=["a", "b"])
+
+
+def test_a_picture_is_saved_from_its_axes_or_its_figure(tmp_path: Path) -> None:
+    axes = latent_space(*space(40, 4))
+    save(axes, tmp_path / "axes.png")
+    save(axes.get_figure(), str(tmp_path / "figure.png"))
+    assert (tmp_path / "axes.png").read_bytes() == (tmp_path / "figure.png").read_bytes()
+    assert (tmp_path / "axes.png").read_bytes().startswith(PNG)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["axes.png", "figure.png"]
+
+
+def test_the_older_picture_stays_where_a_new_one_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(unfinished: Path, **options: Any) -> None:
+        unfinished.write_bytes(PNG)
+        raise OSError("no space left on device")
+
+    axes, path = latent_space(*space(40, 4)), tmp_path / "latent.png"
+    path.write_bytes(b"older")
+    monkeypatch.setattr(axes.get_figure(), "savefig", fail)
+    with pytest.raises(TableError, match=r"latent.png: it cannot be written \(no space left"):
+        save(axes, path)
+    assert path.read_bytes() == b"older"
+    assert [path.name for path in tmp_path.iterdir()] == ["latent.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("latent.pdf", ParameterError, r"latent.pdf: pictures are written as PNG"),
+        ("nowhere/latent.png", TableError, r"there is no folder"),
+    ],
+)
+def test_a_place_that_no_picture_goes_to_is_refused(
+    tmp_path: Path, name: str, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        save(latent_space(*space(3, 1)), tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_matplotlib_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    axes = latent_space(*space(3, 1))
+    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    for draw in (lambda: latent_space(*space(3, 1)), lambda: save(axes, tmp_path / "latent.png")):
+        with pytest.raises(ParameterError, match=r"^pictures need matplotlib: pip install 'oddrow\[report\]'"):
+            draw()
+
+
+def test_no_window_and_no_global_figure_is_made() -> None:
+    latent_space(*space(3, 1))
+    assert "matplotlib.pyplot" not in sys.modules
