@@ -163,7 +163,7 @@ def test_an_option_may_be_a_setting_of_a_section() -> None:
         ("encoder.number=x", "Did you mean 'numbers'?"),
         ("table.mising=x", "Did you mean 'missing'?"),
         ("labl=x", "Did you mean 'label'?"),
-        ("detector.name=autoencodr", "detector 'autoencodr' is not one of autoencoder, dagmm. Did you mean 'autoencoder'?"),
+        ("detector.name=autoencodr", "'autoencodr' is not one of autoencoder, dagmm. Did you mean 'autoencoder'?"),
         ("threshold=quantil:0.9", "Did you mean 'quantile'?"),
         ("training", "--set 'training': expected NAME=VALUE, such as training.epochs=20"),
         ("=5", "expected NAME=VALUE"),

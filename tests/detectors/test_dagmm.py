@@ -1,0 +1,190 @@
+"""DAGMMDetector: the mixture over all training rows, runs side by side, what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.metrics import roc_auc_score
+from sklearn.mixture import GaussianMixture
+
+from oddrow.detectors import dagmm
+from oddrow.detectors.base import fit_together
+from oddrow.detectors.dagmm import DAGMMDetector
+from oddrow.errors import ParameterError, TrainingError
+from oddrow.nets.dagmm import DAGMM
+from oddrow.table.encode import TableEncoder
+from oddrow.train.training import Training
+
+
+def detector(epochs: int = 5, **parameters: Any) -> DAGMMDetector:
+    training = Training(epochs=epochs, batch_size=64, learning_rate=1e-3, validation_fraction=0.0)
+    usual = {"hidden": (6,), "n_components": 2, "estimation": (4,), "training": training, "random_state": 0}
+    return DAGMMDetector(**{**usual, **parameters})
+
+
+def two_groups(n_rows: int = 400, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    centers = np.array([[0, 0, 0, 5.0], [5, 5, 0, 0]])
+    return centers[rng.integers(0, 2, n_rows)] + rng.normal(0, 0.3, (n_rows, 4))
+
+
+@pytest.fixture(scope="module")
+def fitted() -> DAGMMDetector:
+    return detector().fit(two_groups())
+
+
+def test_the_mixture_is_that_of_all_training_rows(fitted: DAGMMDetector) -> None:
+    z = fitted.code(two_groups())
+    memberships = np.asarray(fitted.network_.memberships(jnp.asarray(z.T, jnp.float32)))
+    mixture = fitted.network_.mixture
+    np.testing.assert_allclose(mixture.phi, memberships.mean(axis=1), rtol=1e-4)
+    for component, weights in enumerate(memberships):
+        np.testing.assert_allclose(mixture.mean[component], np.average(z, axis=0, weights=weights), atol=1e-5)
+        wanted = np.cov(z.T, aweights=weights, ddof=0) + fitted.covariance_floor * np.eye(3)
+        np.testing.assert_allclose(mixture.covariance[component], wanted, atol=1e-5)
+
+
+def test_a_score_is_the_energy_of_scikit_learns_mixture(fitted: DAGMMDetector) -> None:
+    mixture, rows = fitted.network_.mixture, two_groups(50, seed=1) * 1.3
+    model = GaussianMixture(2)
+    model.weights_, model.means_ = np.asarray(mixture.phi, np.float64), np.asarray(mixture.mean, np.float64)
+    model.covariances_ = np.asarray(mixture.covariance, np.float64)
+    model.precisions_cholesky_ = np.linalg.inv(np.linalg.cholesky(model.covariances_)).transpose(0, 2, 1)
+    np.testing.assert_allclose(
+        fitted.anomaly_score(rows), -model.score_samples(fitted.code(rows)), rtol=1e-3, atol=1e-4
+    )
+
+
+def test_chunks_change_nothing_about_the_mixture(fitted: DAGMMDetector, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("oddrow.detectors.scoring.ROWS_SUMMED_AT_ONCE", 64)
+    again = detector().fit(two_groups())
+    for one, other in zip(
+        jax.tree.leaves(fitted.network_.mixture), jax.tree.leaves(again.network_.mixture), strict=True
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_training_finds_what_lies_between_the_groups() -> None:
+    trained = detector(epochs=150, lambda_covariance=1e-4, covariance_floor=1e-3).fit(two_groups(1000))
+    normal, odd = two_groups(200, seed=2), np.full((50, 4), 2.5) + np.random.default_rng(3).normal(0, 0.3, (50, 4))
+    scores = trained.anomaly_score(np.concatenate([normal, odd]))
+    assert roc_auc_score(np.arange(250) >= 200, scores) > 0.95
+    assert {"loss", "reconstruction", "energy", "covariance_penalty"} <= set(trained.history_[0])
+    assert trained.history_[-1]["loss"] < trained.history_[0]["loss"]
+
+
+@pytest.mark.parametrize(("features", "width"), [(("distance",), 2), (("cosine",), 2), ((), 1)])
+def test_features_decide_what_the_mixture_sees(features: tuple[str, ...], width: int) -> None:
+    fitted = detector(epochs=1, features=features).fit(two_groups(100))
+    assert fitted.code(two_groups(9)).shape == (9, width)
+    assert np.isfinite(fitted.anomaly_score(two_groups(9))).all()
+
+
+def test_categories_and_gaps_are_scored(mixed: pl.DataFrame) -> None:
+    rows = mixed.drop("fraud", "row_id")
+    scores = detector(epochs=2).fit(rows).anomaly_score(rows)
+    assert np.isfinite(scores).all()
+    assert scores.std() > 0
+
+
+def test_fitted_together_each_is_as_if_alone() -> None:
+    tables = [two_groups(300, seed=seed) for seed in range(3)]
+    together = fit_together([detector(random_state=seed) for seed in range(3)], tables)
+    for seed, (found, table) in enumerate(zip(together, tables, strict=True)):
+        alone = detector(random_state=seed).fit(table)
+        np.testing.assert_allclose(found.anomaly_score(table), alone.anomaly_score(table), rtol=1e-3, atol=1e-3)
+        assert found.offset_ == pytest.approx(alone.offset_, rel=1e-3)
+
+
+def test_tables_of_other_widths_are_not_fitted_together() -> None:
+    with pytest.raises(ParameterError, match="networks of different shapes"):
+        fit_together([detector(), detector()], [two_groups(50), two_groups(50)[:, :3]])
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"n_components": 0}, "n_components=0 is not a whole number at least 1"),
+        ({"latent": 0}, "latent=0 is not"),
+        ({"hidden": 4}, r"hidden=4 is not a list of widths, such as \[4\]"),
+        ({"estimation": "10"}, "estimation='10' is not a list"),
+        ({"activations": "tanhh"}, "activations='tanhh' is not one of .* Did you mean 'tanh'"),
+        ({"activations": ("tanh", "relu")}, "activations: 2 were given for 1 hidden layers"),
+        ({"dropout": 1}, "dropout=1 is not"),
+        ({"features": ("distances",)}, "features='distances' is not one of distance, cosine. Did you mean 'distance'"),
+        ({"features": "cosine"}, "features='cosine' is not a list"),
+        ({"lambda_energy": 0}, "lambda_energy=0 is not a finite number above 0"),
+        ({"lambda_covariance": -1}, "lambda_covariance=-1 is not"),
+        ({"covariance_floor": 0}, "covariance_floor=0 is not a finite number above 0"),
+        ({"n_components": 40}, "n_components=40 are more than 100 training rows can carry: .* over 3 dimensions"),
+    ],
+)
+def test_values_that_mean_nothing_are_refused(parameters: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        detector(**parameters).fit(two_groups(100))
+
+
+def test_ten_rows_are_too_few_for_four_components_and_enough_for_two() -> None:
+    with pytest.raises(ParameterError, match="n_components=4 are more than 10 training rows can carry"):
+        detector(n_components=4).fit(two_groups(10))
+    assert np.isfinite(detector(epochs=1).fit(two_groups(10)).anomaly_score(two_groups(10))).all()
+
+
+def test_a_covariance_penalty_of_zero_and_a_constant_column_are_no_trouble() -> None:
+    rows = np.column_stack([two_groups(100), np.full(100, 7.0)])
+    assert np.isfinite(detector(lambda_covariance=0).fit(rows).anomaly_score(rows)).all()
+
+
+def finish_with(monkeypatch: pytest.MonkeyPatch, change: Any) -> None:
+    """Fit with what the network says of its training rows changed."""
+    usual = dagmm.mean_in_blocks
+    monkeypatch.setattr(dagmm, "mean_in_blocks", lambda function, *rest: change(function, usual(function, *rest)))
+    detector(epochs=1).fit(two_groups(100))
+
+
+def test_a_dead_component_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def dead(function: Any, means: Any) -> Any:
+        return np.where(np.arange(len(means)) == 1, 0.0, means) if function is DAGMM.moments else means
+
+    with pytest.raises(TrainingError, match=r"component 2 of 2 has died: 0 of \d+ training rows belong to it. Lower"):
+        finish_with(monkeypatch, dead)
+
+
+def test_a_singular_component_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def singular(function: Any, means: Any) -> Any:
+        return means if function is DAGMM.moments else np.concatenate([means[:9], 1e9 * np.ones(9)])
+
+    with pytest.raises(TrainingError, match=r"component 2 of 2 has a singular covariance \(\d+ rows\)\. .*\(now 0.01"):
+        finish_with(monkeypatch, singular)
+
+
+def test_a_diverged_training_says_what_may_help() -> None:
+    wild = Training(epochs=3, learning_rate=1e38, clip_norm=None, validation_fraction=0.0)
+    with pytest.raises(TrainingError, match=r"learning_rate \(now 1e\+38\).*covariance_floor \(now 0.01\)"):
+        detector(training=wild).fit(two_groups(100))
+
+
+def test_a_code_that_collapses_has_a_finite_score() -> None:
+    """With a huge weight on the energy all codes end in one place; the floor keeps the mixture regular."""
+    rows = two_groups(200)
+    collapsed = detector(epochs=200, lambda_energy=1e4, lambda_covariance=0.0).fit(rows)
+    assert np.ptp(collapsed.code(rows)[:, 0]) < np.ptp(detector(epochs=0).fit(rows).code(rows)[:, 0])
+    assert np.isfinite(collapsed.anomaly_score(rows)).all()
+
+
+def test_numbers_are_scaled_to_the_unit_interval_unless_said_otherwise(fitted: DAGMMDetector) -> None:
+    numbers = fitted.encoder_.transform(pl.DataFrame(two_groups(), schema=["x0", "x1", "x2", "x3"])).numbers
+    assert (numbers.min(), numbers.max()) == pytest.approx((0, 1), abs=0.01)
+    assert detector(epochs=1, encoder=TableEncoder()).fit(two_groups(100)).encoder_.number_columns_[0].center != 0
+
+
+def test_the_network_given_to_finish_is_not_changed(fitted: DAGMMDetector) -> None:
+    before = fitted.network_
+    rows = fitted.encoder_.transform(pl.DataFrame(two_groups(), schema=["x0", "x1", "x2", "x3"]))
+    assert eqx.tree_equal(fitted._finish(before, tuple(rows)), before)
