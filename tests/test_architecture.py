@@ -33,7 +33,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "demo": {"artifact", "evaluate", "settings", "simulate", "table", "workflow"},
     "console": {"evaluate", "table"},
     "plots": {"table"},
-    "cli": {"console", "demo", "settings", "workflow"},
+    "recipes": {"artifact", "detectors", "evaluate", "plots", "settings", "table", "thresholds"},
+    "cli": {"console", "demo", "recipes", "settings", "workflow"},
 }
 # Packages, or modules of packages, that a unit never imports.
 NEVER: dict[str, set[str]] = {

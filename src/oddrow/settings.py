@@ -82,9 +82,9 @@ class Settings:
             read=ReadOptions(**{name: _read_option(name, value) for name, value in section["table"].items()}),
             kinds={name: str(kind) for name, kind in section["schema"].items()},
             detector=detector,
-            parameters=_plain(section["detector"]),
-            training=_plain(section["training"]),
-            encoder=_plain(section["encoder"]),
+            parameters=section["detector"],
+            training=section["training"],
+            encoder=section["encoder"],
             threshold=Rule.parse(str(values.get("threshold", "quantile"))),
             start=_text(values.get("from")),
             until=_text(values.get("until")),
@@ -94,10 +94,10 @@ class Settings:
 
     def new_detector(self, *, checkpoint: str | None = None, progress: bool = False) -> Detector:
         """The detector that these settings describe, not yet fitted."""
-        training = Training(**{"checkpoint": checkpoint, "progress": progress, **self.training})
+        training = Training(**{"checkpoint": checkpoint, "progress": progress, **_plain(self.training)})
         training.check()
-        detector = DETECTORS[self.detector](training=training, random_state=self.seed, **self.parameters)
-        detector.set_params(encoder=detector.usual_encoder().set_params(**self.encoder))
+        detector = DETECTORS[self.detector](training=training, random_state=self.seed, **_plain(self.parameters))
+        detector.set_params(encoder=detector.usual_encoder().set_params(**_plain(self.encoder)))
         detector.check_parameters()
         return detector
 

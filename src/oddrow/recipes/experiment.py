@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from oddrow.artifact import Artifact, check_writable
-from oddrow.errors import ArtifactError, check_number
+from oddrow.errors import ArtifactError, ParameterError, check_number
 from oddrow.evaluate.metrics import auroc, average_precision, confusion
+from oddrow.plots import latent_space, save
 from oddrow.recipes.contestants import fit_contestant
 from oddrow.recipes.recipe import Recipe
 from oddrow.recipes.results import Results, write_results
@@ -33,6 +34,7 @@ HELD_OUT_SHARE = 0.1
 # Runs train side by side as long as their rows take no more than this: on larger tables nothing is gained by it.
 TOGETHER_BYTES = 2**25
 BYTES_PER_NUMBER = 4
+THREE = 3
 
 
 @dataclass(frozen=True)
@@ -64,18 +66,22 @@ def run_recipe(recipe: Recipe, data: str | Path, out: str | Path, runs: int | No
     """
     n_runs = recipe.protocol.runs if runs is None else runs
     check_number("runs", n_runs, 1, whole=True)
-    folder = Path(out)
-    path, join = recipe.find(Path(data))
-    settings = replace(recipe.settings, join=join)
+    table, y = prepared(recipe, Path(data))
+    n_anomalies = int((y == 1).sum())
+    tell(f"{table.source}: {table.n_rows:,} rows, {len(table.columns)} columns used, {n_anomalies:,} anomalies.")
+    return Experiment(recipe, table, y, Path(out), tell).run(n_runs)
+
+
+def prepared(recipe: Recipe, data: Path) -> tuple[Table, Floats]:
+    """The table of a recipe with its schema, features alone, and the label (n,): 1 anomaly, 0 normal, NaN unknown."""
+    path, join = recipe.find(data)
+    settings = recipe.settings
     table = read_joined(str(path), settings.read, join)
     settings.roles.check(table.columns)
     y = settings.roles.labels(table.frame, both=True)
-    schema = Schema.infer(
-        table.frame, {**dict.fromkeys(settings.roles.reasons(table.frame), "dropped"), **settings.kinds}
-    )
-    tell(f"{path.name}: {table.n_rows:,} rows, {len(schema.features)} columns used, {int((y == 1).sum()):,} anomalies.")
-    experiment = Experiment(recipe, table.keep(schema.feature_names).with_schema(schema), y, folder, tell)
-    return experiment.run(n_runs)
+    roles = dict.fromkeys(settings.roles.reasons(table.frame), "dropped")
+    schema = Schema.infer(table.frame, {**roles, **settings.kinds})
+    return table.keep(schema.feature_names).with_schema(schema), y
 
 
 class Experiment:
@@ -162,6 +168,16 @@ class Experiment:
         value = rule.choose(detector.anomaly_score(self.table.take(rows.held_out)), None)
         cut = Threshold(value, str(rule), "validation")
         Artifact(detector, cut, self.recipe.settings.read, self.recipe.settings.roles).save(self.folder / "model")
+        self._draw(detector, rows)
+
+    def _draw(self, detector: Any, rows: Divided) -> None:
+        """The z space of the test rows, coloured by label, as the paper shows it."""
+        names = [*(f"code {place + 1}" for place in range(detector.latent)), *detector.features]
+        z = detector.code(self.table.take(rows.test))[:, -THREE:]
+        try:
+            save(latent_space(z, self.y[rows.test], names=names[-THREE:]), self.folder / "z.png")
+        except ParameterError as error:
+            self.tell(f"No picture of z: {error}")
 
     def _read(self, case: Case) -> list[dict[str, Any]] | None:
         path = self.folder / "runs" / case.file

@@ -1,0 +1,189 @@
+"""Running a recipe: honest divisions, both cuts by hand, results saved run by run, an interrupted one goes on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from test_recipe import values
+
+from oddrow.artifact import Artifact
+from oddrow.errors import ArtifactError, ParameterError
+from oddrow.recipes import experiment
+from oddrow.recipes.experiment import Case, divide_case, run_recipe
+from oddrow.recipes.recipe import CONTESTANTS, Recipe
+
+
+def recipe(**protocol: Any) -> Recipe:
+    """Thyroid's, on a small table and quick."""
+    changed = values() | {"training": {"epochs": 3, "batch_size": 64, "log_every": 2}}
+    changed["protocol"] = {"known_ratio": 0.1, "runs": 2, **protocol}
+    changed["detector"] = {"name": "dagmm", "hidden": [4], "n_components": 2, "estimation": [4]}
+    return Recipe.from_dict("thyroid", changed)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small thyroid: 400 rows of three numbers, 40 of them far out."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 3))
+    X[:40] += 6
+    place = tmp_path_factory.mktemp("data")
+    np.savez(place / "38_thyroid.npz", X=X, y=np.arange(400) < 40)
+    return place
+
+
+def quiet(message: Any) -> None:
+    """Tell nobody."""
+
+
+@pytest.fixture(scope="module")
+def out(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("out")
+    run_recipe(recipe(), folder, place, None, tell=quiet)
+    return place
+
+
+Y = np.concatenate([np.ones(100), np.zeros(900), [np.nan] * 10])
+
+
+def test_a_case_trains_on_normal_rows_of_one_half_and_tests_the_other() -> None:
+    found = divide_case(recipe(), Y, Case(0, 0.0))
+    everything = np.concatenate([found.fitting, found.held_out, found.test])
+    assert len(np.unique(everything)) == len(everything)
+    assert len(found.test) == 500
+    assert (Y[found.fitting] == 0).all()
+    assert (Y[found.held_out] == 0).all()
+    assert not np.isnan(Y[everything]).any()
+    assert len(found.held_out) == (len(found.held_out) + len(found.fitting)) // 10
+    assert 30 < (Y[found.test] == 1).sum() < 70
+    same, other = divide_case(recipe(), Y, Case(0, 0.0)), divide_case(recipe(), Y, Case(1, 0.0))
+    np.testing.assert_array_equal(found.test, same.test)
+    assert not np.array_equal(found.test, other.test)
+
+
+def test_anomalies_are_mixed_into_the_fitted_rows_alone() -> None:
+    clean, mixed = (divide_case(recipe(), Y, Case(0, share)) for share in (0.0, 0.05))
+    assert (Y[mixed.fitting] == 1).mean() == pytest.approx(0.05, abs=0.002)
+    assert (Y[mixed.held_out] == 0).all()
+    np.testing.assert_array_equal(clean.test, mixed.test)
+
+
+def test_only_as_many_anomalies_take_part_as_asked() -> None:
+    drawn = [divide_case(recipe(n_anomalies=40), Y, Case(run, 0.0)) for run in range(2)]
+    tested = [set(found.test[Y[found.test] == 1]) for found in drawn]
+    assert all(10 < len(rows) < 30 for rows in tested)
+    assert tested[0] != tested[1]
+
+
+def test_results_have_a_row_for_each_contestant_and_cut(out: Path) -> None:
+    found = json.loads((out / "results.json").read_text())
+    assert (found["recipe"], found["data"], found["runs"]) == ("thyroid", "38_thyroid.npz", 2)
+    wanted = [(name, rule) for name in CONTESTANTS for rule in ("published", "honest")]
+    assert [(row["detector"], row["rule"]) for row in found["rows"]] == wanted
+    for row in found["rows"]:
+        for metric in ("f1", "precision", "recall", "auroc", "ap"):
+            assert 0 <= row[metric]["mean"] <= 1
+            assert row[metric]["sd"] >= 0
+    lines = [json.loads(path.read_text())["lines"] for path in sorted((out / "runs").iterdir())]
+    means = np.mean([[line["f1"] for line in of_run] for of_run in lines], axis=0)
+    assert [row["f1"]["mean"] for row in found["rows"]] == pytest.approx(list(means))
+
+
+def test_the_table_shows_the_published_rows_first(out: Path) -> None:
+    lines = (out / "results.md").read_text().splitlines()
+    assert lines[4].startswith("| *DAGMM, as published* | published | 0.478 | 0.477 | 0.483 |")
+    assert "2 runs" in lines[0]
+    assert len(lines) == 4 + 3 + 2 * len(CONTESTANTS)
+
+
+def test_the_published_cut_flags_the_known_share_and_the_honest_one_knows_no_test_row(out: Path, folder: Path) -> None:
+    artifact = Artifact.load(out / "model")
+    found = divide_case(recipe(), (np.arange(400) < 40).astype(float), Case(1, 0.0))
+    table, _ = experiment.prepared(recipe(), folder)
+    scores = artifact.detector.anomaly_score(table.take(found.test))
+    held_out = artifact.detector.anomaly_score(table.take(found.held_out))
+    assert artifact.threshold.value == pytest.approx(np.quantile(held_out, 0.99, method="higher"), rel=1e-6)
+    lines = json.loads((out / "runs" / "run-01-0.json").read_text())["lines"]
+    truth = found.test < 40
+    for line, cut in zip(lines, (np.quantile(scores, 0.9), artifact.threshold.value), strict=False):
+        alerts = scores >= cut
+        assert line["precision"] == pytest.approx((alerts & truth).sum() / max(alerts.sum(), 1))
+        assert line["recall"] == pytest.approx((alerts & truth).sum() / truth.sum())
+
+
+def test_what_is_there_is_not_run_again(out: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*arguments: Any) -> Any:
+        raise AssertionError("nothing was to be fitted")
+
+    before = (out / "results.json").read_text()
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment, "fit_contestant", never)
+        run_recipe(recipe(), folder, out, 2, tell=quiet)
+    assert (out / "results.json").read_text() == before
+
+
+def test_an_interrupted_recipe_goes_on_where_it_was(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(experiment, "TOGETHER_BYTES", 1)
+    usual, fitted = experiment.fit_contestant, []
+
+    def stop_in_the_second_run(name: str, *rest: Any) -> Any:
+        fitted.append(name)
+        if len(fitted) == len(CONTESTANTS) + 2:
+            raise KeyboardInterrupt
+        return usual(name, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment, "fit_contestant", stop_in_the_second_run)
+        with pytest.raises(KeyboardInterrupt):
+            run_recipe(recipe(), folder, tmp_path, None, tell=quiet)
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["run-00-0.json"]
+    assert not (tmp_path / "results.json").exists()
+    told: list[str] = []
+    run_recipe(recipe(), folder, tmp_path, None, tell=told.append)
+    assert any(line.startswith("1 of 2 runs are in") for line in told)
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+
+
+def test_results_of_other_settings_are_not_taken_for_these(out: Path, folder: Path) -> None:
+    other = recipe(known_ratio=0.2)
+    with pytest.raises(ArtifactError, match="it was written by another recipe or other data"):
+        run_recipe(other, folder, out, None, tell=quiet)
+
+
+def test_a_damaged_run_is_named(folder: Path, out: Path, tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "run-00-0.json").write_text("{")
+    with pytest.raises(ArtifactError, match=r"run-00-0.json: this cannot be read .* Delete it to run it again"):
+        run_recipe(recipe(), folder, tmp_path, None, tell=quiet)
+
+
+def test_no_run_is_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="runs=0 is not a whole number at least 1"):
+        run_recipe(recipe(), folder, tmp_path, 0, tell=quiet)
+
+
+def test_a_recipe_of_several_contaminations_says_which(folder: Path, tmp_path: Path) -> None:
+    several = recipe(contamination=[0.0, 0.04], contestants=["mahalanobis"], runs=1)
+    results = run_recipe(several, folder, tmp_path, None, tell=quiet)
+    assert [row["contamination"] for row in results.rows] == [0.0, 0.0, 0.04, 0.04]
+    assert "| mahalanobis, 4% contaminated | honest |" in results.to_markdown()
+
+
+def test_the_command_line_runs_a_recipe(
+    oddrow: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oddrow.recipes.recipe.load_recipe", lambda name: replace(recipe(), name=name))
+    ran = oddrow("recipe", "thyroid", "--data", folder, "--out", tmp_path / "out", "--runs", 1)
+    assert ran.code == 0
+    assert "| dagmm | published |" in ran.out
+    assert {"results.json", "results.md", "model", "runs", "z.png"} <= {path.name for path in (tmp_path / "out").iterdir()}
+    ran = oddrow("recipe", "thyroid", "--data", tmp_path, "--out", tmp_path / "out")
+    assert ran.code == 1
+    assert ran.err.startswith("TableError: ")

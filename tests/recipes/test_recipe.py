@@ -1,0 +1,94 @@
+"""Recipes as data: closed names, files found, what the shipped ones say."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from oddrow.errors import ParameterError, TableError
+from oddrow.recipes.recipe import Recipe, known_recipes, load_recipe
+
+
+def values(name: str = "thyroid") -> dict[str, Any]:
+    """A shipped recipe as plain values, to be changed."""
+    return tomllib.loads(resources.files("oddrow.recipes").joinpath(f"{name}.toml").read_text())
+
+
+def test_all_recipes_load_and_stand_beside_published_rows() -> None:
+    names = known_recipes()
+    assert {"kdd99", "kdd99-rev", "kdd99-contaminated", "thyroid", "arrhythmia", "ieee-cis"} == set(names)
+    for name in names:
+        recipe = load_recipe(name)
+        assert recipe.published
+        assert recipe.settings.new_detector().n_components >= 2
+
+
+def test_another_name_is_refused() -> None:
+    with pytest.raises(ParameterError, match=r"recipe='kdd9' is not one of .*Did you mean 'kdd99'"):
+        load_recipe("kdd9")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"protocol": {"known_ratio": 0.1, "run": 3}}, "protocol.run is unknown. Did you mean 'runs'"),
+        ({"protocol": {}}, "protocol: .*known_ratio"),
+        ({"protocol": {"known_ratio": 2}}, "protocol.known_ratio=2 is not"),
+        ({"protocol": {"known_ratio": 0.1, "contestants": ["dagm"]}}, "'dagm' is not one of .* Did you mean 'dagmm'"),
+        ({"detector": {"name": "dagmm", "latnt": 2}}, "setting 'detector.latnt' is unknown. Did you mean 'latent'"),
+        ({"labels": "y"}, "setting 'labels' is unknown. Did you mean 'label'"),
+        ({"data": {"file": ["a.mat"], "where": "there"}}, "data.file is unknown. Did you mean 'files'"),
+    ],
+)
+def test_unknown_keys_and_values_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        Recipe.from_dict("mine", {**values(), **change})
+
+
+def test_a_recipe_lacking_a_part_is_refused() -> None:
+    without = {key: value for key, value in values().items() if key != "protocol"}
+    with pytest.raises(ParameterError, match="recipe mine: 'protocol' is missing"):
+        Recipe.from_dict("mine", without)
+
+
+def test_files_are_found_in_the_folder_or_one_level_below_the_public_name_first(tmp_path: Path) -> None:
+    recipe = load_recipe("thyroid")
+    (tmp_path / "odds").mkdir()
+    (tmp_path / "38_thyroid.npz").touch()
+    assert recipe.find(tmp_path) == (tmp_path / "38_thyroid.npz", None)
+    (tmp_path / "odds" / "thyroid.mat").touch()
+    assert recipe.find(tmp_path) == (tmp_path / "odds" / "thyroid.mat", None)
+
+
+def test_an_absent_file_is_named_with_the_place_where_it_is_public(tmp_path: Path) -> None:
+    with pytest.raises(TableError, match=r"none of thyroid.mat, 38_thyroid.npz is here .* is public: https"):
+        load_recipe("thyroid").find(tmp_path)
+    with pytest.raises(TableError, match="there is no such folder"):
+        load_recipe("thyroid").find(tmp_path / "absent")
+    (tmp_path / "train_transaction.csv").touch()
+    with pytest.raises(TableError, match=r"none of train_identity.csv, train_identity.parquet is here"):
+        load_recipe("ieee-cis").find(tmp_path)
+
+
+def test_kdd99_becomes_the_120_columns_of_the_paper(data: Path) -> None:
+    """Whichever rows train: the levels are those of the file."""
+    from oddrow.recipes.experiment import Experiment, prepared
+
+    recipe = load_recipe("kdd99")
+    table, y = prepared(recipe, data)
+    experiment = Experiment(recipe, table, y, Path("unused"), print)
+    encoder = experiment.recipe.settings.new_detector().encoder
+    assert (table.n_rows, int((y == 1).sum())) == (494_021, 97_278)
+    frame = table.fitted_schema().conform(table.frame)
+    encoded = encoder.fit(frame[:1000], table.fitted_schema()).transform(frame[-1000:])
+    assert encoded.numbers.shape == (1000, 120)
+    assert encoded.categories.shape == (1000, 0)
+    symbols = encoded.numbers[:, 34:]
+    assert set(symbols.ravel()) == {0.0, 1.0}
+    assert (symbols.sum(axis=1) == 6).all()
+    assert isinstance(table.frame, pl.DataFrame)
