@@ -102,9 +102,10 @@ def test_fitted_together_each_is_as_if_alone() -> None:
         assert found.offset_ == pytest.approx(alone.offset_, rel=1e-3)
 
 
-def test_tables_of_other_widths_are_not_fitted_together() -> None:
-    with pytest.raises(ParameterError, match="networks of different shapes"):
-        fit_together([detector(), detector()], [two_groups(50), two_groups(50)[:, :3]])
+def test_tables_of_other_widths_are_fitted_one_by_one() -> None:
+    tables = [two_groups(50), two_groups(50)[:, :3]]
+    for found, table in zip(fit_together([detector(), detector()], tables), tables, strict=True):
+        np.testing.assert_array_equal(found.anomaly_score(table), detector().fit(table).anomaly_score(table))
 
 
 @pytest.mark.parametrize(

@@ -183,7 +183,8 @@ def test_the_command_line_runs_a_recipe(
     ran = oddrow("recipe", "thyroid", "--data", folder, "--out", tmp_path / "out", "--runs", 1)
     assert ran.code == 0
     assert "| dagmm | published |" in ran.out
-    assert {"results.json", "results.md", "model", "runs", "z.png"} <= {path.name for path in (tmp_path / "out").iterdir()}
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"results.json", "results.md", "model", "runs", "z.png"} <= written
     ran = oddrow("recipe", "thyroid", "--data", tmp_path, "--out", tmp_path / "out")
     assert ran.code == 1
     assert ran.err.startswith("TableError: ")

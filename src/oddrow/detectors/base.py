@@ -20,7 +20,7 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import _check_feature_names, check_is_fitted, validate_data
 
 from oddrow.detectors.scoring import score_in_blocks
-from oddrow.errors import ArtifactError, NotFiniteError, ParameterError, TableError, TrainingError, check_number
+from oddrow.errors import ArtifactError, NotFiniteError, TableError, TrainingError, check_number
 from oddrow.table.encode import TableEncoder
 from oddrow.table.schema import Schema, check_features
 from oddrow.table.split import split_random
@@ -252,14 +252,16 @@ def fit_together(
 ) -> list[Detector]:
     """Fit detectors of one kind side by side, each to its own table: twenty seeds cost little more than one.
 
-    Their networks must have one shape, and they are trained as the first one's `training` says. Returns them, fitted.
+    They are trained as the first one's `training` says; where the tables lead to networks of different shapes, one by
+    one. Returns them, fitted.
     """
     labels, validation = labels or [None] * len(tables), validation or [None] * len(tables)
     each = zip(detectors, tables, labels, validation, strict=True)
     prepared = [detector._prepare(X, y, held_out) for detector, X, y, held_out in each]
     networks = [detector._new_network(ready.seed) for detector, ready in zip(detectors, prepared, strict=True)]
     if len({_shapes(network) for network in networks}) > 1:
-        raise ParameterError("fit_together: the tables lead to networks of different shapes; fit them one by one.")
+        each = zip(detectors, tables, labels, validation, strict=True)
+        return [detector.fit(X, y, validation=held_out) for detector, X, y, held_out in each]
     training = detectors[0].used_training
     held_out = [ready.held_out for ready in prepared if ready.held_out is not None]
     try:

@@ -81,7 +81,8 @@ def prepared(recipe: Recipe, data: Path) -> tuple[Table, Floats]:
     y = settings.roles.labels(table.frame, both=True)
     roles = dict.fromkeys(settings.roles.reasons(table.frame), "dropped")
     schema = Schema.infer(table.frame, {**roles, **settings.kinds})
-    return table.keep(schema.feature_names).with_schema(schema), y
+    named = replace(table, source=path.name)
+    return named.keep(schema.feature_names).with_schema(schema), y
 
 
 class Experiment:

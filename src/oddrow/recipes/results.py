@@ -31,7 +31,7 @@ class Results:
         lines = [line for of_run in found for line in of_run]
         kinds = dict.fromkeys((line["contamination"], line["detector"], line["rule"]) for line in lines)
         rows = [_row(kind, [line for line in lines if _kind(line) == kind]) for kind in kinds]
-        return cls(recipe, Path(data).name, runs, tuple(rows))
+        return cls(recipe, data, runs, tuple(rows))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
