@@ -483,3 +483,19 @@ def test_fit_warns_of_a_clock_among_the_features(mixed: pl.DataFrame, oddrow: Od
 def test_the_version_is_that_of_the_package(oddrow: Oddrow) -> None:
     ran = oddrow("--version")
     assert (ran.code, ran.out) == (0, f"oddrow {version('oddrow')}\n")
+
+
+def test_the_whole_job_with_dagmm(mixed_csv: Path, fit_options: Options, oddrow: Oddrow, tmp_path: Path) -> None:
+    scalars = ("--set", f"training.tensorboard={tmp_path / 'scalars'}")
+    ran = oddrow("fit", mixed_csv, "--out", tmp_path / "m", *fit_options, "--detector", "dagmm", *scalars)
+    assert ran.code == 0, ran.err
+    assert len(list((tmp_path / "scalars").iterdir())) == 1
+    manifest = json.loads((tmp_path / "m" / "manifest.json").read_text())
+    assert manifest["detector"]["class"] == "DAGMMDetector"
+    assert {"energy", "reconstruction", "covariance_penalty"} <= set(manifest["detector"]["state"]["history"][0])
+    assert oddrow("score", mixed_csv, "--model", tmp_path / "m", "--out", tmp_path / "s.csv").code == 0
+    assert pl.read_csv(tmp_path / "s.csv")["anomaly_score"].is_finite().all()
+    ran = oddrow("evaluate", mixed_csv, "--model", tmp_path / "m", "--from", "2024-01-20")
+    assert any(line.startswith("DAGMMDetector  ") for line in ran.out.splitlines())
+    assert any(line.startswith("untrained twin  ") for line in ran.out.splitlines())
+    assert len(list((tmp_path / "scalars").iterdir())) == 1, "the twin writes no scalars"

@@ -95,7 +95,7 @@ def fit(
         _fit_detector(detector, division)
     except KeyboardInterrupt as interrupt:
         raise TrainingError(_how_to_resume(detector.used_training.checkpoint)) from interrupt
-    detector.used_training.set_params(checkpoint=None, progress=False)
+    detector.used_training.set_params(checkpoint=None, progress=False, tensorboard=None)
     threshold = choose_threshold(settings.threshold, detector, division)
     origin = _origin(tables, settings, detector, division, command)
     artifact = Artifact(detector, threshold, settings.read, settings.roles, origin)
