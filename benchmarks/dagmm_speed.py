@@ -66,7 +66,7 @@ def oddrow_train(*, n_rows: int, threads: int) -> Once:
 
     rows = (random_rows(n_rows), np.empty((n_rows, 0), dtype=np.int32))
     training = Training(epochs=EPOCHS, batch_size=BATCH_SIZE, learning_rate=LEARNING_RATE, clip_norm=None)
-    sizes: tuple[Any, ...] = (N_COLUMNS, (), HIDDEN, LATENT, ESTIMATION, N_COMPONENTS, "tanh")
+    sizes: tuple[Any, ...] = (N_COLUMNS, (), HIDDEN, LATENT, ESTIMATION, N_COMPONENTS, ("tanh",) * len(HIDDEN))
     network = DAGMM(
         *sizes,
         dropout=DROPOUT,
