@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-COMMANDS = ("inspect", "fit", "score", "evaluate", "simulate", "demo")
+COMMANDS = ("inspect", "fit", "score", "evaluate", "recipe", "simulate", "demo")
 HEAVY = {"jax", "sklearn", "polars", "numpy", "pandas", "equinox", "safetensors"}
 
 Oddrow = Callable[..., Any]

@@ -15,6 +15,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+RECIPES = "kdd99, kdd99-rev, kdd99-contaminated, thyroid, arrhythmia, ieee-cis"
+
 Tables = Annotated[
     list[str], typer.Argument(help="Files or patterns: CSV, Parquet, Arrow IPC, NPZ, MATLAB v5.", metavar="TABLE...")
 ]
@@ -150,7 +152,7 @@ def evaluate(
 
 @app.command()
 def recipe(
-    name: Annotated[str, typer.Argument(help="Which published experiment: kdd99, kdd99-rev, thyroid, arrhythmia, …")],
+    name: Annotated[str, typer.Argument(help=f"Which published experiment: {RECIPES}.")],
     data: Annotated[Path, typer.Option("--data", help="Folder with its public files.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for results and the last run's model.")],
     runs: Annotated[int | None, typer.Option("--runs", help="How many random splits.")] = None,

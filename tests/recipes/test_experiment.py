@@ -12,7 +12,7 @@ import pytest
 from test_recipe import values
 
 from oddrow.artifact import Artifact
-from oddrow.errors import ArtifactError, ParameterError
+from oddrow.errors import ArtifactError, ParameterError, TrainingError
 from oddrow.recipes import experiment
 from oddrow.recipes.experiment import Case, divide_case, run_recipe
 from oddrow.recipes.recipe import CONTESTANTS, Recipe
@@ -141,7 +141,7 @@ def test_an_interrupted_recipe_goes_on_where_it_was(
 
     with monkeypatch.context() as patch:
         patch.setattr(experiment, "fit_contestant", stop_in_the_second_run)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(TrainingError, match="run the same command again to go on from there"):
             run_recipe(recipe(), folder, tmp_path, None, tell=quiet)
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["run-00-0.json"]
     assert not (tmp_path / "results.json").exists()

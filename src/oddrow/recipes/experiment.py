@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oddrow.artifact import Artifact, check_writable
-from oddrow.errors import ArtifactError, ParameterError, check_number
+from oddrow.errors import ArtifactError, ParameterError, TrainingError, check_number
 from oddrow.evaluate.metrics import auroc, average_precision, confusion
 from oddrow.plots import latent_space, save
 from oddrow.recipes.contestants import fit_contestant
@@ -69,7 +69,12 @@ def run_recipe(recipe: Recipe, data: str | Path, out: str | Path, runs: int | No
     table, y = prepared(recipe, Path(data))
     n_anomalies = int((y == 1).sum())
     tell(f"{table.source}: {table.n_rows:,} rows, {len(table.columns)} columns used, {n_anomalies:,} anomalies.")
-    return Experiment(recipe, table, y, Path(out), tell).run(n_runs)
+    try:
+        return Experiment(recipe, table, y, Path(out), tell).run(n_runs)
+    except KeyboardInterrupt as interrupt:
+        raise TrainingError(
+            f"stopped. The runs that are done stay in {out}: run the same command again to go on from there."
+        ) from interrupt
 
 
 def prepared(recipe: Recipe, data: Path) -> tuple[Table, Floats]:
