@@ -15,6 +15,8 @@ from oddrow.table.encode import TableEncoder
 from oddrow.table.join import Join
 from oddrow.table.read import ReadOptions
 from oddrow.table.roles import Roles
+from oddrow.table.schema import Schema
+from oddrow.table.table import Table
 from oddrow.thresholds import Rule
 from oddrow.train.training import Training
 
@@ -100,6 +102,18 @@ class Settings:
         detector.set_params(encoder=detector.usual_encoder().set_params(**_plain(self.encoder)))
         detector.check_parameters()
         return detector
+
+    def schema_of(self, table: Table) -> Schema:
+        """The schema of a table by its values, its columns' roles and the kinds that were given.
+
+        Raises `ParameterError` where a kind was given for a column that is no feature.
+        """
+        reasons = self.roles.reasons(table.frame)
+        for name in self.kinds.keys() & reasons.keys():
+            raise ParameterError(
+                f"schema.{name}: the column is no feature ({reasons[name]}). Take one of the two back."
+            )
+        return Schema.infer(table.frame, {**dict.fromkeys(reasons, "dropped"), **self.kinds}, reasons)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

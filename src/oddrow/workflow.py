@@ -25,23 +25,20 @@ from oddrow.errors import (
 from oddrow.evaluate.baselines import baselines
 from oddrow.evaluate.protocol import Evaluation, HeldOut, Result, measure
 from oddrow.settings import Settings
-from oddrow.table.encode import TableEncoder
 from oddrow.table.fingerprint import row_hashes
 from oddrow.table.join import Join, read_joined
+from oddrow.table.numbers import Numbers, Scorer
 from oddrow.table.roles import Roles
 from oddrow.table.schema import Schema, check_features
 from oddrow.table.selection import Division, Selection, divide, read_selection, rising_with_time
-from oddrow.table.table import SYNTHETIC, Table
+from oddrow.table.table import SYNTHETIC
 from oddrow.table.write import check_place, check_target, write_table, written_whole
 from oddrow.thresholds import Fingerprint, Rule, Threshold
 from oddrow.train.training import Training
 
 Floats = npt.NDArray[np.float64]
 Tell = Callable[[Any], None]
-Scorer = Callable[[Table], Floats]
 
-# Baselines take numbers only: a category becomes one for each of its most frequent levels.
-BASELINE_LEVELS = 32
 # What cuts the baselines where the model's own threshold was given rather than chosen.
 STAND_IN_RULE = "quantile:0.99"
 
@@ -54,7 +51,7 @@ def inspect(tables: str | Sequence[str], settings: Settings, *, tell: Tell = sil
     """Tell what each column of a table is taken for, and which values do not fit; nothing is refused."""
     table = read_joined(tables, settings.read, settings.join)
     settings.roles.check(table.columns)
-    schema = infer_schema(table, settings)
+    schema = settings.schema_of(table)
     tell(f"{table.source}: {table.n_rows:,} rows, {len(table.columns):,} columns")
     tell(schema)
     try:
@@ -82,7 +79,7 @@ def fit(
     detector = settings.new_detector(checkpoint=checkpoint, progress=tell is not silent)
     chosen = read_selection(tables, settings.read, settings.roles, settings.start, settings.until, join=settings.join)
     check_enough_rows(chosen.table, 2)
-    schema = infer_schema(chosen.table, settings)
+    schema = settings.schema_of(chosen.table)
     tell(schema)
     check_features(schema)
     schema.check(chosen.table.frame, chosen.rows)
@@ -224,14 +221,6 @@ def evaluate_selection(
     return Evaluation.of(test, artifact.threshold, tuple(results), seen, tuple(notes))
 
 
-def infer_schema(table: Table, settings: Settings) -> Schema:
-    """The schema of a table by its values, the columns' roles and what the settings say."""
-    reasons = settings.roles.reasons(table.frame)
-    for name in settings.kinds.keys() & reasons.keys():
-        raise ParameterError(f"schema.{name}: the column is no feature ({reasons[name]}). Take one of the two back.")
-    return Schema.infer(table.frame, {**dict.fromkeys(reasons, "dropped"), **settings.kinds}, reasons)
-
-
 def choose_threshold(rule: Rule, detector: Detector, division: Division) -> Threshold:
     """Choose by the held-out rows' scores, or the training rows' where the rule says so or none are held out."""
     if rule.name == "fixed":
@@ -334,18 +323,10 @@ def _baseline_results(
 
 
 def _scorers(artifact: Artifact, division: Division) -> dict[str, Scorer]:
-    schema = artifact.detector.schema_
-    frame = schema.conform(division.fitting.normal.table.frame)
-    encoder = TableEncoder(soft_limit=None, max_levels=BASELINE_LEVELS, one_hot_up_to=BASELINE_LEVELS).fit(
-        frame, schema
-    )
-    numbers = encoder.transform(frame).numbers
-
-    def scorer(model: Any) -> Scorer:
-        return lambda table: model.anomaly_score(encoder.transform(schema.conform(table.frame)).numbers)
-
+    normal = division.fitting.normal.table
+    numbers = Numbers(normal)
     seed = artifact.origin.seed if artifact.origin is not None else 0
-    scorers = {name: scorer(model.fit(numbers)) for name, model in baselines(seed).items()}
+    scorers = {name: numbers.scorer(model.fit(numbers(normal))) for name, model in baselines(seed).items()}
     return {**scorers, "untrained twin": _untrained_twin(artifact.detector, division).anomaly_score}
 
 

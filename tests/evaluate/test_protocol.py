@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.covariance import EmpiricalCovariance
 
 from oddrow.errors import EvaluationError
-from oddrow.evaluate.baselines import baselines
+from oddrow.evaluate.baselines import Mahalanobis, baselines
 from oddrow.evaluate.protocol import Evaluation, HeldOut, measure
 from oddrow.thresholds import Fingerprint, Rule, Threshold
 
@@ -130,3 +131,11 @@ def test_mahalanobis_by_hand() -> None:
     train = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]], dtype=np.float32)  # mean 0, covariance 1
     scores = baselines(0)["Mahalanobis"].fit(train).anomaly_score(np.array([[3, 4], [0, 0]], dtype=np.float32))
     np.testing.assert_allclose(scores, [25, 0], atol=1e-6)
+
+
+def test_mahalanobis_is_scikit_learns_also_for_many_rows_and_a_singular_covariance() -> None:
+    X = np.random.default_rng(0).normal(size=(20_000, 4)).astype(np.float32)
+    X = np.column_stack([X, X[:, 0], np.ones(len(X), np.float32)])
+    scores = Mahalanobis().fit(X).anomaly_score(X)
+    as64 = X.astype(np.float64)
+    np.testing.assert_allclose(scores, EmpiricalCovariance().fit(as64).mahalanobis(as64), rtol=1e-6, atol=1e-9)

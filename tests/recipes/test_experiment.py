@@ -14,7 +14,8 @@ from test_recipe import values
 from oddrow.artifact import Artifact
 from oddrow.errors import ArtifactError, ParameterError, TrainingError
 from oddrow.recipes import experiment
-from oddrow.recipes.experiment import Case, divide_case, run_recipe
+from oddrow.recipes.cases import Case, divide_case
+from oddrow.recipes.experiment import run_recipe
 from oddrow.recipes.recipe import CONTESTANTS, Recipe
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +10,12 @@ import pytest
 
 from oddrow.cli import RECIPES
 from oddrow.errors import ParameterError, TableError
-from oddrow.recipes.recipe import Recipe, known_recipes, load_recipe
+from oddrow.recipes.recipe import Recipe, known_recipes, load_recipe, recipe_values
 
 
 def values(name: str = "thyroid") -> dict[str, Any]:
     """A shipped recipe as plain values, to be changed."""
-    return tomllib.loads(resources.files("oddrow.recipes").joinpath(f"{name}.toml").read_text())
+    return recipe_values(name)
 
 
 def test_all_recipes_load_and_stand_beside_published_rows() -> None:
@@ -27,6 +25,24 @@ def test_all_recipes_load_and_stand_beside_published_rows() -> None:
         recipe = load_recipe(name)
         assert recipe.published
         assert recipe.settings.new_detector().n_components >= 2
+
+
+def test_a_recipe_may_extend_another_section_by_section() -> None:
+    base, turned = load_recipe("kdd99"), load_recipe("kdd99-rev")
+    assert (turned.data, turned.settings.read, turned.settings.kinds) == (
+        base.data,
+        base.settings.read,
+        base.settings.kinds,
+    )
+    assert (base.settings.roles.anomaly, base.settings.roles.normal) == (("normal.",), ())
+    assert (turned.settings.roles.anomaly, turned.settings.roles.normal) == ((), ("normal.",))
+    assert (turned.protocol.known_ratio, turned.protocol.n_anomalies) == (0.2, 24_319)
+    assert turned.settings.parameters == {
+        **base.settings.parameters,
+        "lambda_covariance": 1e-4,
+        "covariance_floor": 1e-3,
+    }
+    assert [row.f1 for row in turned.published] == [0.9380, 0.3828]
 
 
 def test_another_name_is_refused() -> None:

@@ -5,22 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from oddrow.detectors.autoencoder import AutoencoderDetector
 from oddrow.detectors.base import Detector, fit_together
 from oddrow.detectors.dagmm import DAGMMDetector
+from oddrow.detectors.layers import named_activations
 from oddrow.evaluate.baselines import Baseline, Forest, Mahalanobis, OneClass
 from oddrow.settings import Settings
-from oddrow.table.encode import TableEncoder
+from oddrow.table.numbers import Numbers
 from oddrow.table.table import Table
 
-Floats = npt.NDArray[np.float64]
-Scorer = Callable[[Table], Floats]
-
-# Baselines take numbers only: a category becomes one for each of its most frequent levels.
-BASELINE_LEVELS = 32
 BASELINES: dict[str, Callable[[int], Baseline]] = {
     "mahalanobis": lambda seed: Mahalanobis(),
     "isolation-forest": Forest,
@@ -50,10 +43,10 @@ def _detector(name: str, settings: Settings, seed: int) -> Detector:
 def _plain_autoencoder(detector: DAGMMDetector) -> Detector:
     """The compression network alone, trained alike and scored by its reconstruction error."""
     down = [int(width) for width in detector.hidden or ()]
-    names = [str(detector.activations)] * len(down)
+    names = named_activations(detector.activations, len(down))
     return AutoencoderDetector(
         hidden=[*down, detector.latent, *reversed(down)],
-        activations=[*names, "linear", *names],
+        activations=[*names, "linear", *reversed(names)],
         noise=0.0,
         scoring="mse",
         training=detector.training,
@@ -63,17 +56,8 @@ def _plain_autoencoder(detector: DAGMMDetector) -> Detector:
 
 
 class OnNumbers:
-    """A baseline on the numbers of an encoder fitted to the same rows; categories as 0/1 numbers."""
+    """A baseline on the numbers that the recipe's own encoder gives."""
 
     def __init__(self, model: Baseline, settings: Settings, table: Table) -> None:
-        schema = table.fitted_schema()
-        frame = schema.conform(table.frame)
-        encoder: TableEncoder = settings.new_detector().get_params()["encoder"]
-        if encoder.one_hot_up_to == 0:
-            encoder.set_params(max_levels=BASELINE_LEVELS, one_hot_up_to=BASELINE_LEVELS)
-        self.encoder, self.schema = encoder.fit(frame, schema), schema
-        self.model = model.fit(self.encoder.transform(frame).numbers)
-
-    def anomaly_score(self, table: Table) -> Floats:
-        """How odd each row is, (n,)."""
-        return self.model.anomaly_score(self.encoder.transform(self.schema.conform(table.frame)).numbers)
+        numbers = Numbers(table, settings.new_detector().encoder)
+        self.anomaly_score = numbers.scorer(model.fit(numbers(table)))

@@ -6,56 +6,34 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from oddrow.artifact import Artifact, check_writable
 from oddrow.errors import ArtifactError, ParameterError, TrainingError, check_number
 from oddrow.evaluate.metrics import auroc, average_precision, confusion
 from oddrow.plots import latent_space, save
+from oddrow.recipes.cases import Case, Divided, divide_case
 from oddrow.recipes.contestants import fit_contestant
 from oddrow.recipes.recipe import Recipe
 from oddrow.recipes.results import Results, write_results
+from oddrow.table.fingerprint import row_hashes
 from oddrow.table.join import read_joined
-from oddrow.table.schema import Schema
 from oddrow.table.table import Table
 from oddrow.table.write import written_whole
-from oddrow.thresholds import Threshold
+from oddrow.thresholds import Fingerprint, Threshold
 
 Floats = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.int64]
 Tell = Callable[[Any], None]
 
-HELD_OUT_SHARE = 0.1
 # Runs train side by side as long as their rows take no more than this: on larger tables nothing is gained by it.
 TOGETHER_BYTES = 2**25
 BYTES_PER_NUMBER = 4
-THREE = 3
-
-
-@dataclass(frozen=True)
-class Case:
-    """One run of a recipe at one share of anomalies among the training rows."""
-
-    run: int
-    contamination: float
-
-    @property
-    def file(self) -> str:
-        return f"run-{self.run:02d}-{self.contamination:g}.json"
-
-
-@dataclass(frozen=True)
-class Divided:
-    """The row numbers of a case: to fit, held out for the cut, and to test."""
-
-    fitting: Rows
-    held_out: Rows
-    test: Rows
 
 
 def run_recipe(recipe: Recipe, data: str | Path, out: str | Path, runs: int | None, *, tell: Tell) -> Results:
@@ -84,8 +62,7 @@ def prepared(recipe: Recipe, data: Path) -> tuple[Table, Floats]:
     table = read_joined(str(path), settings.read, join)
     settings.roles.check(table.columns)
     y = settings.roles.labels(table.frame, both=True)
-    roles = dict.fromkeys(settings.roles.reasons(table.frame), "dropped")
-    schema = Schema.infer(table.frame, {**roles, **settings.kinds})
+    schema = settings.schema_of(table)
     named = replace(table, source=path.name)
     return named.keep(schema.feature_names).with_schema(schema), y
 
@@ -96,7 +73,7 @@ class Experiment:
     def __init__(self, recipe: Recipe, table: Table, y: Floats, folder: Path, tell: Tell) -> None:
         self.table, self.y, self.folder, self.tell = table, y, folder, tell
         self.recipe = replace(recipe, settings=_with_levels(recipe, table))
-        self.signature = _signature(self.recipe, table)
+        self.signature = _signature(self.recipe, table, y)
 
     def run(self, n_runs: int) -> Results:
         """Run all cases that are missing, then gather."""
@@ -105,8 +82,9 @@ class Experiment:
         missing = [case for case in cases if self._read(case) is None]
         if len(missing) < len(cases):
             self.tell(f"{len(cases) - len(missing)} of {len(cases)} runs are in {self.folder} already.")
-        for group in self._groups(missing):
-            self._run_group(group)
+        groups = self._groups(missing)
+        for group in groups:
+            self._run_group(group, is_last=group is groups[-1])
         found = [rows for case in cases if (rows := self._read(case)) is not None]
         results = Results.of(self.recipe, self.table.source, n_runs, found)
         write_results(results, self.folder)
@@ -126,7 +104,7 @@ class Experiment:
         by_share = {case.contamination: [c for c in cases if c.contamination == case.contamination] for case in cases}
         return [of[start : start + size] for of in by_share.values() for start in range(0, len(of), size)]
 
-    def _run_group(self, group: list[Case]) -> None:
+    def _run_group(self, group: list[Case], *, is_last: bool) -> None:
         divided = [divide_case(self.recipe, self.y, case) for case in group]
         lines: dict[Case, list[dict[str, Any]]] = {case: [] for case in group}
         for name in self.recipe.protocol.contestants:
@@ -141,7 +119,7 @@ class Experiment:
             fit_s = (time.perf_counter() - started) / len(group)
             for case, rows, model in zip(group, divided, fitted, strict=True):
                 lines[case] += self._measured(name, model, rows, fit_s)
-            if name == "dagmm":
+            if is_last and name == self.recipe.settings.detector:
                 self._keep(fitted[-1], divided[-1])
             self._tell_speed(name, divided, fit_s, lines[group[0]][-1])
         for case in group:
@@ -179,9 +157,9 @@ class Experiment:
     def _draw(self, detector: Any, rows: Divided) -> None:
         """The z space of the test rows, coloured by label, as the paper shows it."""
         names = [*(f"code {place + 1}" for place in range(detector.latent)), *detector.features]
-        z = detector.code(self.table.take(rows.test))[:, -THREE:]
+        z = detector.code(self.table.take(rows.test))
         try:
-            save(latent_space(z, self.y[rows.test], names=names[-THREE:]), self.folder / "z.png")
+            save(latent_space(z[:, -3:], self.y[rows.test], names=names[-3:]), self.folder / "z.png")
         except ParameterError as error:
             self.tell(f"No picture of z: {error}")
 
@@ -203,26 +181,6 @@ class Experiment:
             unfinished.write_text(json.dumps({"signature": self.signature, "lines": lines}, indent=1) + "\n")
 
 
-def divide_case(recipe: Recipe, y: Floats, case: Case) -> Divided:
-    """The rows of a case: half of them test; of the normal ones in the other half a tenth is held out, the rest fits.
-
-    Rows without a label take no part. With contamination, anomalies of the training half join the rows to fit.
-    """
-    rng = np.random.default_rng(case.run)
-    anomalies = np.flatnonzero(y == 1)
-    if recipe.protocol.n_anomalies is not None:
-        anomalies = rng.permutation(anomalies)[: recipe.protocol.n_anomalies]
-    rows = rng.permutation(np.concatenate([np.flatnonzero(y == 0), anomalies]))
-    n_train = int(len(rows) * recipe.protocol.train_share)
-    train, test = rows[:n_train], np.sort(rows[n_train:])
-    normal, odd = train[y[train] == 0], train[y[train] == 1]
-    n_held_out = int(len(normal) * HELD_OUT_SHARE)
-    fitting = normal[n_held_out:]
-    share = case.contamination
-    mixed_in = odd[: round(len(fitting) * share / (1 - share))]
-    return Divided(np.sort(np.concatenate([fitting, mixed_in])), np.sort(normal[:n_held_out]), test)
-
-
 def _at_cut(y: Floats, alerts: npt.NDArray[np.bool_]) -> dict[str, float]:
     found = confusion(y, alerts)
     return {"f1": found.f1, "precision": found.precision, "recall": found.recall}
@@ -239,9 +197,10 @@ def _with_levels(recipe: Recipe, table: Table) -> Any:
     return replace(recipe.settings, encoder=encoder)
 
 
-def _signature(recipe: Recipe, table: Table) -> str:
-    """Names the recipe and its table, so that results of others are not taken for these."""
+def _signature(recipe: Recipe, table: Table, y: Floats) -> str:
+    """Names the recipe and its rows, so that results of others are not taken for these."""
     described = {name: value for name, value in asdict(recipe).items() if name not in ("published", "title", "source")}
-    described |= {"n_rows": table.n_rows, "columns": table.columns, "runs": None}
+    rows = row_hashes(table.fitted_schema().conform(table.frame).with_columns(pl.Series("y", y)))
+    described |= {"rows": Fingerprint.of(rows).sha256, "columns": table.columns}
     described["protocol"]["runs"] = None
     return hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()[:32]

@@ -124,8 +124,16 @@ def known_recipes() -> list[str]:
 def load_recipe(name: str) -> Recipe:
     """A recipe by its name. Raises `ParameterError` for any other name (did you mean)."""
     check_choice("recipe", name, known_recipes())
+    return Recipe.from_dict(name, recipe_values(name))
+
+
+def recipe_values(name: str) -> dict[str, Any]:
+    """What the file of a recipe says, over what the one says that it `extends`, section by section."""
     text = resources.files("oddrow.recipes").joinpath(f"{name}.toml").read_text(encoding="utf-8")
-    return Recipe.from_dict(name, tomllib.loads(text))
+    values = tomllib.loads(text)
+    base = recipe_values(values.pop("extends")) if "extends" in values else {}
+    sections = {key: {**base[key], **value} for key, value in values.items() if isinstance(base.get(key), dict)}
+    return {**base, **values, **sections}
 
 
 def _built(kind: type[Any], values: Mapping[str, Any], where: str) -> Any:

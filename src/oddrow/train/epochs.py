@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import equinox as eqx
@@ -16,12 +16,10 @@ import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from oddrow.errors import NotFiniteError
+from oddrow.train.history import Entry, Histories, History, check_finite, epochs_done, kept_entry
 from oddrow.train.training import Training
 
 Ints = npt.NDArray[np.int64]
-History = list[dict[str, float]]
-Histories = list[History]
 Loss = tuple[Float[Array, ""], dict[str, Float[Array, ""]]]
 
 
@@ -56,7 +54,7 @@ class Trained(Generic[N]):
     """A trained network and how it came about; `history` has one entry for every `log_every` epochs."""
 
     network: N
-    history: list[dict[str, float]]
+    history: History
     best_epoch: int
 
 
@@ -91,13 +89,13 @@ class Epochs(Generic[N]):
         return len(self.networks) > 1
 
     def has_finished(self, history: History) -> bool:
-        patience, n_done = self.training.patience, _epoch(history)
-        waited = n_done - _kept(history, patience).get("epoch", 0)
+        patience, n_done = self.training.patience, epochs_done(history)
+        waited = n_done - kept_entry(history, patience).get("epoch", 0)
         return n_done >= self.n_epochs or (patience is not None and waited >= patience)
 
     def run(self, state: State, histories: Histories) -> tuple[State, Histories]:
         """Train up to the next entry of the history."""
-        first = max(map(_epoch, histories))
+        first = max(map(epochs_done, histories))
         n_epochs = min(self.training.log_every, self.n_epochs - first)
         n_calls = -(-n_epochs // max(1, LARGEST_CALL_BYTES // _bytes(self.rows)))
         total: dict[str, Any] = {}
@@ -124,28 +122,30 @@ class Epochs(Generic[N]):
 
     def _noted(self, state: State, histories: Histories, epoch: int, means: dict[str, Any]) -> tuple[State, Histories]:
         """Histories with their next entry, and the state with the weights to keep; a run that has finished stays."""
-        entries = {name: np.atleast_1d(values) for name, values in means.items()}
-        lines = [{"epoch": epoch, **{n: float(v[run]) for n, v in entries.items()}} for run in range(len(histories))]
-        goes_on = [not self.has_finished(history) for history in histories]
-        longer = [[*h, line] if on else h for h, line, on in zip(histories, lines, goes_on, strict=True)]
-        is_kept = [
-            on and _kept(h, self.training.patience)["epoch"] == epoch for h, on in zip(longer, goes_on, strict=True)
+        numbers = {name: np.atleast_1d(values) for name, values in means.items()}
+        entries: list[Entry] = [
+            {"epoch": epoch, **{name: float(values[run]) for name, values in numbers.items()}}
+            for run in range(len(histories))
         ]
-        for line, on in zip(lines, goes_on, strict=True):
-            if on:
-                _check_finite(line, self.training)
+        finished = [self.has_finished(history) for history in histories]
+        check_finite(list(compress(entries, np.invert(finished))), self.training.learning_rate, self.training.clip_norm)
+        histories = [h if over else [*h, entry] for h, entry, over in zip(histories, entries, finished, strict=True)]
+        is_kept = [kept_entry(h, self.training.patience) is entry for h, entry in zip(histories, entries, strict=True)]
+        return self._keep(state, is_kept), histories
+
+    def _keep(self, state: State, is_kept: Sequence[bool]) -> State:
+        """The weights of the runs that have just become better, beside the best of the others."""
         if all(is_kept):
-            return state._replace(best=state.parameters), longer
-        if self.together:
-            best = jnp.where(jnp.asarray(is_kept)[:, None], state.parameters, state.best)
-            return state._replace(best=best), longer
-        return state, longer
+            return state._replace(best=state.parameters)
+        if not any(is_kept):
+            return state
+        return state._replace(best=jnp.where(jnp.asarray(is_kept)[:, None], state.parameters, state.best))
 
     def trained(self, state: State, histories: Histories) -> list[Trained[N]]:
         best = state.best if self.together else state.best[None]
         patience = self.training.patience
         return [
-            Trained(_unflatten(network, flat), history, int(_kept(history, patience).get("epoch", 0)))
+            Trained(_unflatten(network, flat), history, int(kept_entry(history, patience).get("epoch", 0)))
             for network, flat, history in zip(self.networks, best, histories, strict=True)
         ]
 
@@ -158,10 +158,6 @@ class Epochs(Generic[N]):
         """Values (n,) as (steps, batch), filled up with zeros; batches differ by one row at most, so none is tiny."""
         filled = np.pad(values, (0, self.n_steps * self.batch_size - len(values)))
         return np.ascontiguousarray(filled.reshape(self.batch_size, self.n_steps).T)
-
-
-def _epoch(history: History) -> int:
-    return int(history[-1]["epoch"]) if history else 0
 
 
 def _epoch_keys(seed: int, epochs: Ints) -> PRNGKeyArray:
@@ -268,18 +264,3 @@ def _measure(network: N, parameters: Any, validation: Any, together: bool) -> Fl
         return jnp.asarray(losses @ weights / weights.sum())
 
     return (jax.vmap(measure) if together else measure)(parameters, validation)
-
-
-def _kept(history: History, patience: int | None) -> dict[str, float]:
-    """The entry whose weights are kept: the last, or with patience the one with the lowest validation loss."""
-    if not history or patience is None or "validation_loss" not in history[0]:
-        return history[-1] if history else {}
-    return min(history, key=lambda line: line["validation_loss"])
-
-
-def _check_finite(line: dict[str, float], training: Training) -> None:
-    if not all(math.isfinite(number) for number in line.values()):
-        raise NotFiniteError(
-            f"the loss stopped being finite in epoch {line['epoch']}. Lower training.learning_rate "
-            f"(now {training.learning_rate:g}) or training.clip_norm (now {training.clip_norm})."
-        )

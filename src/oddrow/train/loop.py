@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from oddrow.train.checkpoint import Checkpoint
-from oddrow.train.epochs import Epochs, Histories, History, N, Trained
+from oddrow.train.epochs import Epochs, N, Trained
+from oddrow.train.history import Histories, History
 from oddrow.train.progress import Progress
 from oddrow.train.tensorboard import Scalars
 from oddrow.train.training import Training

@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import Any
 
 from oddrow.errors import ParameterError
+from oddrow.train.history import Entry, Histories, epochs_done
 
-History = list[dict[str, float]]
 SECONDS_BETWEEN = 5.0
 
 
@@ -23,10 +23,10 @@ class Scalars:
     Raises `ParameterError` where tensorboardX is missing or the folder cannot be written.
     """
 
-    def __init__(self, folder: str | None, histories: list[History]) -> None:
+    def __init__(self, folder: str | None, histories: Histories) -> None:
         names = [""] if len(histories) == 1 else [f"run-{run}" for run in range(len(histories))]
         self.folders = [] if folder is None else [Path(folder) / name for name in names]
-        self.written = [_epoch(history) for history in histories]
+        self.written = [epochs_done(history) for history in histories]
         self.files: list[EventFile] = []
         self.closing = ExitStack()
 
@@ -42,10 +42,10 @@ class Scalars:
     ) -> None:
         self.closing.__exit__(kind, error, trace)
 
-    def show(self, histories: list[History]) -> None:
+    def show(self, histories: Histories) -> None:
         """Write the last entry of each history, unless it was written before: a run may have ended before others."""
         for run, file in enumerate(self.files):
-            if (epoch := _epoch(histories[run])) > self.written[run]:
+            if (epoch := epochs_done(histories[run])) > self.written[run]:
                 file.write(histories[run][-1])
                 self.written[run] = epoch
 
@@ -72,7 +72,7 @@ class EventFile:
             self._add(step=self.first_epoch, session_log=self.session(status=self.session.START))
         return self
 
-    def write(self, entry: dict[str, float]) -> None:
+    def write(self, entry: Entry) -> None:
         """Write all numbers of an entry of the history."""
         values = [{"tag": name, "simple_value": number} for name, number in entry.items() if name != "epoch"]
         with self._writing():
@@ -103,10 +103,6 @@ class EventFile:
             raise ParameterError(
                 f"training.tensorboard: {self.folder} cannot be written ({error.strerror}). Give another folder."
             ) from error
-
-
-def _epoch(history: History) -> int:
-    return int(history[-1]["epoch"]) if history else 0
 
 
 def _tensorboardx() -> tuple[Any, Any, Any]:

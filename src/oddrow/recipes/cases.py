@@ -1,0 +1,56 @@
+"""The runs of a recipe, and the rows of each: to fit, to cut by, to test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from oddrow.recipes.recipe import Recipe
+
+Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
+
+HELD_OUT_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run of a recipe at one share of anomalies among the training rows."""
+
+    run: int
+    contamination: float
+
+    @property
+    def file(self) -> str:
+        return f"run-{self.run:02d}-{self.contamination:g}.json"
+
+
+@dataclass(frozen=True)
+class Divided:
+    """The row numbers of a case: to fit, held out for the cut, and to test."""
+
+    fitting: Rows
+    held_out: Rows
+    test: Rows
+
+
+def divide_case(recipe: Recipe, y: Floats, case: Case) -> Divided:
+    """The rows of a case: half of them test; of the normal ones in the other half a tenth is held out, the rest fits.
+
+    Rows without a label take no part. With contamination, anomalies of the training half join the rows to fit.
+    """
+    rng = np.random.default_rng(case.run)
+    anomalies = np.flatnonzero(y == 1)
+    if recipe.protocol.n_anomalies is not None:
+        anomalies = rng.permutation(anomalies)[: recipe.protocol.n_anomalies]
+    rows = rng.permutation(np.concatenate([np.flatnonzero(y == 0), anomalies]))
+    n_train = int(len(rows) * recipe.protocol.train_share)
+    train, test = rows[:n_train], np.sort(rows[n_train:])
+    normal, odd = train[y[train] == 0], train[y[train] == 1]
+    n_held_out = int(len(normal) * HELD_OUT_SHARE)
+    fitting = normal[n_held_out:]
+    share = case.contamination
+    mixed_in = odd[: round(len(fitting) * share / (1 - share))]
+    return Divided(np.sort(np.concatenate([fitting, mixed_in])), np.sort(normal[:n_held_out]), test)
