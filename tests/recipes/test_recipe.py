@@ -37,11 +37,8 @@ def test_a_recipe_may_extend_another_section_by_section() -> None:
     assert (base.settings.roles.anomaly, base.settings.roles.normal) == (("normal.",), ())
     assert (turned.settings.roles.anomaly, turned.settings.roles.normal) == ((), ("normal.",))
     assert (turned.protocol.known_ratio, turned.protocol.n_anomalies) == (0.2, 24_319)
-    assert turned.settings.parameters == {
-        **base.settings.parameters,
-        "lambda_covariance": 1e-4,
-        "covariance_floor": 1e-3,
-    }
+    own = {"latent": 1, "features": ["distance", "cosine"], "lambda_covariance": 1e-4, "covariance_floor": 1e-3}
+    assert turned.settings.parameters == {**base.settings.parameters, **own}
     assert [row.f1 for row in turned.published] == [0.9380, 0.3828]
 
 
