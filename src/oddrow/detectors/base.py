@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -40,12 +40,16 @@ HOW_IT_IS_WATCHED = ("checkpoint", "progress", "tensorboard")
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a detector trains with: the rows it was given, encoded ones to fit and to hold out, a seed."""
+    """What a detector trains with: encoded rows to fit and to hold out, a seed.
 
-    rows: Table
-    fitting: tuple[npt.NDArray[Any], ...]
-    held_out: tuple[npt.NDArray[Any], ...] | None
+    `drawn_from` is the table that both were drawn from; where the rows to hold out were given, there is none, and
+    `fitting` holds all training rows.
+    """
+
+    fitting: tuple[jax.Array, ...]
+    held_out: tuple[jax.Array, ...] | None
     seed: int
+    drawn_from: Table | None
 
 
 class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
@@ -81,8 +85,13 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         fitting, held_out = self._split(rows, validation, self.used_training.validation_fraction, rng)
         self._check_enough(fitting.height)
         self.encoder_ = self._new_encoder().fit(fitting, self.schema_)
-        encoded = None if held_out is None else tuple(self.encoder_.transform(held_out))
-        return Prepared(rows, tuple(self.encoder_.transform(fitting)), encoded, int(rng.integers(2**31)))
+        encoded = None if held_out is None else self._encode(held_out)
+        drawn_from = rows if validation is None else None
+        return Prepared(self._encode(fitting), encoded, int(rng.integers(2**31)), drawn_from)
+
+    def _encode(self, frame: pl.DataFrame) -> tuple[jax.Array, ...]:
+        """Encoded rows where the network is; on the CPU, NumPy reads them there without a copy."""
+        return tuple(map(jnp.asarray, self.encoder_.transform(frame)))
 
     @property
     def used_training(self) -> Training:
@@ -111,13 +120,15 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
 
     def anomaly_score(self, X: Any) -> Floats:
         """How odd each row is, (n,) float64, higher is odder."""
-        scores = self._by_slices(X, _score).astype(np.float64)
+        return self._finite(self._by_slices(X, _score))
+
+    def _finite(self, scores: npt.NDArray[np.float32]) -> Floats:
         if n_bad := int((~np.isfinite(scores)).sum()):
             raise TrainingError(
                 f"{n_bad:,} of {len(scores):,} scores are not finite: the weights have grown beyond measure. "
                 f"Lower training.learning_rate (now {self.used_training.learning_rate:g}) and fit again."
             )
-        return scores
+        return scores.astype(np.float64)
 
     def _by_slices(self, X: Any, function: Any) -> npt.NDArray[np.float32]:
         """`function(network, rows)` for all rows, encoded slice by slice, so that memory stays bounded."""
@@ -208,9 +219,15 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         """The trained network with whatever it takes from all encoded training rows once training is over."""
         return network
 
-    def _set_offset(self, rows: Table, contamination: float) -> None:
-        scores = self.anomaly_score(rows)
-        cut = np.quantile(scores, 1 - contamination, method="higher")
+    def _complete(self, network: Any, history: list[dict[str, float]], ready: Prepared) -> None:
+        """Take the trained network, with all that it needs from the training rows."""
+        fitting = tuple(map(np.asarray, ready.fitting))
+        self.network_, self.history_ = self._finish(network, fitting), history
+        if ready.drawn_from is None:
+            scores = self._finite(score_in_blocks(_score, self.network_, fitting))
+        else:
+            scores = self.anomaly_score(ready.drawn_from)
+        cut = np.quantile(scores, 1 - self.contamination, method="higher")
         # One ulp up, so that a tie with the cut is flagged, here as everywhere.
         self.offset_ = float(np.nextafter(-cut, np.inf))
 
@@ -246,22 +263,26 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
 
 def fit_together(
     detectors: Sequence[Detector],
-    tables: Sequence[Any],
-    labels: Sequence[Any] | None = None,
-    validation: Sequence[Any] | None = None,
+    tables: Iterable[Any],
+    labels: Iterable[Any] | None = None,
+    validation: Iterable[Any] | None = None,
 ) -> list[Detector]:
     """Fit detectors of one kind side by side, each to its own table: twenty seeds cost little more than one.
 
     They are trained as the first one's `training` says; where the tables lead to networks of different shapes, one by
-    one. Returns them, fitted.
+    one. Tables are taken one after the other and let go once they are encoded. Returns the detectors, fitted.
     """
-    labels, validation = labels or [None] * len(tables), validation or [None] * len(tables)
-    each = zip(detectors, tables, labels, validation, strict=True)
+    nothing = [None] * len(detectors)
+    each = zip(detectors, tables, labels or nothing, validation or nothing, strict=True)
     prepared = [detector._prepare(X, y, held_out) for detector, X, y, held_out in each]
     networks = [detector._new_network(ready.seed) for detector, ready in zip(detectors, prepared, strict=True)]
-    if len({_shapes(network) for network in networks}) > 1:
-        each = zip(detectors, tables, labels, validation, strict=True)
-        return [detector.fit(X, y, validation=held_out) for detector, X, y, held_out in each]
+    together = len({_shapes(network) for network in networks}) == 1
+    for part in [slice(None)] if together else [slice(one, one + 1) for one in range(len(detectors))]:
+        _train(detectors[part], prepared[part], networks[part])
+    return list(detectors)
+
+
+def _train(detectors: Sequence[Detector], prepared: Sequence[Prepared], networks: Sequence[Any]) -> None:
     training = detectors[0].used_training
     held_out = [ready.held_out for ready in prepared if ready.held_out is not None]
     try:
@@ -276,9 +297,7 @@ def fit_together(
     except NotFiniteError as error:
         raise detectors[0]._diverged(error) from error
     for detector, ready, done in zip(detectors, prepared, trained, strict=True):
-        detector.network_, detector.history_ = detector._finish(done.network, ready.fitting), done.history
-        detector._set_offset(ready.rows, detector.contamination)
-    return list(detectors)
+        detector._complete(done.network, done.history, ready)
 
 
 def _joint_signature(detectors: Sequence[Detector], prepared: Sequence[Prepared]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from oddrow.detectors.autoencoder import AutoencoderDetector
@@ -22,7 +22,7 @@ BASELINES: dict[str, Callable[[int], Baseline]] = {
 
 
 def fit_contestant(
-    name: str, settings: Settings, tables: Sequence[Table], held_out: Sequence[Table], seeds: Sequence[int]
+    name: str, settings: Settings, tables: Iterable[Table], held_out: Iterable[Table], seeds: Sequence[int]
 ) -> list[Any]:
     """Fit a contestant to the tables of several runs; each fitted one has `anomaly_score`."""
     if name in BASELINES:

@@ -112,8 +112,8 @@ class Experiment:
             fitted = fit_contestant(
                 name,
                 self.recipe.settings,
-                [self.table.take(rows.fitting) for rows in divided],
-                [self.table.take(rows.held_out) for rows in divided],
+                (self.table.take(rows.fitting) for rows in divided),
+                (self.table.take(rows.held_out) for rows in divided),
                 [case.run for case in group],
             )
             fit_s = (time.perf_counter() - started) / len(group)
