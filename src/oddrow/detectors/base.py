@@ -273,8 +273,11 @@ def fit_together(
     one. Tables are taken one after the other and let go once they are encoded. Returns the detectors, fitted.
     """
     nothing = [None] * len(detectors)
-    each = zip(detectors, tables, labels or nothing, validation or nothing, strict=True)
-    prepared = [detector._prepare(X, y, held_out) for detector, X, y, held_out in each]
+    # No name for the zip: it would hold on to the last table until training is over.
+    prepared = [
+        detector._prepare(X, y, held_out)
+        for detector, X, y, held_out in zip(detectors, tables, labels or nothing, validation or nothing, strict=True)
+    ]
     networks = [detector._new_network(ready.seed) for detector, ready in zip(detectors, prepared, strict=True)]
     together = len({_shapes(network) for network in networks}) == 1
     for part in [slice(None)] if together else [slice(one, one + 1) for one in range(len(detectors))]:
