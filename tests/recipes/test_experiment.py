@@ -170,11 +170,18 @@ def test_no_run_is_refused(folder: Path, tmp_path: Path) -> None:
         run_recipe(recipe(), folder, tmp_path, 0, tell=quiet)
 
 
-def test_a_recipe_of_several_contaminations_says_which(folder: Path, tmp_path: Path) -> None:
+def test_a_recipe_of_several_contaminations_has_a_column_for_each(folder: Path, tmp_path: Path) -> None:
     several = recipe(contamination=[0.0, 0.04], contestants=["mahalanobis"], runs=1)
     results = run_recipe(several, folder, tmp_path, None, tell=quiet)
     assert [row["contamination"] for row in results.rows] == [0.0, 0.0, 0.04, 0.04]
-    assert "| mahalanobis, 4% contaminated | honest |" in results.to_markdown()
+    lines = results.to_markdown().splitlines()
+    assert lines[2] == "| F1 | cut | 0% | 4% |"
+    means = [f"{row['f1']['mean']:.3f} ± 0.000" for row in results.rows]
+    assert lines[-2:] == [
+        f"| mahalanobis | published | {means[0]} | {means[2]} |",
+        f"| mahalanobis | honest | {means[1]} | {means[3]} |",
+    ]
+    assert {line.count("|") for line in lines[2:]} == {5}
 
 
 def test_the_command_line_runs_a_recipe(

@@ -42,24 +42,40 @@ class Results:
         epochs = self.recipe.settings.training.get("epochs")
         published = self.recipe.protocol.published_epochs
         ours = f"{epochs} epochs" + (f" (published: {published})" if published else "")
-        lines = [
-            f"**{self.recipe.title}.** {self.recipe.source}. {self.runs} runs, mean ± sd; {ours}.",
-            "",
-            "| | cut | F1 | precision | recall | AUROC | AP |",
-            "|---|---|---|---|---|---|---|",
-        ]
+        title = f"**{self.recipe.title}.** {self.recipe.source}. {self.runs} runs, mean ± sd; {ours}."
+        several = len(self.recipe.protocol.contamination) > 1
+        return "\n".join([title, "", *(self._by_contamination() if several else self._by_metric())]) + "\n"
+
+    def _by_metric(self) -> list[str]:
+        lines = ["| | cut | F1 | precision | recall | AUROC | AP |", "|---|---|---|---|---|---|---|"]
         for row in self.recipe.published:
             numbers = [row.f1, row.precision, row.recall]
             shown = ["" if math.isnan(number) else f"{number:.3f}" for number in numbers]
             lines.append(f"| *{row.method}, as published* | published | {' | '.join(shown)} | | |")
-        lines += [self._line(row) for row in self.rows]
-        return "\n".join(lines) + "\n"
+        for found in self.rows:
+            cells = [_mean_and_sd(found[name]) for name in METRICS]
+            lines.append(f"| {found['detector']} | {found['rule']} | {' | '.join(cells)} |")
+        return lines
 
-    def _line(self, row: dict[str, Any]) -> str:
-        several = len(self.recipe.protocol.contamination) > 1
-        name = row["detector"] + (f", {row['contamination']:.0%} contaminated" if several else "")
-        cells = [f"{row[name]['mean']:.3f} ± {row[name]['sd']:.3f}" for name in METRICS]
-        return f"| {name} | {row['rule']} | {' | '.join(cells)} |"
+    def _by_contamination(self) -> list[str]:
+        """F1 alone, a column for each share of anomalies among the training rows."""
+        shares = self.recipe.protocol.contamination
+        lines = [
+            f"| F1 | cut | {' | '.join(f'{share:.0%}' for share in shares)} |",
+            f"|---|---{'|---' * len(shares)}|",
+            *(
+                f"| *{row.method}, as published* | published | {row.f1:.3f} |{' |' * (len(shares) - 1)}"
+                for row in self.recipe.published
+            ),
+        ]
+        for kind in dict.fromkeys((row["detector"], row["rule"]) for row in self.rows):
+            of_kind = {r["contamination"]: r["f1"] for r in self.rows if (r["detector"], r["rule"]) == kind}
+            lines.append(f"| {kind[0]} | {kind[1]} | {' | '.join(_mean_and_sd(of_kind[share]) for share in shares)} |")
+        return lines
+
+
+def _mean_and_sd(spread: dict[str, float]) -> str:
+    return f"{spread['mean']:.3f} ± {spread['sd']:.3f}"
 
 
 def write_results(results: Results, folder: Path) -> None:
