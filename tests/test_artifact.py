@@ -283,3 +283,13 @@ def test_the_card_names_the_joined_table(fitted: AutoencoderDetector) -> None:
 def test_the_card_of_a_model_fitted_in_memory(artifact: Artifact) -> None:
     assert "- Trained on: rows in memory; 2 known anomalies" in artifact.card()
     assert "Reproduce" not in artifact.card()
+
+
+@pytest.mark.parametrize("names", [("class",), ("class", "parameters")])
+def test_columns_may_have_the_names_of_keys_in_the_manifest(tmp_path: Path, names: tuple[str, ...]) -> None:
+    frame = pl.DataFrame({name: ["x", "y"] * 10 for name in names})
+    encoder = TableEncoder(levels={name: ["x", "y", "z"] for name in names}, one_hot_up_to=5)
+    fitted = AutoencoderDetector(hidden=[4], training=Training(epochs=1), encoder=encoder, random_state=0).fit(frame)
+    Artifact(fitted, Threshold(1.0, "fixed:1")).save(tmp_path / "model")
+    loaded = Artifact.load(tmp_path / "model").detector
+    np.testing.assert_array_equal(loaded.anomaly_score(frame), fitted.anomaly_score(frame))

@@ -40,6 +40,7 @@ LARGEST_MANIFEST = 64 * 2**20
 
 CLASSES: dict[str, type[Detector]] = {kind.__name__: kind for kind in DETECTORS.values()}
 PARAMETER_OBJECTS: dict[str, type[Any]] = {"Training": Training, "TableEncoder": TableEncoder}
+HOLDS_OBJECT = ("training", "encoder")
 
 
 @dataclass(frozen=True)
@@ -256,11 +257,11 @@ def _constructed(described: dict[str, Any], allowed: dict[str, type[Any]]) -> An
         raise ArtifactError(f"class {name!r} is not one that a model may hold.{did_you_mean(str(name), allowed)}")
     parameters = described["parameters"]
     _check_keys(parameters, set(allowed[name]().get_params(deep=False)), name)
-    return allowed[name](**{key: _parameter(value) for key, value in parameters.items()})
+    return allowed[name](**{key: _parameter(key, value) for key, value in parameters.items()})
 
 
-def _parameter(value: Any) -> Any:
-    if isinstance(value, dict) and "class" in value:
+def _parameter(name: str, value: Any) -> Any:
+    if name in HOLDS_OBJECT and value is not None:
         _check_keys(value, {"class", "parameters"}, "a parameter")
         return _constructed(value, PARAMETER_OBJECTS)
     return tuple(value) if isinstance(value, list) else value

@@ -162,7 +162,7 @@ def recipe(
     from oddrow.recipes.experiment import run_recipe
     from oddrow.recipes.recipe import load_recipe
 
-    results = run_recipe(load_recipe(name), data, out, runs, tell=console.tell)
+    results = run_recipe(load_recipe(name), data, out, runs, tell=console.tell, command=_command())
     console.tell(results.to_markdown())
 
 

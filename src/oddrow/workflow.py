@@ -301,7 +301,10 @@ def training_rows(artifact: Artifact) -> Division:
     chosen = replace(chosen, table=chosen.table.with_schema(artifact.detector.schema_))
     division = divide(chosen, artifact.roles, artifact.detector.used_training.validation_fraction, origin.seed)
     if not origin.fingerprint.is_of(_hashes(artifact.detector, division.fitting)):
-        raise ArtifactError(f"{origin.named} no longer holds the rows that the model was trained on.")
+        raise ArtifactError(
+            f"the rows that the model was trained on cannot be drawn from {origin.named} again: they have changed, "
+            "or a recipe drew them."
+        )
     return division
 
 

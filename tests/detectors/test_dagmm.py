@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -13,12 +15,12 @@ import pytest
 from sklearn.metrics import roc_auc_score
 from sklearn.mixture import GaussianMixture
 
-from oddrow.detectors import dagmm
 from oddrow.detectors.base import fit_together
 from oddrow.detectors.dagmm import DAGMMDetector
 from oddrow.errors import ParameterError, TrainingError
 from oddrow.nets.dagmm import DAGMM
 from oddrow.table.encode import TableEncoder
+from oddrow.train.epochs import Epochs
 from oddrow.train.training import Training
 
 
@@ -62,7 +64,7 @@ def test_a_score_is_the_energy_of_scikit_learns_mixture(fitted: DAGMMDetector) -
 
 
 def test_chunks_change_nothing_about_the_mixture(fitted: DAGMMDetector, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("oddrow.detectors.scoring.ROWS_SUMMED_AT_ONCE", 64)
+    monkeypatch.setattr("oddrow.detectors.scoring.SUMMED_BYTES", 1)
     again = detector().fit(two_groups())
     for one, other in zip(
         jax.tree.leaves(fitted.network_.mixture), jax.tree.leaves(again.network_.mixture), strict=True
@@ -109,6 +111,68 @@ def test_tables_of_other_widths_are_fitted_one_by_one() -> None:
 
 
 @pytest.mark.parametrize(
+    "other",
+    [
+        {"lambda_energy": 0.5},
+        {"features": ("distance",)},
+        {"training": Training(epochs=2, batch_size=64, validation_fraction=0.0)},
+    ],
+    ids=str,
+)
+def test_detectors_of_other_settings_are_fitted_by_their_own(other: dict[str, Any]) -> None:
+    table = two_groups(100)
+    together = fit_together([detector(), detector(**other), detector(random_state=1)], [table] * 3)
+    for found, alone in zip(together, [detector(), detector(**other), detector(random_state=1)], strict=True):
+        wanted = alone.fit(table).anomaly_score(table)
+        np.testing.assert_allclose(found.anomaly_score(table), wanted, rtol=1e-3, atol=1e-3)
+
+
+def test_tables_of_very_different_length_are_fitted_as_if_alone() -> None:
+    tables, held_out = [two_groups(1000), two_groups(12)], [two_groups(20, seed=1), two_groups(3, seed=1)]
+    found = fit_together([detector(), detector()], tables, validation=held_out)
+    for each, table, watched in zip(found, tables, held_out, strict=True):
+        alone = detector().fit(table, validation=watched)
+        np.testing.assert_allclose(each.anomaly_score(table), alone.anomaly_score(table), rtol=1e-4, atol=1e-4)
+
+
+def test_a_wide_code_is_summed_in_smaller_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scatter of a row has components x width x width numbers; of 400 rows at once that is what a budget ends."""
+    rows, wide = two_groups(400), {"latent": 8, "epochs": 1}
+    whole = detector(**wide).fit(rows)
+    monkeypatch.setattr("oddrow.detectors.scoring.SUMMED_BYTES", 300 * 2 * 10 * 10 * 4)
+    found = detector(**wide).fit(rows)
+    np.testing.assert_allclose(found.anomaly_score(rows), whole.anomaly_score(rows), rtol=1e-4, atol=1e-4)
+
+
+def test_interrupted_fits_of_several_forms_keep_their_states_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pair() -> list[DAGMMDetector]:
+        training = Training(epochs=4, batch_size=64, validation_fraction=0.0, checkpoint=str(tmp_path / "state"))
+        return [detector(training=training), detector(training=training, latent=2)]
+
+    table, shown = two_groups(100), []
+
+    def stop_in_the_second(self: Epochs[Any], state: Any, histories: Any) -> Any:
+        shown.append(state)
+        if len(shown) == 7:
+            raise KeyboardInterrupt
+        return usual(self, state, histories)
+
+    usual = Epochs.run
+    with monkeypatch.context() as patch:
+        patch.setattr(Epochs, "run", stop_in_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            fit_together(pair(), [table, table])
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["group-1"]
+    resumed = fit_together(pair(), [table, table])
+    for found, latent in zip(resumed, (1, 2), strict=True):
+        whole = Training(epochs=4, batch_size=64, validation_fraction=0.0)
+        alone = detector(training=whole, latent=latent).fit(table)
+        np.testing.assert_array_equal(found.anomaly_score(table), alone.anomaly_score(table))
+
+
+@pytest.mark.parametrize(
     ("parameters", "message"),
     [
         ({"n_components": 0}, "n_components=0 is not a whole number at least 1"),
@@ -142,27 +206,22 @@ def test_a_covariance_penalty_of_zero_and_a_constant_column_are_no_trouble() -> 
     assert np.isfinite(detector(lambda_covariance=0).fit(rows).anomaly_score(rows)).all()
 
 
-def finish_with(monkeypatch: pytest.MonkeyPatch, change: Any) -> None:
-    """Fit with what the network says of its training rows changed."""
-    usual = dagmm.mean_in_blocks
-    monkeypatch.setattr(dagmm, "mean_in_blocks", lambda function, *rest: change(function, usual(function, *rest)))
-    detector(epochs=1).fit(two_groups(100))
+def finished(change: Callable[[DAGMM], Any], factor: float, shift: Any = 0.0) -> None:
+    """Finish training with weights somewhere in the network that training rarely leads to."""
+    ready = detector(epochs=0).fit(two_groups(100))
+    network = eqx.tree_at(change, ready.network_, replace_fn=lambda weights: weights * factor + shift)
+    rows = ready.encoder_.transform(pl.DataFrame(two_groups(100), schema=["x0", "x1", "x2", "x3"]))
+    ready._finish(network, tuple(rows))
 
 
-def test_a_dead_component_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def dead(function: Any, means: Any) -> Any:
-        return np.where(np.arange(len(means)) == 1, 0.0, means) if function is DAGMM.moments else means
-
-    with pytest.raises(TrainingError, match=r"component 2 of 2 has died: 0 of \d+ training rows belong to it. Lower"):
-        finish_with(monkeypatch, dead)
+def test_a_dead_component_is_named() -> None:
+    with pytest.raises(TrainingError, match=r"component 2 of 2 has died: \S+ of 100 training rows belong to it. Lower"):
+        finished(lambda net: net.estimator.layers[-1].bias, 1.0, jnp.array([0.0, -100.0]))
 
 
-def test_a_singular_component_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def singular(function: Any, means: Any) -> Any:
-        return means if function is DAGMM.moments else np.concatenate([means[:9], 1e9 * np.ones(9)])
-
-    with pytest.raises(TrainingError, match=r"component 2 of 2 has a singular covariance \(\d+ rows\)\. .*\(now 0.01"):
-        finish_with(monkeypatch, singular)
+def test_a_singular_component_is_named() -> None:
+    with pytest.raises(TrainingError, match=r"component \d of 2 has a singular covariance \(\d+ rows\)\. .*\(now 0.01"):
+        finished(lambda net: net.encoder.layers[-1].weight, 1e6)
 
 
 def test_a_diverged_training_says_what_may_help() -> None:

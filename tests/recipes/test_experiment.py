@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from test_recipe import values
 
 from oddrow.artifact import Artifact
-from oddrow.errors import ArtifactError, ParameterError, TrainingError
+from oddrow.errors import ArtifactError, EvaluationError, ParameterError, TrainingError
 from oddrow.recipes import experiment
 from oddrow.recipes.cases import Case, divide_case
 from oddrow.recipes.experiment import run_recipe
+from oddrow.recipes.labelled import LabelledTable
 from oddrow.recipes.recipe import CONTESTANTS, Recipe
 
 
@@ -74,6 +77,11 @@ def test_anomalies_are_mixed_into_the_fitted_rows_alone() -> None:
     np.testing.assert_array_equal(clean.test, mixed.test)
 
 
+def test_more_anomalies_than_there_are_cannot_be_mixed_in() -> None:
+    with pytest.raises(ParameterError, match=r"contamination=0.3 asks for 1\d\d anomalies beside 4\d\d .* run 0"):
+        divide_case(recipe(), Y, Case(0, 0.3))
+
+
 def test_only_as_many_anomalies_take_part_as_asked() -> None:
     drawn = [divide_case(recipe(n_anomalies=40), Y, Case(run, 0.0)) for run in range(2)]
     tested = [set(found.test[Y[found.test] == 1]) for found in drawn]
@@ -91,8 +99,9 @@ def test_results_have_a_row_for_each_contestant_and_cut(out: Path) -> None:
             assert 0 <= row[metric]["mean"] <= 1
             assert row[metric]["sd"] >= 0
     lines = [json.loads(path.read_text())["lines"] for path in sorted((out / "runs").iterdir())]
-    means = np.mean([[line["f1"] for line in of_run] for of_run in lines], axis=0)
-    assert [row["f1"]["mean"] for row in found["rows"]] == pytest.approx(list(means))
+    f1 = np.array([[line["f1"] for line in of_run] for of_run in lines])
+    assert [row["f1"]["mean"] for row in found["rows"]] == pytest.approx(list(f1.mean(axis=0)))
+    assert [row["f1"]["sd"] for row in found["rows"]] == pytest.approx(list(f1.std(axis=0, ddof=1)))
 
 
 def test_the_table_shows_the_published_rows_first(out: Path) -> None:
@@ -105,9 +114,11 @@ def test_the_table_shows_the_published_rows_first(out: Path) -> None:
 def test_the_published_cut_flags_the_known_share_and_the_honest_one_knows_no_test_row(out: Path, folder: Path) -> None:
     artifact = Artifact.load(out / "model")
     found = divide_case(recipe(), (np.arange(400) < 40).astype(float), Case(1, 0.0))
-    table, _ = experiment.prepared(recipe(), folder)
+    table = LabelledTable.read(recipe(), folder).table
     scores = artifact.detector.anomaly_score(table.take(found.test))
     held_out = artifact.detector.anomaly_score(table.take(found.held_out))
+    assert artifact.threshold.fingerprint is not None
+    assert artifact.threshold.fingerprint.n_rows == len(found.held_out)
     assert artifact.threshold.value == pytest.approx(np.quantile(held_out, 0.99, method="higher"), rel=1e-6)
     lines = json.loads((out / "runs" / "run-01-0.json").read_text())["lines"]
     truth = found.test < 40
@@ -152,15 +163,81 @@ def test_an_interrupted_recipe_goes_on_where_it_was(
     assert len(list((tmp_path / "runs").iterdir())) == 2
 
 
+def test_a_model_that_is_gone_is_made_again_with_the_last_run(folder: Path, tmp_path: Path) -> None:
+    quick = recipe(contestants=["dagmm"])
+    run_recipe(quick, folder, tmp_path, 2, tell=quiet)
+    first = Artifact.load(tmp_path / "model")
+    shutil.rmtree(tmp_path / "model")
+    told: list[str] = []
+    run_recipe(quick, folder, tmp_path, 2, tell=told.append)
+    assert any(line.startswith("1 of 2 runs are in") for line in told)
+    assert Artifact.load(tmp_path / "model").origin == first.origin
+    assert first.origin is not None
+    assert first.origin.seed == 1
+
+
+def test_a_picture_that_cannot_be_drawn_costs_no_run(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: Any, **named: Any) -> Any:
+        raise ParameterError("pictures need matplotlib")
+
+    monkeypatch.setattr(experiment, "latent_space", refuse)
+    told: list[str] = []
+    run_recipe(recipe(contestants=["dagmm"]), folder, tmp_path, 1, tell=told.append)
+    assert "No picture of z: pictures need matplotlib" in told
+    assert {"results.json", "model"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_a_training_that_fails_names_its_run(folder: Path, tmp_path: Path) -> None:
+    wild = values() | {"training": {"epochs": 3, "learning_rate": 1e38, "clip_norm": "none"}}
+    with pytest.raises(TrainingError, match="dagmm in run 0, 1: the loss stopped being finite"):
+        run_recipe(Recipe.from_dict("thyroid", wild), folder, tmp_path, 2, tell=quiet)
+
+
+def test_synthetic_rows_are_not_tested_on(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    frame = pl.DataFrame({"a": rng.normal(size=200), "y": [1, 0] * 100, "oddrow_synthetic": [True] + [False] * 199})
+    frame.write_parquet(tmp_path / "rows.parquet")
+    changed = values() | {"data": {"files": ["rows.parquet"], "where": "nowhere"}}
+    changed["protocol"] = {"known_ratio": 0.5, "runs": 4, "contestants": ["mahalanobis"]}
+    with pytest.raises(EvaluationError, match="test rows are synthetic"):
+        run_recipe(Recipe.from_dict("mine", changed), tmp_path, tmp_path / "out", None, tell=quiet)
+
+
+def test_the_model_of_a_joined_recipe_scores_and_is_evaluated_like_any_other(oddrow: Any, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    y = (np.arange(300) < 60).astype(int)
+    rows = pl.DataFrame({"id": np.arange(300), "amount": rng.normal(size=300) + 5 * y, "y": y})
+    rows.write_csv(tmp_path / "rows.csv")
+    rows.select("id", pl.Series("device", rng.choice(["a", "b"], 300))).write_csv(tmp_path / "devices.csv")
+    changed = values() | {"label": "y", "drop": ["id"]}
+    changed["protocol"] = {"known_ratio": 0.2, "runs": 1, "contestants": ["dagmm"]}
+    changed["training"] = {"epochs": 2}
+    where = {"files": ["rows.csv"], "join_files": ["devices.csv"], "on": "id", "where": "nowhere"}
+    run_recipe(Recipe.from_dict("mine", changed | {"data": where}), tmp_path, tmp_path / "out", None, tell=quiet)
+    model, joined = tmp_path / "out" / "model", ["--join", tmp_path / "devices.csv"]
+    ran = oddrow("score", tmp_path / "rows.csv", "--model", model, *joined, "--out", tmp_path / "scores.csv")
+    assert (ran.code, pl.read_csv(tmp_path / "scores.csv").height) == (0, 300)
+    ran = oddrow("evaluate", tmp_path / "rows.csv", "--model", model, *joined)
+    assert ran.code == 0
+    assert "a recipe drew them" in " ".join(ran.out.split())
+    assert "The threshold was given" not in ran.out
+
+
 def test_results_of_other_settings_are_not_taken_for_these(out: Path, folder: Path) -> None:
     other = recipe(known_ratio=0.2)
     with pytest.raises(ArtifactError, match="it was written by another recipe or other data"):
         run_recipe(other, folder, out, None, tell=quiet)
 
 
-def test_a_damaged_run_is_named(folder: Path, out: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "damaged",
+    ["{", "[]", '{"signature": "s"}', '{"signature": "s", "lines": 3}', '{"signature": "s", "lines": [{"f1": 1}]}'],
+)
+def test_a_damaged_run_is_named(folder: Path, tmp_path: Path, damaged: str) -> None:
     (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "run-00-0.json").write_text("{")
+    (tmp_path / "runs" / "run-00-0.json").write_text(damaged)
     with pytest.raises(ArtifactError, match=r"run-00-0.json: this cannot be read .* Delete it to run it again"):
         run_recipe(recipe(), folder, tmp_path, None, tell=quiet)
 
@@ -176,7 +253,8 @@ def test_a_recipe_of_several_contaminations_has_a_column_for_each(folder: Path, 
     assert [row["contamination"] for row in results.rows] == [0.0, 0.0, 0.04, 0.04]
     lines = results.to_markdown().splitlines()
     assert lines[2] == "| F1 | cut | 0% | 4% |"
-    means = [f"{row['f1']['mean']:.3f} ± 0.000" for row in results.rows]
+    assert "1 run;" in lines[0]
+    means = [f"{row['f1']['mean']:.3f}" for row in results.rows]
     assert lines[-2:] == [
         f"| mahalanobis | published | {means[0]} | {means[2]} |",
         f"| mahalanobis | honest | {means[1]} | {means[3]} |",

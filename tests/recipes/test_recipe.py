@@ -37,7 +37,7 @@ def test_a_recipe_may_extend_another_section_by_section() -> None:
     assert (base.settings.roles.anomaly, base.settings.roles.normal) == (("normal.",), ())
     assert (turned.settings.roles.anomaly, turned.settings.roles.normal) == ((), ("normal.",))
     assert (turned.protocol.known_ratio, turned.protocol.n_anomalies) == (0.2, 24_319)
-    own = {"latent": 1, "features": ["distance", "cosine"], "lambda_covariance": 1e-4, "covariance_floor": 1e-3}
+    own = {"latent": 3, "features": ["distance", "cosine"], "lambda_covariance": 1e-4, "covariance_floor": 1e-3}
     assert turned.settings.parameters == {**base.settings.parameters, **own}
     assert [row.f1 for row in turned.published] == [0.9380, 0.3828]
 
@@ -57,6 +57,13 @@ def test_another_name_is_refused() -> None:
         ({"detector": {"name": "dagmm", "latnt": 2}}, "setting 'detector.latnt' is unknown. Did you mean 'latent'"),
         ({"labels": "y"}, "setting 'labels' is unknown. Did you mean 'label'"),
         ({"data": {"file": ["a.mat"], "where": "there"}}, "data.file is unknown. Did you mean 'files'"),
+        ({"data": {"files": ["a.mat"], "where": "there", "on": "id"}}, "join_files and data.on: a join needs both"),
+        ({"seed": 3}, "recipe mine: 'seed' means nothing in a recipe"),
+        ({"time": "when"}, "'time' means nothing in a recipe"),
+        ({"training": {"validation_fraction": 0.2}}, "'training.validation_fraction' means nothing"),
+        ({"threshold": "quantile:0.99@train"}, "honest cut is chosen on held-out rows"),
+        ({"detector": {"name": "autoencoder"}}, "recipes know the name dagmm"),
+        ({"detector": {"name": "dagmm"}}, "with `hidden` to build its twins by"),
     ],
 )
 def test_unknown_keys_and_values_are_refused(change: dict[str, Any], message: str) -> None:
@@ -91,11 +98,13 @@ def test_an_absent_file_is_named_with_the_place_where_it_is_public(tmp_path: Pat
 
 def test_kdd99_becomes_the_120_columns_of_the_paper(data: Path) -> None:
     """Whichever rows train: the levels are those of the file."""
-    from oddrow.recipes.experiment import Experiment, prepared
+    from oddrow.recipes.experiment import Experiment
+    from oddrow.recipes.labelled import LabelledTable
 
     recipe = load_recipe("kdd99")
-    table, y = prepared(recipe, data)
-    experiment = Experiment(recipe, table, y, Path("unused"), print)
+    rows = LabelledTable.read(recipe, data)
+    table, y = rows.table, rows.y
+    experiment = Experiment(recipe, rows, Path("unused"), print)
     encoder = experiment.recipe.settings.new_detector().encoder
     assert (table.n_rows, int((y == 1).sum())) == (494_021, 97_278)
     frame = table.fitted_schema().conform(table.frame)

@@ -298,6 +298,11 @@ def test_what_was_learned_survives_json(
     ("parameters", "said"),
     [
         ({"numbers": "standrad"}, "Did you mean 'standard'?"),
+        ({"levels": ["a"]}, "levels=['a'] is no dictionary"),
+        ({"levels": {"c": "abc"}}, "levels of 'c': 'abc' is not a list of texts"),
+        ({"levels": {"c": [1, 2]}}, "levels of 'c': [1, 2] is not a list of texts"),
+        ({"levels": {"c": ["a", "b", "a"]}}, "levels of 'c': a level is given twice"),
+        ({"levels": {"cc": ["a"]}}, "a column of levels='cc' is not one of"),
         ({"max_levels": 0}, "max_levels=0 is not a whole number at least 1"),
         ({"max_levels": 2.5}, "max_levels=2.5 is not a whole number"),
         ({"one_hot_up_to": -1}, "one_hot_up_to=-1"),

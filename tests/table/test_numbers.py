@@ -50,3 +50,9 @@ def test_slices_do_not_change_a_score(monkeypatch: pytest.MonkeyPatch) -> None:
     model = Sum()
     np.testing.assert_array_equal(taken.scorer(model)(rows), taken(rows).sum(axis=1, dtype=np.float64))
     assert model.shown == [40, 40, 20]
+
+
+def test_the_encoder_given_is_not_changed() -> None:
+    encoder = TableEncoder(max_levels=100)
+    Numbers(Table.from_frame(pl.DataFrame({"c": ["a", "b"]})), encoder)
+    assert (encoder.max_levels, encoder.one_hot_up_to, hasattr(encoder, "number_columns_")) == (100, 0, False)

@@ -147,6 +147,15 @@ def test_validation_in_chunks_is_the_mean_over_all_its_rows(monkeypatch: pytest.
     assert trained.history[0]["validation_loss"] == pytest.approx(wanted, rel=1e-5)
 
 
+def test_a_run_with_fewer_validation_rows_has_nothing_in_the_last_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("oddrow.train.epochs.VALIDATION_CHUNK", 8)
+    held_out = [rows(19, seed=2), rows(5, seed=3)]
+    found = train_together([line()] * 2, [rows()] * 2, quick(epochs=1), seeds=[0, 1], validation=held_out)
+    for trained, own in zip(found, held_out, strict=True):
+        wanted = loss_by_hand(flat(trained.network), *own)
+        assert trained.history[0]["validation_loss"] == pytest.approx(wanted, rel=1e-5)
+
+
 def test_patience_means_nothing_without_validation_rows() -> None:
     trained = train(line(), rows(), quick(epochs=6, patience=1), seed=0)
     assert [set(entry) for entry in trained.history] == [{"epoch", "loss"}] * 6
@@ -190,7 +199,7 @@ def test_every_step_has_noise_of_its_own() -> None:
 @pytest.mark.parametrize(("validation", "epoch"), [(None, 2), (rows(9), 1)], ids=["no validation", "validation"])
 def test_a_loss_beyond_measure_stops_with_advice(validation: Any, epoch: int) -> None:
     """The step that goes too far is the only one of the first epoch: its loss is measured before it."""
-    with pytest.raises(TrainingError, match=rf"epoch {epoch}.*learning_rate \(now 1e\+30\).*clip_norm \(now None\)"):
+    with pytest.raises(TrainingError, match=rf"epoch {epoch}.*learning_rate \(now 1e\+30\).*set training.clip_norm\."):
         train(line(), rows(16), quick(learning_rate=1e30), seed=0, validation=validation)
 
 

@@ -8,7 +8,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from importlib.metadata import version
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -19,6 +20,7 @@ import polars as pl
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import _check_feature_names, check_is_fitted, validate_data
 
+from oddrow.detectors.labels import without_known_anomalies
 from oddrow.detectors.scoring import score_in_blocks
 from oddrow.errors import ArtifactError, NotFiniteError, TableError, TrainingError, check_number
 from oddrow.table.encode import TableEncoder
@@ -30,6 +32,7 @@ from oddrow.train.loop import train_together
 from oddrow.train.training import Training
 
 Floats = npt.NDArray[np.float64]
+T = TypeVar("T")
 
 ROWS_ENCODED_AT_ONCE = 32_768
 # While the network scores one slice, the next one is encoded.
@@ -78,7 +81,7 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         self.check_parameters()
         table = self._table(X, reset=True)
         check_enough_rows(table, 2)
-        rows, self.n_known_anomalies_ = _without_known_anomalies(table, y)
+        rows, self.n_known_anomalies_ = without_known_anomalies(table, y)
         self.schema_ = table.fitted_schema(self.kinds)
         check_features(self.schema_)
         rng = _generator(self.random_state)
@@ -255,7 +258,8 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
             for name, value in self.get_params().items()
             if name not in ("training", "encoder", *(f"training__{how}" for how in HOW_IT_IS_WATCHED))
         }
-        digest = hashlib.sha256(json.dumps(parameters, sort_keys=True, default=str).encode())
+        described = {"oddrow": version("oddrow"), **parameters}
+        digest = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode())
         for array in (*prepared.fitting, *(prepared.held_out or ())):
             digest.update(array.tobytes())
         return digest.hexdigest()[:32]
@@ -269,8 +273,9 @@ def fit_together(
 ) -> list[Detector]:
     """Fit detectors of one kind side by side, each to its own table: twenty seeds cost little more than one.
 
-    They are trained as the first one's `training` says; where the tables lead to networks of different shapes, one by
-    one. Tables are taken one after the other and let go once they are encoded. Returns the detectors, fitted.
+    Those whose networks have the same form, whose `training` is the same and whose epochs have as many steps train
+    together, each as it would alone. Tables are taken one after the other and let go once they are encoded. Returns
+    the detectors, fitted.
     """
     nothing = [None] * len(detectors)
     # No name for the zip: it would hold on to the last table until training is over.
@@ -279,14 +284,39 @@ def fit_together(
         for detector, X, y, held_out in zip(detectors, tables, labels or nothing, validation or nothing, strict=True)
     ]
     networks = [detector._new_network(ready.seed) for detector, ready in zip(detectors, prepared, strict=True)]
-    together = len({_shapes(network) for network in networks}) == 1
-    for part in [slice(None)] if together else [slice(one, one + 1) for one in range(len(detectors))]:
-        _train(detectors[part], prepared[part], networks[part])
+    alike: dict[Any, list[int]] = {}
+    for place, each in enumerate(zip(detectors, networks, prepared, strict=True)):
+        alike.setdefault(_form(*each), []).append(place)
+    for group, places in enumerate(alike.values()):
+        folder = f"group-{group}" if len(alike) > 1 else None
+        _train(_of(places, detectors), _of(places, prepared), _of(places, networks), folder=folder)
     return list(detectors)
 
 
-def _train(detectors: Sequence[Detector], prepared: Sequence[Prepared], networks: Sequence[Any]) -> None:
-    training = detectors[0].used_training
+def _of(places: Sequence[int], everything: Sequence[T]) -> list[T]:
+    return [everything[place] for place in places]
+
+
+def _form(detector: Detector, network: Any, ready: Prepared) -> tuple[Any, ...]:
+    """What runs that train together have in common."""
+    training = detector.used_training
+    shapes = tuple((name, leaf.shape) for name, leaf in _named_leaves(network))
+    has_held_out = ready.held_out is not None
+    # The form of the network holds what stands in it besides arrays, such as lambda_energy.
+    return (
+        jax.tree.structure(network),
+        shapes,
+        repr(training.get_params()),
+        training.steps_for(len(ready.fitting[0])),
+        has_held_out,
+    )
+
+
+def _train(
+    detectors: Sequence[Detector], prepared: Sequence[Prepared], networks: Sequence[Any], *, folder: str | None
+) -> None:
+    """Train runs of one form; with `folder`, their files lie in one of that name, apart from those of other forms."""
+    training = detectors[0].used_training.below(folder)
     held_out = [ready.held_out for ready in prepared if ready.held_out is not None]
     try:
         trained = train_together(
@@ -294,7 +324,7 @@ def _train(detectors: Sequence[Detector], prepared: Sequence[Prepared], networks
             [ready.fitting for ready in prepared],
             training,
             seeds=[ready.seed for ready in prepared],
-            validation=held_out if len(held_out) == len(prepared) else None,
+            validation=held_out or None,
             signature=_joint_signature(detectors, prepared) if training.checkpoint is not None else "",
         )
     except NotFiniteError as error:
@@ -306,10 +336,6 @@ def _train(detectors: Sequence[Detector], prepared: Sequence[Prepared], networks
 def _joint_signature(detectors: Sequence[Detector], prepared: Sequence[Prepared]) -> str:
     each = [detector._signature(ready) for detector, ready in zip(detectors, prepared, strict=True)]
     return each[0] if len(each) == 1 else hashlib.sha256("".join(each).encode()).hexdigest()[:32]
-
-
-def _shapes(network: Any) -> tuple[Any, ...]:
-    return tuple((name, leaf.shape) for name, leaf in _named_leaves(network))
 
 
 def _named_leaves(network: Any) -> list[tuple[str, Any]]:
@@ -350,36 +376,3 @@ def _generator(random_state: Any) -> np.random.Generator:
     if isinstance(random_state, np.random.RandomState):
         return np.random.default_rng(random_state.randint(2**31))
     return np.random.default_rng(random_state)
-
-
-def _without_known_anomalies(table: Table, y: Any) -> tuple[Table, int]:
-    if y is None:
-        return table, 0
-    anomalous = _known_anomalies(y)
-    if len(anomalous) != table.n_rows:
-        raise TableError(f"y has {len(anomalous):,} values for {table.n_rows:,} rows.")
-    n_known = int(anomalous.sum())
-    if n_known == table.n_rows:
-        raise TableError(f"all {n_known:,} rows are anomalous (y is 1): nothing is left to learn normal from.")
-    return (table.take(~anomalous), n_known) if n_known else (table, 0)
-
-
-def _known_anomalies(y: Any) -> npt.NDArray[np.bool_]:
-    """Mask (n,) of the rows where y is 1; all False where y is no anomaly label."""
-    values = _label_values(y)
-    none = np.zeros(len(values), dtype=bool)
-    if values.dtype == pl.Boolean:
-        return values.fill_null(False).to_numpy()
-    if not values.dtype.is_numeric():
-        return none
-    numbers = values.cast(pl.Float64).fill_nan(None)
-    known = numbers.drop_nulls()
-    return (numbers == 1).fill_null(False).to_numpy() if known.is_in([0.0, 1.0]).all() else none
-
-
-def _label_values(y: Any) -> pl.Series:
-    if isinstance(y, (pl.Series, list)):
-        return pl.Series("y", y, strict=False)
-    array = np.asarray(y).ravel()
-    # None in an array of objects is a missing label; as a series of objects it would make y no label at all.
-    return pl.Series("y", array.tolist() if array.dtype.kind == "O" else array, strict=False)

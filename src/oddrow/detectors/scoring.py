@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 # From the largest size on, XLA spreads a block over the cores.
 BLOCKS = (256, 4096, 32_768)
-ROWS_SUMMED_AT_ONCE = 65_536
+# Sums over rows hold what that many bytes hold of them at once.
+SUMMED_BYTES = 2**26
 
 
 def score_in_blocks(function: Callable[..., Any], network: Any, rows: Any) -> npt.NDArray[np.float32]:
@@ -32,12 +33,21 @@ def score_in_blocks(function: Callable[..., Any], network: Any, rows: Any) -> np
 def mean_in_blocks(function: Callable[..., Any], network: Any, rows: Any) -> npt.NDArray[np.float64]:
     """The mean over all rows of what `score_in_blocks` gives, without holding it whole."""
     n_rows = jax.tree.leaves(rows)[0].shape[0]
+    at_once = _rows_at_once(function, network, rows)
     total: Any = 0.0
-    for start in range(0, n_rows, ROWS_SUMMED_AT_ONCE):
-        part = jax.tree.map(lambda leaf, start=start: leaf[start : start + ROWS_SUMMED_AT_ONCE], rows)
+    for start in range(0, n_rows, at_once):
+        part = jax.tree.map(lambda leaf, start=start: leaf[start : start + at_once], rows)
         total = total + score_in_blocks(function, network, part).sum(axis=0, dtype=np.float64)
     mean: npt.NDArray[np.float64] = np.asarray(total) / n_rows
     return mean
+
+
+def _rows_at_once(function: Callable[..., Any], network: Any, rows: Any) -> int:
+    """A number of rows that makes whole blocks and keeps to `SUMMED_BYTES`, by what the function gives for one row."""
+    of_one = eqx.filter_eval_shape(function, network, jax.tree.map(lambda leaf: leaf[:1], rows))
+    within = SUMMED_BYTES // (of_one.size * of_one.dtype.itemsize)
+    block = max(size for size in BLOCKS if size <= max(within, BLOCKS[0]))
+    return block if block == BLOCKS[0] else within // block * block
 
 
 def _blocks(n_rows: int) -> Iterator[tuple[int, int]]:

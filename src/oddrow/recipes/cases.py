@@ -7,11 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from oddrow.errors import ParameterError
 from oddrow.recipes.recipe import Recipe
 
 Floats = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.int64]
+RowNumbers = npt.NDArray[np.int64]
 
+# Half of the rows train, as in the paper, and a tenth of the normal ones among them are kept for the honest cut.
+TRAIN_SHARE = 0.5
 HELD_OUT_SHARE = 0.1
 
 
@@ -31,26 +34,37 @@ class Case:
 class Divided:
     """The row numbers of a case: to fit, held out for the cut, and to test."""
 
-    fitting: Rows
-    held_out: Rows
-    test: Rows
+    fitting: RowNumbers
+    held_out: RowNumbers
+    test: RowNumbers
 
 
 def divide_case(recipe: Recipe, y: Floats, case: Case) -> Divided:
     """The rows of a case: half of them test; of the normal ones in the other half a tenth is held out, the rest fits.
 
     Rows without a label take no part. With contamination, anomalies of the training half join the rows to fit.
+    Raises `ParameterError` where that half has too few of them.
     """
     rng = np.random.default_rng(case.run)
     anomalies = np.flatnonzero(y == 1)
     if recipe.protocol.n_anomalies is not None:
         anomalies = rng.permutation(anomalies)[: recipe.protocol.n_anomalies]
     rows = rng.permutation(np.concatenate([np.flatnonzero(y == 0), anomalies]))
-    n_train = int(len(rows) * recipe.protocol.train_share)
+    n_train = int(len(rows) * TRAIN_SHARE)
     train, test = rows[:n_train], np.sort(rows[n_train:])
     normal, odd = train[y[train] == 0], train[y[train] == 1]
     n_held_out = int(len(normal) * HELD_OUT_SHARE)
     fitting = normal[n_held_out:]
-    share = case.contamination
-    mixed_in = odd[: round(len(fitting) * share / (1 - share))]
+    mixed_in = _anomalies_for(case, len(fitting), odd)
     return Divided(np.sort(np.concatenate([fitting, mixed_in])), np.sort(normal[:n_held_out]), test)
+
+
+def _anomalies_for(case: Case, n_normal: int, anomalies: RowNumbers) -> RowNumbers:
+    """As many anomalies as make up the share that a case asks for."""
+    n_wanted = round(n_normal * case.contamination / (1 - case.contamination))
+    if n_wanted > len(anomalies):
+        raise ParameterError(
+            f"protocol.contamination={case.contamination:g} asks for {n_wanted:,} anomalies beside {n_normal:,} normal "
+            f"training rows; in run {case.run} there are {len(anomalies):,} of them."
+        )
+    return anomalies[:n_wanted]

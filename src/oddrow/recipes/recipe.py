@@ -14,6 +14,9 @@ from oddrow.settings import Settings
 from oddrow.table.join import Join
 
 OWN = ("title", "source", "data", "protocol", "published")
+# What a recipe divides, seeds and joins itself, and files that its contestants would share.
+DECIDED = ("time", "id", "weight", "from", "until", "join", "on", "seed")
+DECIDED_OF_TRAINING = ("validation_fraction", "checkpoint", "tensorboard", "progress")
 CONTESTANTS = ("dagmm", "dagmm-untrained", "autoencoder", "mahalanobis", "isolation-forest", "one-class-svm")
 
 
@@ -31,14 +34,13 @@ class Data:
 class Protocol:
     """How rows are divided and cut.
 
-    A run trains on the normal rows of a random `train_share` of all rows and tests on the others. `known_ratio` is the
+    A run trains on the normal rows of a random half of all rows and tests on the other half. `known_ratio` is the
     share of the test rows that the published cut calls anomalous. `n_anomalies` of the anomalous rows take part, drawn
     at random in each run, or all. `contamination` lists shares of anomalies to be mixed into the training rows.
     """
 
     known_ratio: float
     runs: int = 20
-    train_share: float = 0.5
     n_anomalies: int | None = None
     contamination: tuple[float, ...] = (0.0,)
     contestants: tuple[str, ...] = CONTESTANTS
@@ -74,6 +76,10 @@ class Recipe:
         if missing := [key for key in OWN if key not in own]:
             raise ParameterError(f"recipe {name}: '{missing[0]}' is missing.")
         settings = Settings.from_dict({key: value for key, value in values.items() if key not in OWN})
+        decided = [key for key in DECIDED if key in values]
+        decided += [f"training.{key}" for key in DECIDED_OF_TRAINING if key in settings.training]
+        if decided:
+            raise ParameterError(f"recipe {name}: '{decided[0]}' means nothing in a recipe, which decides it itself.")
         recipe = cls(
             name,
             str(own["title"]),
@@ -89,12 +95,17 @@ class Recipe:
     def check(self) -> None:
         """Raise `ParameterError` for a value that means nothing."""
         check_number("protocol.known_ratio", self.protocol.known_ratio, 0, 1, above=True)
-        check_number("protocol.train_share", self.protocol.train_share, 0.01, 0.99)
         check_number("protocol.runs", self.protocol.runs, 1, whole=True)
         for share in self.protocol.contamination:
             check_number("protocol.contamination", share, 0, 0.5)
         for name in self.protocol.contestants:
             check_choice("protocol.contestants", name, CONTESTANTS)
+        if bool(self.data.join_files) != (self.data.on is not None):
+            raise ParameterError("data.join_files and data.on: a join needs both, or neither.")
+        if self.settings.threshold.source != "validation":
+            raise ParameterError("threshold: a recipe's honest cut is chosen on held-out rows. Leave @train out.")
+        if self.settings.detector != "dagmm" or "hidden" not in self.settings.parameters:
+            raise ParameterError("detector: recipes know the name dagmm, with `hidden` to build its twins by.")
 
     def find(self, folder: Path) -> tuple[Path, Join | None]:
         """The files of this recipe in a folder, or one level below it. Raises `TableError` where one is absent."""

@@ -7,18 +7,24 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, pstdev
+from statistics import fmean, stdev
 from typing import Any
 
 from oddrow.recipes.recipe import Recipe
 from oddrow.table.write import written_whole
 
 METRICS = ("f1", "precision", "recall", "auroc", "ap")
+TIMES = ("fit_s", "score_s")
+# What is kept of a run for each detector and cut.
+LINE = ("detector", "rule", *METRICS, *TIMES)
 
 
 @dataclass(frozen=True)
 class Results:
-    """One row for each detector, cut and contamination: {"mean", "sd"} of every metric over the runs."""
+    """One row for each detector, cut and contamination: {"mean", "sd"} of every metric over the runs.
+
+    The standard deviation is that of a sample (n - 1), 0 where there is one run.
+    """
 
     recipe: Recipe
     data: str
@@ -42,9 +48,13 @@ class Results:
         epochs = self.recipe.settings.training.get("epochs")
         published = self.recipe.protocol.published_epochs
         ours = f"{epochs} epochs" + (f" (published: {published})" if published else "")
-        title = f"**{self.recipe.title}.** {self.recipe.source}. {self.runs} runs, mean ± sd; {ours}."
+        title = f"**{self.recipe.title}.** {self.recipe.source}. {self._counted}; {ours}."
         several = len(self.recipe.protocol.contamination) > 1
         return "\n".join([title, "", *(self._by_contamination() if several else self._by_metric())]) + "\n"
+
+    @property
+    def _counted(self) -> str:
+        return f"{self.runs} runs, mean ± sd" if self.runs > 1 else "1 run"
 
     def _by_metric(self) -> list[str]:
         lines = ["| | cut | F1 | precision | recall | AUROC | AP |", "|---|---|---|---|---|---|---|"]
@@ -53,7 +63,7 @@ class Results:
             shown = ["" if math.isnan(number) else f"{number:.3f}" for number in numbers]
             lines.append(f"| *{row.method}, as published* | published | {' | '.join(shown)} | | |")
         for found in self.rows:
-            cells = [_mean_and_sd(found[name]) for name in METRICS]
+            cells = [self._cell(found[name]) for name in METRICS]
             lines.append(f"| {found['detector']} | {found['rule']} | {' | '.join(cells)} |")
         return lines
 
@@ -70,12 +80,12 @@ class Results:
         ]
         for kind in dict.fromkeys((row["detector"], row["rule"]) for row in self.rows):
             of_kind = {r["contamination"]: r["f1"] for r in self.rows if (r["detector"], r["rule"]) == kind}
-            lines.append(f"| {kind[0]} | {kind[1]} | {' | '.join(_mean_and_sd(of_kind[share]) for share in shares)} |")
+            lines.append(f"| {kind[0]} | {kind[1]} | {' | '.join(self._cell(of_kind[share]) for share in shares)} |")
         return lines
 
-
-def _mean_and_sd(spread: dict[str, float]) -> str:
-    return f"{spread['mean']:.3f} ± {spread['sd']:.3f}"
+    def _cell(self, spread: dict[str, float]) -> str:
+        """Mean and standard deviation; one run has none."""
+        return f"{spread['mean']:.3f}" + (f" ± {spread['sd']:.3f}" if self.runs > 1 else "")
 
 
 def write_results(results: Results, folder: Path) -> None:
@@ -92,6 +102,10 @@ def _kind(line: dict[str, Any]) -> tuple[Any, ...]:
 
 def _row(kind: tuple[Any, ...], lines: list[dict[str, Any]]) -> dict[str, Any]:
     contamination, detector, rule = kind
-    metrics = {name: [line[name] for line in lines] for name in (*METRICS, "fit_s", "score_s")}
-    spread = {name: {"mean": fmean(values), "sd": pstdev(values)} for name, values in metrics.items()}
-    return {"detector": detector, "rule": rule, "contamination": contamination, **spread}
+    metrics = {name: [line[name] for line in lines] for name in (*METRICS, *TIMES)}
+    spreads = {name: _spread(values) for name, values in metrics.items()}
+    return {"detector": detector, "rule": rule, "contamination": contamination, **spreads}
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    return {"mean": fmean(values), "sd": stdev(values) if len(values) > 1 else 0.0}

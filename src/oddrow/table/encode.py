@@ -121,7 +121,8 @@ class TableEncoder(BaseEstimator):  # type: ignore[misc]
         0 leaves every category to an embedding.
     levels : dict or None
         Levels known beforehand, by column, as in papers that encode a whole file: whichever of its rows train, the
-        encoded numbers are the same ones.
+        encoded numbers are the same ones. As 0/1 numbers they are these levels and no other: a missing or unseen
+        value is 0 in all of them.
     times : sequence of {"hour", "weekday", "elapsed"}
         Parts of a time: place in the day and in the week on a circle (sine, cosine), days since the first training row.
         `elapsed` makes every later row look new, hence is not the default.
@@ -152,6 +153,9 @@ class TableEncoder(BaseEstimator):  # type: ignore[misc]
     def fit(self, frame: pl.DataFrame, schema: Schema) -> TableEncoder:
         """Learn scales and levels from the training rows, a frame as `Schema.conform` returns it."""
         self._check_parameters()
+        categories = [column.name for column in schema.features if column.kind in ("category", "boolean")]
+        for name in self.levels or {}:
+            check_choice("a column of levels", name, categories)
         number_columns: list[NumberColumn] = []
         category_columns: list[CategoryColumn] = []
         for column in schema.features:
@@ -251,6 +255,7 @@ class TableEncoder(BaseEstimator):  # type: ignore[misc]
             raise ParameterError(f"times={self.times!r} is not a list. Expected some of {', '.join(TIME_PARTS)}.")
         for part in self.times:
             check_choice("times", part, TIME_PARTS)
+        _check_levels(self.levels)
 
     def _parts_of_frame(self, frame: pl.DataFrame) -> Callable[[str, str], Floats]:
         """Look up a part of a column, taking each time column apart only once."""
@@ -290,6 +295,17 @@ class TableEncoder(BaseEstimator):  # type: ignore[misc]
         kept = tuple(levels[: self.max_levels])
         one_hot = 0 < self.one_hot_up_to >= len(kept)
         return CategoryColumn(values.name, kept, len(levels) > len(kept), one_hot)
+
+
+def _check_levels(levels: Any) -> None:
+    """Refuse what is not a list of different levels for each of some columns."""
+    if levels is not None and not isinstance(levels, dict):
+        raise ParameterError(f"levels={levels!r} is no dictionary. Expected a list of levels for each column.")
+    for name, given in (levels or {}).items():
+        if isinstance(given, str) or not isinstance(given, Sequence) or not all(isinstance(v, str) for v in given):
+            raise ParameterError(f"levels of '{name}': {given!r} is not a list of texts.")
+        if len(set(given)) < len(given):
+            raise ParameterError(f"levels of '{name}': a level is given twice.")
 
 
 def _as_floats(values: pl.Series) -> Floats:

@@ -36,7 +36,7 @@ class Numbers:
     """
 
     def __init__(self, table: Table, encoder: TableEncoder | None = None) -> None:
-        encoder = TableEncoder(soft_limit=None) if encoder is None else encoder
+        encoder = TableEncoder(**({"soft_limit": None} if encoder is None else encoder.get_params()))
         if not encoder.one_hot_up_to:
             encoder.set_params(max_levels=MOST_LEVELS, one_hot_up_to=MOST_LEVELS)
         self.schema = table.fitted_schema()

@@ -261,6 +261,7 @@ def _measure(network: N, parameters: Any, validation: Any, together: bool) -> Fl
         of_network = _unflatten(network, parameters)
         weights = validation[1].sum(axis=1)
         losses = jax.lax.map(lambda batch: of_network.loss(batch, None)[0], validation)
-        return jnp.asarray(losses @ weights / weights.sum())
+        # A run with fewer rows than others has nothing in the last chunks, and no loss there.
+        return jnp.asarray(jnp.where(weights > 0, losses, 0) @ weights / weights.sum())
 
     return (jax.vmap(measure) if together else measure)(parameters, validation)

@@ -26,9 +26,10 @@ def kept_entry(history: History, patience: int | None) -> Entry:
 
 def check_finite(entries: Sequence[Entry], learning_rate: float, clip_norm: float | None) -> None:
     """Raise `NotFiniteError` where training has diverged, with what can be done about it."""
+    clip = "set training.clip_norm" if clip_norm is None else f"lower training.clip_norm (now {clip_norm:g})"
     for entry in entries:
         if not all(math.isfinite(number) for number in entry.values()):
             raise NotFiniteError(
                 f"the loss stopped being finite in epoch {entry['epoch']}. Lower training.learning_rate "
-                f"(now {learning_rate:g}) or training.clip_norm (now {clip_norm})."
+                f"(now {learning_rate:g}), or {clip}."
             )

@@ -46,7 +46,8 @@ def train_together(
     """Train networks of one shape side by side under `vmap`, each on its own rows and with its own seed.
 
     On small tables, twenty together cost little more than one. Each ends as it would alone, up to rounding, where
-    all have as many steps in an epoch; the longest table decides how many. Arguments and errors as for `train`.
+    all have as many steps in an epoch; the longest table decides how many, and each needs a row for every step.
+    Arguments and errors as for `train`.
     """
     training.check()
     epochs = Epochs(networks, rows, validation, training, seeds)

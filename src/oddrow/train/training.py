@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from sklearn.base import BaseEstimator
 
 from oddrow.errors import check_number
@@ -76,8 +78,18 @@ class Training(BaseEstimator):  # type: ignore[misc]
         if self.clip_norm is not None:
             check_number("training.clip_norm", self.clip_norm, 0, above=True)
 
+    def steps_for(self, n_rows: int) -> int:
+        """How many steps an epoch over this many training rows has."""
+        return -(-n_rows // self.batch_size)
+
+    def below(self, folder: str | None) -> Training:
+        """The same with its files in a folder of that name below where they would lie; None leaves them there."""
+        places = {name: place for name in ("checkpoint", "tensorboard") if (place := getattr(self, name)) is not None}
+        moved = {} if folder is None else {name: str(Path(place, folder)) for name, place in places.items()}
+        return Training(**{**self.get_params(), **moved})
+
     def epochs_for(self, n_rows: int) -> int:
         """How many epochs a table of this many training rows gets."""
         if self.epochs is not None:
             return self.epochs
-        return max(USUAL_EPOCHS, -(-LEAST_STEPS // -(-n_rows // self.batch_size)))
+        return max(USUAL_EPOCHS, -(-LEAST_STEPS // self.steps_for(n_rows)))
