@@ -27,13 +27,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "thresholds": set(),
     "evaluate": {"thresholds"},
     "detectors": {"table", "nets", "train"},
+    "samplers": {"table", "nets", "train"},
     "artifact": {"detectors", "thresholds", "table", "train"},
     "settings": {"detectors", "thresholds", "table", "train"},
     "workflow": {"artifact", "detectors", "evaluate", "settings", "table", "thresholds", "train"},
     "demo": {"artifact", "evaluate", "settings", "simulate", "table", "workflow"},
     "console": {"evaluate", "table"},
     "plots": {"table"},
-    "recipes": {"artifact", "detectors", "evaluate", "plots", "settings", "table", "thresholds"},
+    "recipes": {"artifact", "detectors", "evaluate", "nets", "plots", "settings", "table", "thresholds"},
     "cli": {"console", "demo", "recipes", "settings", "workflow"},
 }
 # Packages, or modules of packages, that a unit never imports.

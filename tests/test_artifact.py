@@ -285,6 +285,16 @@ def test_the_card_of_a_model_fitted_in_memory(artifact: Artifact) -> None:
     assert "Reproduce" not in artifact.card()
 
 
+def test_a_number_is_no_threshold(fitted: AutoencoderDetector, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"threshold=2.5 is no Threshold. Pass Threshold\(2.5, \"fixed:2.5\"\)"):
+        Artifact(fitted, 2.5).save(tmp_path / "model")  # type: ignore[arg-type]
+
+
+def test_the_card_counts_epochs_and_not_entries_of_the_history() -> None:
+    watched = detector(training=Training(epochs=5, log_every=2))
+    assert "- Epochs run: 5\n" in Artifact(watched, Threshold(1.0, "fixed:1")).card()
+
+
 @pytest.mark.parametrize("names", [("class",), ("class", "parameters")])
 def test_columns_may_have_the_names_of_keys_in_the_manifest(tmp_path: Path, names: tuple[str, ...]) -> None:
     frame = pl.DataFrame({name: ["x", "y"] * 10 for name in names})

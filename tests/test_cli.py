@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -146,7 +147,12 @@ def test_fit_saves_a_model_and_says_what_it_did(
     assert ran.code == 0, ran.err
     assert names_in(tmp_path) == ["m"]
     assert names_in(tmp_path / "m") == ["card.md", "manifest.json", "tensors.safetensors"]
-    assert "known anomalies left out." in ran.out
+    found = re.search(
+        r"(\d+) rows: (\d+) trained on in 2 epochs, (\d+) held out, (\d+) known anomalies left out", ran.out
+    )
+    assert found is not None
+    total, *parts = map(int, found.groups())
+    assert total == sum(parts)
     assert f"(quantile:0.99, chosen on the validation rows). Saved {tmp_path / 'm'}." in ran.out
     assert "names the row" in ran.out
     assert [line.split(":")[0] for line in ran.err.splitlines()] == ["epoch 1/2", "epoch 2/2"]
@@ -362,7 +368,8 @@ def test_inspect_shows_the_joined_columns_too(halves: tuple[Path, Path], oddrow:
     assert ran.code == 0, ran.err
     lines = ran.out.splitlines()
     assert lines[0] == f"{left} with {right}: 600 rows, 8 columns"
-    kinds = {line.split()[0]: line.split()[1:3] for line in lines[2:10]}
+    assert lines[1] == f"480 of 600 rows have a partner in {right} by 'row_id'."
+    kinds = {line.split()[0]: line.split()[1:3] for line in lines[3:11]}
     assert kinds["row_id"][0] == "identifier"
     assert kinds["shop"] == ["category", "120"]
     assert kinds["online"] == ["boolean", "120"]

@@ -1,4 +1,4 @@
-"""The README's Python example runs as it stands."""
+"""The Python examples of the README and the docs run as they stand."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 README = Path(__file__).parents[1] / "README.md"
+DOCS = README.parent / "docs"
 
 
 def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mixed: pl.DataFrame) -> None:
@@ -23,3 +24,19 @@ def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert isinstance(scores, np.ndarray)
     assert scores.shape == (mixed.height,)
     assert np.isfinite(scores).all()
+
+
+def test_the_example_of_the_sampler_runs() -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", (DOCS / "cvae.md").read_text(encoding="utf-8"), re.DOTALL)
+    made: dict[str, pl.DataFrame] = {}
+    exec(example, made)
+    assert made["frauds"].shape == made["near"].shape == (1000, 2)
+    assert made["plane"].height == 400
+    assert made["X_all"].height > 2000
+
+
+def test_the_example_of_runs_side_by_side_runs() -> None:
+    *_, example = re.findall(r"```python\n(.*?)```", (DOCS / "dagmm.md").read_text(encoding="utf-8"), re.DOTALL)
+    made: dict[str, np.ndarray] = {}
+    exec(example, made)
+    assert made["scores"].shape == (500,)

@@ -158,6 +158,10 @@ def test_an_option_may_be_a_setting_of_a_section() -> None:
         ("training.epoch=5", "setting 'training.epoch' is unknown. Did you mean 'epochs'?"),
         ("training.zzz=5", "setting 'training.zzz' is unknown. Known: batch_size, "),
         ("detector.hiden=5", "Did you mean 'hidden'?"),
+        (
+            "detector.latent=2",
+            "the detector autoencoder has no such parameter, dagmm has. Choose",
+        ),
         ("detector.random_state=5", "setting 'detector.random_state' is unknown"),
         ("detector.training=5", "setting 'detector.training' is unknown"),
         ("encoder.number=x", "Did you mean 'numbers'?"),
@@ -182,6 +186,15 @@ def test_unknown_names_and_values_are_refused(text: str, said: str) -> None:
     with pytest.raises(ParameterError) as caught:
         Settings.gather(sets=[text])
     assert said in str(caught.value)
+
+
+def test_a_detector_may_be_named_by_one_word(tmp_path: Path) -> None:
+    path = tmp_path / "f.toml"
+    path.write_text('detector = "dagmm"\n')
+    settings = Settings.gather(path, ["detector.latent=2"])
+    assert (settings.detector, settings.parameters) == ("dagmm", {"latent": 2})
+    assert Settings.gather(sets=["detector=dagmm"]).detector == "dagmm"
+    assert Settings.gather(path, options={"detector.name": "autoencoder"}).detector == "autoencoder"
 
 
 def test_a_value_is_no_section(config: Path) -> None:

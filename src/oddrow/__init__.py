@@ -12,6 +12,7 @@ from typing import Any
 _HOMES = {
     "Artifact": "oddrow.artifact",
     "AutoencoderDetector": "oddrow.detectors.autoencoder",
+    "CVAESampler": "oddrow.samplers.cvae",
     "DAGMMDetector": "oddrow.detectors.dagmm",
     "Schema": "oddrow.table.schema",
     "Settings": "oddrow.settings",
@@ -19,6 +20,7 @@ _HOMES = {
     "TableEncoder": "oddrow.table.encode",
     "Threshold": "oddrow.thresholds",
     "Training": "oddrow.train.training",
+    "fit_together": "oddrow.detectors.base",
     "read_table": "oddrow.table.read",
 }
 

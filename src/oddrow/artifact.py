@@ -95,6 +95,8 @@ class Artifact:
         Raises `ArtifactError` where the place cannot be written or holds something that is no artifact.
         """
         folder = Path(folder).absolute()
+        if not isinstance(self.threshold, Threshold):
+            raise ArtifactError(f'threshold={self.threshold!r} is no Threshold. Pass Threshold(2.5, "fixed:2.5").')
         check_writable(folder)
         manifest, arrays = self._to_manifest()
         with _replacing(folder) as unfinished:
@@ -170,7 +172,7 @@ class Artifact:
             "",
             f"- Detector: {type(self.detector).__name__}, {_short_parameters(self.detector)}",
             f"- Trained on: {'; '.join(rows)}; {n_known:,} known anomalies were left out",
-            f"- Epochs run: {len(self.detector.history_)}",
+            f"- Epochs run: {self.detector.n_epochs_:,}",
             f"- Threshold: alert from score {cut.value:.6g} on; rule {cut.rule}, chosen on {cut.source} rows",
             *([f"- Fingerprint of the training rows: {origin.fingerprint.sha256}"] if origin else []),
             *([f"- Reproduce: `{origin.command}`"] if origin and origin.command else []),

@@ -55,7 +55,7 @@ class Settings:
         >>> Settings.gather(sets=["training.epochs=5", "drop=a,b"]).roles.drop
         ('a', 'b')
         """
-        values = _read_toml(config) if config is not None else {}
+        values = _with_section_of_detector(_read_toml(config)) if config is not None else {}
         for text in sets:
             _put(values, text)
         for name, value in (options or {}).items():
@@ -69,13 +69,13 @@ class Settings:
         _check_names(values, (*TOP, *SECTIONS), "")
         if nested := [name for name in TOP if isinstance(values.get(name), Mapping)]:
             raise ParameterError(f"'{nested[0]}' is one value, not a section: write {nested[0]}=VALUE.")
+        values = _with_section_of_detector(values)
         section = {name: _section(values, name) for name in SECTIONS}
         detector = section["detector"].pop("name", "autoencoder")
         if detector not in DETECTORS:
             hint = did_you_mean(str(detector), DETECTORS)
             raise ParameterError(f"detector {detector!r} is not one of {', '.join(DETECTORS)}.{hint}")
-        known = set(DETECTORS[detector]().get_params(deep=False)) - GIVEN_ELSEWHERE
-        _check_names(section["detector"], sorted(known), "detector.")
+        _check_parameters(section["detector"], detector)
         _check_names(section["training"], sorted(Training().get_params()), "training.")
         _check_names(section["encoder"], sorted(TableEncoder().get_params()), "encoder.")
         _check_names(section["table"], ("header", "names", "missing"), "table.")
@@ -125,6 +125,12 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ParameterError(f"{path}: this cannot be read as TOML ({error}).") from error
 
 
+def _with_section_of_detector(values: Mapping[str, Any]) -> dict[str, Any]:
+    """`detector = "dagmm"` means what `[detector] name = "dagmm"` means."""
+    detector = values.get("detector", {})
+    return {**values, "detector": {"name": detector} if isinstance(detector, str) else detector}
+
+
 def _put(values: dict[str, Any], text: str) -> None:
     name, equals, value = text.partition("=")
     if not equals or not name:
@@ -158,6 +164,19 @@ def _check_names(values: Mapping[str, Any], known: Iterable[str], prefix: str) -
         if name not in known:
             hint = did_you_mean(name, known) or f" Known: {', '.join(known)}."
             raise ParameterError(f"setting '{prefix}{name}' is unknown.{hint}")
+
+
+def _check_parameters(values: Mapping[str, Any], detector: str) -> None:
+    """Refuse parameters that the detector does not have; say so where another one has them."""
+    known = {name: set(kind().get_params(deep=False)) - GIVEN_ELSEWHERE for name, kind in DETECTORS.items()}
+    for name in values:
+        having = [other for other in known if name in known[other]]
+        if having and detector not in having:
+            raise ParameterError(
+                f"setting 'detector.{name}': the detector {detector} has no such parameter, {having[0]} has. "
+                f"Choose that one with --detector {having[0]}."
+            )
+    _check_names(values, sorted(known[detector]), "detector.")
 
 
 def _section(values: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from oddrow.table.numbers import Numbers, Scorer
 from oddrow.table.roles import Roles
 from oddrow.table.schema import Schema, check_features
 from oddrow.table.selection import Division, Selection, divide, read_selection, rising_with_time
-from oddrow.table.table import SYNTHETIC
+from oddrow.table.table import SYNTHETIC, Table
 from oddrow.table.write import check_place, check_target, write_table, written_whole
 from oddrow.thresholds import Fingerprint, Rule, Threshold
 from oddrow.train.training import Training
@@ -53,6 +53,7 @@ def inspect(tables: str | Sequence[str], settings: Settings, *, tell: Tell = sil
     settings.roles.check(table.columns)
     schema = settings.schema_of(table)
     tell(f"{table.source}: {table.n_rows:,} rows, {len(table.columns):,} columns")
+    _tell_note(table, tell)
     tell(schema)
     try:
         schema.conform(table.frame)
@@ -79,6 +80,7 @@ def fit(
     detector = settings.new_detector(checkpoint=checkpoint, progress=tell is not silent)
     chosen = read_selection(tables, settings.read, settings.roles, settings.start, settings.until, join=settings.join)
     check_enough_rows(chosen.table, 2)
+    _tell_note(chosen.table, tell)
     schema = settings.schema_of(chosen.table)
     tell(schema)
     check_features(schema)
@@ -99,9 +101,10 @@ def fit(
     done = "Replaced" if out.exists() else "Saved"
     artifact.save(out)
     n_fitted = origin.n_rows - detector.n_known_anomalies_
+    n_left_out = len(chosen.rows) - n_fitted - origin.n_held_out
     tell(
-        f"{len(chosen.rows):,} rows: {n_fitted:,} trained on in {counted(len(detector.history_), 'epoch')}, "
-        f"{origin.n_held_out:,} held out, {detector.n_known_anomalies_:,} known anomalies left out."
+        f"{len(chosen.rows):,} rows: {n_fitted:,} trained on in {counted(detector.n_epochs_, 'epoch')}, "
+        f"{origin.n_held_out:,} held out, {n_left_out:,} known anomalies left out."
     )
     tell(f"Threshold {threshold.value:.6g} ({threshold.rule}, chosen on the {threshold.source} rows). {done} {out}.")
     return artifact
@@ -129,6 +132,7 @@ def score(
     joined = _join_for(artifact, join)
     roles = Roles(time=time or (artifact.roles.time if start or until else None), id=artifact.roles.id)
     chosen = read_selection(tables, artifact.read, roles, start, until, join=joined)
+    _tell_note(chosen.table, tell)
     artifact.detector.schema_.check(chosen.table.frame, chosen.rows)
     scored = score_table(artifact, chosen)
     write_table(scored, out)
@@ -186,6 +190,7 @@ def evaluate(
         drop=(),
     )
     chosen = read_selection(tables, artifact.read, roles, start, until, join=joined, both=True)
+    _tell_note(chosen.table, tell)
     artifact.detector.schema_.check(chosen.table.frame, chosen.rows)
     evaluation = evaluate_selection(artifact, chosen, tell=tell)
     tell(evaluation)
@@ -229,6 +234,11 @@ def choose_threshold(rule: Rule, detector: Detector, division: Division) -> Thre
     scores = detector.anomaly_score(rows.table)
     fingerprint = Fingerprint.of(_hashes(detector, rows))
     return Threshold(rule.choose(scores, rows.weight), str(rule), _source(rule, division), fingerprint)
+
+
+def _tell_note(table: Table, tell: Tell) -> None:
+    if table.note:
+        tell(table.note)
 
 
 def _source(rule: Rule, division: Division) -> str:
@@ -302,8 +312,7 @@ def training_rows(artifact: Artifact) -> Division:
     division = divide(chosen, artifact.roles, artifact.detector.used_training.validation_fraction, origin.seed)
     if not origin.fingerprint.is_of(_hashes(artifact.detector, division.fitting)):
         raise ArtifactError(
-            f"the rows that the model was trained on cannot be drawn from {origin.named} again: they have changed, "
-            "or a recipe drew them."
+            f"{origin.named} no longer holds the rows that the model was trained on, or a recipe drew them."
         )
     return division
 

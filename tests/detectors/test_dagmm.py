@@ -127,6 +127,13 @@ def test_detectors_of_other_settings_are_fitted_by_their_own(other: dict[str, An
         np.testing.assert_allclose(found.anomaly_score(table), wanted, rtol=1e-3, atol=1e-3)
 
 
+def test_what_cannot_be_fitted_together_is_refused() -> None:
+    with pytest.raises(ParameterError, match="tables: 1 were given for 2 detectors"):
+        fit_together([detector(), detector()], [two_groups(50)])
+    with pytest.raises(ParameterError, match=r"training=\{'epochs': 3\} is no Training"):
+        detector(training={"epochs": 3}).fit(two_groups(50))
+
+
 def test_tables_of_very_different_length_are_fitted_as_if_alone() -> None:
     tables, held_out = [two_groups(1000), two_groups(12)], [two_groups(20, seed=1), two_groups(3, seed=1)]
     found = fit_together([detector(), detector()], tables, validation=held_out)

@@ -20,6 +20,7 @@ from oddrow.recipes.cases import Case, divide_case
 from oddrow.recipes.experiment import run_recipe
 from oddrow.recipes.labelled import LabelledTable
 from oddrow.recipes.recipe import CONTESTANTS, Recipe
+from oddrow.recipes.results import Results
 
 
 def recipe(**protocol: Any) -> Recipe:
@@ -92,6 +93,7 @@ def test_only_as_many_anomalies_take_part_as_asked() -> None:
 def test_results_have_a_row_for_each_contestant_and_cut(out: Path) -> None:
     found = json.loads((out / "results.json").read_text())
     assert (found["recipe"], found["data"], found["runs"]) == ("thyroid", "38_thyroid.npz", 2)
+    assert (found["n_rows"], found["n_anomalies"]) == (400, 40)
     wanted = [(name, rule) for name in CONTESTANTS for rule in ("published", "honest")]
     assert [(row["detector"], row["rule"]) for row in found["rows"]] == wanted
     for row in found["rows"]:
@@ -107,7 +109,7 @@ def test_results_have_a_row_for_each_contestant_and_cut(out: Path) -> None:
 def test_the_table_shows_the_published_rows_first(out: Path) -> None:
     lines = (out / "results.md").read_text().splitlines()
     assert lines[4].startswith("| *DAGMM, as published* | published | 0.478 | 0.477 | 0.483 |")
-    assert "2 runs" in lines[0]
+    assert "38_thyroid.npz: 400 rows, 40 anomalies; 2 runs, mean ± sd" in lines[0]
     assert len(lines) == 4 + 3 + 2 * len(CONTESTANTS)
 
 
@@ -153,14 +155,30 @@ def test_an_interrupted_recipe_goes_on_where_it_was(
 
     with monkeypatch.context() as patch:
         patch.setattr(experiment, "fit_contestant", stop_in_the_second_run)
-        with pytest.raises(TrainingError, match="run the same command again to go on from there"):
+        with pytest.raises(TrainingError, match=r"What has been measured stays in .* again to go on from there"):
             run_recipe(recipe(), folder, tmp_path, None, tell=quiet)
-    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["run-00-0.json"]
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["run-00-0.json", "run-01-0.json"]
     assert not (tmp_path / "results.json").exists()
     told: list[str] = []
-    run_recipe(recipe(), folder, tmp_path, None, tell=told.append)
+    fitted.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment, "fit_contestant", lambda name, *rest: (fitted.append(name), usual(name, *rest))[1])
+        results = run_recipe(recipe(), folder, tmp_path, None, tell=told.append)
     assert any(line.startswith("1 of 2 runs are in") for line in told)
-    assert len(list((tmp_path / "runs").iterdir())) == 2
+    assert fitted == [*CONTESTANTS[1:]], "what was measured before is not fitted again"
+    whole = run_recipe(recipe(), folder, tmp_path / "whole", None, tell=quiet)
+    assert _without_times(results) == _without_times(whole)
+
+
+def _without_times(results: Results) -> list[dict[str, Any]]:
+    return [{name: value for name, value in row.items() if not name.endswith("_s")} for row in results.rows]
+
+
+def test_a_folder_with_something_else_is_left_alone(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "results.md").write_text("mine")
+    with pytest.raises(ArtifactError, match="this exists and holds no results of a recipe"):
+        run_recipe(recipe(), folder, tmp_path, None, tell=quiet)
+    assert [path.name for path in tmp_path.iterdir()] == ["results.md"]
 
 
 def test_a_model_that_is_gone_is_made_again_with_the_last_run(folder: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from oddrow.errors import ParameterError, TrainingError
 from oddrow.train.epochs import Loss, Trained
@@ -39,6 +39,18 @@ class Wobbling(Line):
         (x, y), weight = batch
         seen = x if key is None else x + jax.random.normal(key, x.shape)
         return weight @ jnp.square(seen @ self.slope + self.level - y) / weight.sum(), {"level": self.level}
+
+
+class Growing(Line):
+    """Its loss is multiplied by the number of the epoch, counted from 1; validation sees the plain one."""
+
+    factor: Float[Array, ""] = eqx.field(default_factory=lambda: jnp.asarray(1.0))
+
+    def at_epoch(self, epoch: Int[Array, ""]) -> Growing:
+        return eqx.tree_at(lambda net: net.factor, self, (epoch + 1).astype(float))
+
+    def loss(self, batch: Any, key: PRNGKeyArray | None) -> Loss:
+        return self.factor * super().loss(batch, key)[0], {}
 
 
 def line(kind: type[Line] = Line) -> Line:
@@ -187,6 +199,17 @@ def test_noise_reaches_training_but_not_validation() -> None:
     plain = loss_by_hand(flat(line()), x, y)
     assert trained.history[0]["validation_loss"] == pytest.approx(plain, rel=1e-4)
     assert trained.history[0]["loss"] > 1.05 * plain
+
+
+@pytest.mark.parametrize("log_every", [1, 2])
+def test_a_network_may_change_its_loss_from_epoch_to_epoch(log_every: int) -> None:
+    still = quick(epochs=4, learning_rate=1e-9, log_every=log_every)
+    trained = train(line(Growing), rows(), still, seed=0, validation=rows(9))
+    plain, held_out = (loss_by_hand(flat(line()), *table) for table in (rows(), rows(9)))
+    wanted = [1, 2, 3, 4] if log_every == 1 else [1.5, 3.5]
+    np.testing.assert_allclose([entry["loss"] for entry in trained.history], plain * np.array(wanted), rtol=1e-4)
+    assert [entry["validation_loss"] for entry in trained.history] == pytest.approx([held_out] * len(wanted), rel=1e-4)
+    assert float(trained.network.factor) == 1.0
 
 
 def test_every_step_has_noise_of_its_own() -> None:

@@ -13,10 +13,10 @@ import numpy.typing as npt
 import polars as pl
 
 from oddrow.detectors.base import Detector
-from oddrow.detectors.layers import check_activations, check_widths, named_activations
 from oddrow.detectors.scoring import mean_in_blocks
 from oddrow.errors import check_choice, check_number
 from oddrow.nets.autoencoder import Autoencoder
+from oddrow.nets.parameters import check_activations, check_widths, named_activations
 from oddrow.table.encode import TableEncoder
 from oddrow.train.training import Training
 

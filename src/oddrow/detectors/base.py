@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any, TypeVar
 
 import equinox as eqx
@@ -22,14 +20,17 @@ from sklearn.utils.validation import _check_feature_names, check_is_fitted, vali
 
 from oddrow.detectors.labels import without_known_anomalies
 from oddrow.detectors.scoring import score_in_blocks
-from oddrow.errors import ArtifactError, NotFiniteError, TableError, TrainingError, check_number
+from oddrow.errors import ArtifactError, NotFiniteError, ParameterError, TableError, TrainingError, check_number
 from oddrow.table.encode import TableEncoder
 from oddrow.table.schema import Schema, check_features
 from oddrow.table.split import split_random
 from oddrow.table.table import Table, as_table
+from oddrow.train.checkpoint import signature_of
 from oddrow.train.compilation import keep_compiled_code
+from oddrow.train.history import epochs_done
 from oddrow.train.loop import train_together
-from oddrow.train.training import Training
+from oddrow.train.seeds import generator
+from oddrow.train.training import Training, as_training
 
 Floats = npt.NDArray[np.float64]
 T = TypeVar("T")
@@ -37,8 +38,6 @@ T = TypeVar("T")
 ROWS_ENCODED_AT_ONCE = 32_768
 # While the network scores one slice, the next one is encoded.
 SLICES_AT_ONCE = 2
-# Parameters of training that change nothing about what is learned.
-HOW_IT_IS_WATCHED = ("checkpoint", "progress", "tensorboard")
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         rows, self.n_known_anomalies_ = without_known_anomalies(table, y)
         self.schema_ = table.fitted_schema(self.kinds)
         check_features(self.schema_)
-        rng = _generator(self.random_state)
+        rng = generator(self.random_state)
         fitting, held_out = self._split(rows, validation, self.used_training.validation_fraction, rng)
         self._check_enough(fitting.height)
         self.encoder_ = self._new_encoder().fit(fitting, self.schema_)
@@ -99,7 +98,7 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
     @property
     def used_training(self) -> Training:
         """How the network is trained: `training`, or the defaults where that is None."""
-        return self.training if self.training is not None else Training()
+        return as_training(self.training, Training())
 
     def _split(
         self, rows: Table, validation: Any, fraction: float, rng: np.random.Generator
@@ -116,6 +115,11 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
     def _new_encoder(self) -> TableEncoder:
         encoder = self.encoder if self.encoder is not None else self.usual_encoder()
         return TableEncoder(**encoder.get_params())
+
+    @property
+    def n_epochs_(self) -> int:
+        """How many epochs were trained."""
+        return epochs_done(self.history_)
 
     def usual_encoder(self) -> TableEncoder:
         """How rows are encoded where nothing else is said."""
@@ -253,16 +257,7 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
 
     def _signature(self, prepared: Prepared) -> str:
         """Names the rows and everything that shapes the training."""
-        parameters = {
-            name: value
-            for name, value in self.get_params().items()
-            if name not in ("training", "encoder", *(f"training__{how}" for how in HOW_IT_IS_WATCHED))
-        }
-        described = {"oddrow": version("oddrow"), **parameters}
-        digest = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode())
-        for array in (*prepared.fitting, *(prepared.held_out or ())):
-            digest.update(array.tobytes())
-        return digest.hexdigest()[:32]
+        return signature_of(self.get_params(), (*prepared.fitting, *(prepared.held_out or ())))
 
 
 def fit_together(
@@ -277,6 +272,8 @@ def fit_together(
     together, each as it would alone. Tables are taken one after the other and let go once they are encoded. Returns
     the detectors, fitted.
     """
+    for name, given in {"tables": tables, "labels": labels, "validation": validation}.items():
+        _check_as_many(name, given, len(detectors))
     nothing = [None] * len(detectors)
     # No name for the zip: it would hold on to the last table until training is over.
     prepared = [
@@ -291,6 +288,11 @@ def fit_together(
         folder = f"group-{group}" if len(alike) > 1 else None
         _train(_of(places, detectors), _of(places, prepared), _of(places, networks), folder=folder)
     return list(detectors)
+
+
+def _check_as_many(name: str, given: Any, n_detectors: int) -> None:
+    if isinstance(given, Sized) and len(given) != n_detectors:
+        raise ParameterError(f"{name}: {len(given)} were given for {n_detectors} detectors.")
 
 
 def _of(places: Sequence[int], everything: Sequence[T]) -> list[T]:
@@ -367,12 +369,3 @@ def check_enough_rows(table: Table, least: int) -> None:
 
 def _score(network: Any, rows: Any) -> Any:
     return network.score(rows)
-
-
-def _generator(random_state: Any) -> np.random.Generator:
-    """A generator of our own: the global one is never touched, not even for None."""
-    if isinstance(random_state, np.random.Generator):
-        return random_state
-    if isinstance(random_state, np.random.RandomState):
-        return np.random.default_rng(random_state.randint(2**31))
-    return np.random.default_rng(random_state)

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from oddrow.detectors.base import Detector
-from oddrow.detectors.layers import check_activations, check_widths, named_activations
 from oddrow.detectors.scoring import mean_in_blocks
 from oddrow.errors import NotFiniteError, ParameterError, TrainingError, check_choice, check_number
 from oddrow.nets.dagmm import DAGMM, FEATURES, Mixture
+from oddrow.nets.parameters import check_activations, check_widths, named_activations
 from oddrow.table.encode import TableEncoder
 from oddrow.train.training import Training
 

@@ -8,8 +8,8 @@ from typing import Any
 from oddrow.detectors.autoencoder import AutoencoderDetector
 from oddrow.detectors.base import Detector, fit_together
 from oddrow.detectors.dagmm import DAGMMDetector
-from oddrow.detectors.layers import named_activations
 from oddrow.evaluate.baselines import Baseline, Forest, Mahalanobis, OneClass
+from oddrow.nets.parameters import named_activations
 from oddrow.settings import Settings
 from oddrow.table.numbers import Numbers
 from oddrow.table.table import Table

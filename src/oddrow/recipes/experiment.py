@@ -9,13 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from oddrow.artifact import Artifact, Origin, check_writable
-from oddrow.errors import ArtifactError, OddrowError, TrainingError, check_number
+from oddrow.errors import ArtifactError, OddrowError, TrainingError, check_number, counted
 from oddrow.evaluate.protocol import Result, measure
 from oddrow.plots import latent_space, save
 from oddrow.recipes.cases import Case, Divided, divide_case
@@ -44,14 +45,17 @@ def run_recipe(
     """
     n_runs = recipe.protocol.runs if runs is None else runs
     check_number("runs", n_runs, 1, whole=True)
+    _check_folder(Path(out))
     rows = LabelledTable.read(recipe, Path(data))
     table, n_anomalies = rows.table, int((rows.y == 1).sum())
     tell(f"{table.source}: {table.n_rows:,} rows, {len(table.columns)} columns used, {n_anomalies:,} anomalies.")
+    if table.note:
+        tell(table.note)
     try:
         return Experiment(recipe, rows, Path(out), tell, command).run(n_runs)
     except KeyboardInterrupt as interrupt:
         raise TrainingError(
-            f"stopped. The runs that are done stay in {out}: run the same command again to go on from there."
+            f"stopped. What has been measured stays in {out}: run the same command again to go on from there."
         ) from interrupt
 
 
@@ -72,8 +76,7 @@ class Experiment:
             self.tell(f"{len(cases) - len(missing)} of {len(cases)} runs are in {self.folder} already.")
         for group in self._groups(missing):
             self._run_group(group, last=cases[-1])
-        found = [rows for case in cases if (rows := self._read(case)) is not None]
-        results = Results.of(self.recipe, self.data.table.source, n_runs, found)
+        results = Results.of(self.recipe, self.data, n_runs, [self._read(case) for case in cases])
         write_results(results, self.folder)
         return results
 
@@ -85,9 +88,16 @@ class Experiment:
         check_writable(self.folder / "model")
 
     def _missing(self, cases: Sequence[Case]) -> list[Case]:
-        """Cases to run; the last one too where its model is gone."""
-        has_model = (self.folder / "model").exists() or self.recipe.settings.detector not in self.contestants
-        return [case for case in cases if self._read(case) is None or (case == cases[-1] and not has_model)]
+        """Cases to run: those that somebody has not been measured in, and the last one where its model is gone."""
+        last = cases[-1]
+        return [case for case in cases if any(self._is_missing(case, name, last) for name in self.contestants)]
+
+    def _is_missing(self, case: Case, name: str, last: Case) -> bool:
+        lacks_model = self._is_kept(case, name, last) and not (self.folder / "model").exists()
+        return lacks_model or name not in {line["detector"] for line in self._read(case)}
+
+    def _is_kept(self, case: Case, name: str, last: Case) -> bool:
+        return case == last and name == self.recipe.settings.detector
 
     @property
     def contestants(self) -> tuple[str, ...]:
@@ -102,19 +112,19 @@ class Experiment:
 
     def _run_group(self, group: list[Case], last: Case) -> None:
         divided = [divide_case(self.recipe, self.data.y, case) for case in group]
-        lines: dict[Case, list[dict[str, Any]]] = {case: [] for case in group}
-        models: dict[str, Any] = {}
         for name in self.contestants:
+            if not any(self._is_missing(case, name, last) for case in group):
+                continue
             fitted, fit_s = self._fitted(name, group, divided)
+            measured = []
             for case, rows, model in zip(group, divided, fitted, strict=True):
-                lines[case] += self._measured(name, model, rows, fit_s)
-            models[name] = fitted[-1]
-            self._tell_speed(name, divided, fit_s, lines[group[0]][-1])
-        for case in group:
-            # That the last run is done says that its model is there.
-            if case == last and self.recipe.settings.detector in models:
-                self._keep(models[self.recipe.settings.detector], case, divided[-1])
-            self._write(case, lines[case])
+                lines = self._measured(name, model, rows, fit_s)
+                # That the last case is measured says that its model is there.
+                if self._is_kept(case, name, last):
+                    self._keep(model, case, rows)
+                self._write(case, [line for line in self._read(case) if line["detector"] != name] + lines)
+                measured.append(lines[0])
+            self._tell_speed(name, divided, measured)
 
     def _fitted(self, name: str, group: list[Case], divided: list[Divided]) -> tuple[list[Any], float]:
         """A contestant fitted to every case, and the seconds that one took."""
@@ -128,11 +138,12 @@ class Experiment:
             raise TrainingError(f"{name} in run {', '.join(map(str, seeds))}: {error}") from error
         return fitted, (time.perf_counter() - started) / len(group)
 
-    def _tell_speed(self, name: str, divided: list[Divided], fit_s: float, line: dict[str, Any]) -> None:
-        n_fitting, n_test = len(divided[0].fitting), len(divided[0].test)
+    def _tell_speed(self, name: str, divided: list[Divided], lines: list[dict[str, Any]]) -> None:
+        n_fitting, n_test = (sum(len(getattr(rows, part)) for rows in divided) for part in ("fitting", "test"))
+        fit_s, score_s, ap = (fmean(line[key] for line in lines) for key in ("fit_s", "score_s", "ap"))
         self.tell(
-            f"{name}: {len(divided)} x {n_fitting:,} rows fitted in {fit_s:.1f} s each, "
-            f"{n_test / max(line['score_s'], 1e-9):,.0f} rows/s scored, AP {line['ap']:.3f}"
+            f"{name}: {counted(len(lines), 'run')} of {n_fitting // len(lines):,} rows fitted in {fit_s:.1f} s each, "
+            f"{n_test / len(lines) / max(score_s, 1e-9):,.0f} rows/s scored, AP {ap:.3f}"
         )
 
     def _measured(self, name: str, model: Any, rows: Divided, fit_s: float) -> list[dict[str, Any]]:
@@ -184,14 +195,16 @@ class Experiment:
         shown = [*range(n_codes), *range(detector.latent, len(names))]
         z = detector.code(self.data.table.take(rows.test))[:, shown]
         axes = latent_space(z, self.data.y[rows.test], names=[names[place] for place in shown])
+        axes.set_title(f"{self.recipe.name}: {type(detector).__name__}, test rows of the last run")
         save(axes, self.folder / "z.png")
         if detector.latent > n_codes:
             self.tell(f"z.png shows {n_codes} of the {detector.latent} numbers of code.")
 
-    def _read(self, case: Case) -> list[dict[str, Any]] | None:
+    def _read(self, case: Case) -> list[dict[str, Any]]:
+        """What has been measured in a case, contestant by contestant in the order of the recipe."""
         path = self.folder / "runs" / case.file
         if not path.exists():
-            return None
+            return []
         try:
             saved = json.loads(path.read_text())
             signature, lines = saved["signature"], [{name: line[name] for name in LINE} for line in saved["lines"]]
@@ -199,11 +212,21 @@ class Experiment:
             raise ArtifactError(f"{path}: this cannot be read ({error!r}). Delete it to run it again.") from error
         if signature != self.signature:
             raise ArtifactError(f"{path}: it was written by another recipe or other data. Give another --out.")
-        return [{**line, "contamination": case.contamination} for line in lines]
+        ordered = [line for name in self.contestants for line in lines if line["detector"] == name]
+        return [{**line, "contamination": case.contamination} for line in ordered]
 
     def _write(self, case: Case, lines: list[dict[str, Any]]) -> None:
         with written_whole(self.folder / "runs" / case.file) as unfinished:
             unfinished.write_text(json.dumps({"signature": self.signature, "lines": lines}, indent=1) + "\n")
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder that holds something else than a recipe's results."""
+    holds = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if holds and "runs" not in holds:
+        raise ArtifactError(
+            f"{folder}: this exists and holds no results of a recipe. Give another --out, or remove it."
+        )
 
 
 def _numbers(result: Result) -> dict[str, float]:

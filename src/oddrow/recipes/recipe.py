@@ -13,7 +13,8 @@ from oddrow.errors import ParameterError, TableError, check_choice, check_number
 from oddrow.settings import Settings
 from oddrow.table.join import Join
 
-OWN = ("title", "source", "data", "protocol", "published")
+OWN = ("title", "source", "data", "protocol")
+PUBLISHED = "published"
 # What a recipe divides, seeds and joins itself, and files that its contestants would share.
 DECIDED = ("time", "id", "weight", "from", "until", "join", "on", "seed")
 DECIDED_OF_TRAINING = ("validation_fraction", "checkpoint", "tensorboard", "progress")
@@ -75,7 +76,7 @@ class Recipe:
         own = {key: values[key] for key in OWN if key in values}
         if missing := [key for key in OWN if key not in own]:
             raise ParameterError(f"recipe {name}: '{missing[0]}' is missing.")
-        settings = Settings.from_dict({key: value for key, value in values.items() if key not in OWN})
+        settings = Settings.from_dict({key: value for key, value in values.items() if key not in (*OWN, PUBLISHED)})
         decided = [key for key in DECIDED if key in values]
         decided += [f"training.{key}" for key in DECIDED_OF_TRAINING if key in settings.training]
         if decided:
@@ -86,7 +87,7 @@ class Recipe:
             str(own["source"]),
             _built(Data, own["data"], f"recipe {name}: data."),
             _built(Protocol, own["protocol"], f"recipe {name}: protocol."),
-            tuple(_built(Published, row, f"recipe {name}: published.") for row in own["published"]),
+            tuple(_built(Published, row, f"recipe {name}: published.") for row in values.get(PUBLISHED, ())),
             settings,
         )
         recipe.check()
@@ -121,9 +122,8 @@ class Recipe:
         for name in names:
             if found := [place / name for place in places if (place / name).is_file()]:
                 return found[0]
-        raise TableError(
-            f"{folder}: none of {', '.join(names)} is here or one level below. {names[0]} is public: {self.data.where}."
-        )
+        lacking = f"none of {', '.join(names)}" if len(names) > 1 else f"no {names[0]}"
+        raise TableError(f"{folder}: {lacking} is here or one level below. {names[0]} is public: {self.data.where}.")
 
 
 def known_recipes() -> list[str]:

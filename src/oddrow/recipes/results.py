@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from oddrow.recipes.labelled import LabelledTable
 from oddrow.recipes.recipe import Recipe
 from oddrow.table.write import written_whole
 
@@ -28,29 +29,37 @@ class Results:
 
     recipe: Recipe
     data: str
+    n_rows: int
+    n_anomalies: int
     runs: int
     rows: tuple[dict[str, Any], ...]
 
     @classmethod
-    def of(cls, recipe: Recipe, data: str, runs: int, found: Sequence[list[dict[str, Any]]]) -> Results:
+    def of(cls, recipe: Recipe, data: LabelledTable, runs: int, found: Sequence[list[dict[str, Any]]]) -> Results:
         """Gather the lines of all runs."""
         lines = [line for of_run in found for line in of_run]
         kinds = dict.fromkeys((line["contamination"], line["detector"], line["rule"]) for line in lines)
         rows = [_row(kind, [line for line in lines if _kind(line) == kind]) for kind in kinds]
-        return cls(recipe, data, runs, tuple(rows))
+        table, n_anomalies = data.table, int((data.y == 1).sum())
+        return cls(recipe, table.source, table.n_rows, n_anomalies, runs, tuple(rows))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"recipe": self.recipe.name, "data": self.data, "runs": self.runs, "rows": list(self.rows)}
+        read = {"data": self.data, "n_rows": self.n_rows, "n_anomalies": self.n_anomalies}
+        return {"recipe": self.recipe.name, **read, "runs": self.runs, "rows": list(self.rows)}
 
     def to_markdown(self) -> str:
         """The table as a reader sees it, the published rows first."""
         epochs = self.recipe.settings.training.get("epochs")
         published = self.recipe.protocol.published_epochs
         ours = f"{epochs} epochs" + (f" (published: {published})" if published else "")
-        title = f"**{self.recipe.title}.** {self.recipe.source}. {self._counted}; {ours}."
+        title = f"**{self.recipe.title}.** {self.recipe.source}. {self._read}; {self._counted}; {ours}."
         several = len(self.recipe.protocol.contamination) > 1
         return "\n".join([title, "", *(self._by_contamination() if several else self._by_metric())]) + "\n"
+
+    @property
+    def _read(self) -> str:
+        return f"{self.data}: {self.n_rows:,} rows, {self.n_anomalies:,} anomalies"
 
     @property
     def _counted(self) -> str:

@@ -62,6 +62,13 @@ class NumberColumn:
                 encoded = _drawn_in((values - self.center) / self.scale, self.soft_limit)
         return np.where(np.isnan(values), 0.0 if self.has_missing else UNEXPECTED_MISSING, encoded)
 
+    def decode(self, encoded: Floats) -> Floats:
+        """Encoded numbers (n,) as values (n,), which may lie outside what training rows had; not for `knots`."""
+        if self.soft_limit is not None:
+            with np.errstate(over="ignore"):
+                encoded = self.soft_limit * np.sinh(encoded / self.soft_limit)
+        return encoded * self.scale + self.center
+
 
 @dataclass(frozen=True)
 class CategoryColumn:

@@ -60,12 +60,14 @@ def left_join(table: Table, other: Table, on: str) -> Table:
     _check_not_repeated(others, other.source)
     places = _places(keys, others)
     beside = other.frame.drop(on).select(pl.all().gather(places))
+    n_found = len(places) - places.null_count()
     marks = pl.Series(other.synthetic).gather(places).fill_null(False).to_numpy()
     return replace(
         table,
         frame=table.frame.hstack(beside),
         source=f"{table.source} with {other.source}",
         synthetic=table.synthetic | marks,
+        note=f"{n_found:,} of {counted(table.n_rows, 'row')} have a partner in {other.source} by '{on}'.",
     )
 
 

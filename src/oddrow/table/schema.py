@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from oddrow.errors import TableError, check_choice, did_you_mean, offenders, raise_all
+from oddrow.errors import TableError, check_choice, counted, did_you_mean, offenders, raise_all
 
 Rows = npt.NDArray[np.int64]
 
@@ -158,7 +158,7 @@ def _text_kind(known: pl.Series) -> tuple[str, str]:
         return "identifier", "text under a name that ends in 'id'"
     if len(known) >= LEAST_ROWS_FOR_IDENTIFIER and n_levels >= DISTINCT_SHARE * len(known):
         return "identifier", f"text with {n_levels:,} different values in {len(known):,} rows"
-    return "category", f"text with {n_levels:,} different values"
+    return "category", f"text with {counted(n_levels, 'different value')}"
 
 
 def parse_numbers(text: pl.Series) -> pl.Series:

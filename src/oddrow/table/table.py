@@ -21,7 +21,8 @@ class Table:
     """Rows in a polars frame, with what is known about them.
 
     `source` is what messages call the table. `synthetic` is a boolean mask (n,): True where a row was generated;
-    such rows may train but never test. `schema` says what each column means, once somebody has decided.
+    such rows may train but never test. `schema` says what each column means, once somebody has decided. `note` is what
+    whoever uses the table should be told of how it came about.
 
     >>> Table.from_frame(pl.DataFrame({"amount": [1.0, 2.5]})).n_rows
     2
@@ -31,6 +32,7 @@ class Table:
     source: str
     synthetic: npt.NDArray[np.bool_]
     schema: Schema | None = None
+    note: str = ""
 
     @classmethod
     def from_frame(cls, frame: pl.DataFrame, source: str = "the table") -> Table:
@@ -121,7 +123,9 @@ def _from_pandas(X: Any) -> pl.DataFrame:
     frame = X.to_frame() if X.ndim == 1 else X
     names = [str(name) for name in frame.columns]
     check_unique_names(names, "the pandas frame")
+    named = frame.set_axis(names, axis=1)
+    sparse = {name: dtype.subtype for name, dtype in named.dtypes.items() if type(dtype).__name__ == "SparseDtype"}
     try:
-        return pl.from_pandas(frame.set_axis(names, axis=1), nan_to_null=True)
+        return pl.from_pandas(named.astype(sparse) if sparse else named, nan_to_null=True)
     except ImportError as error:
         raise TableError("a pandas frame is read through pyarrow: pip install pyarrow") from error

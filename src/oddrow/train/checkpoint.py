@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -23,6 +26,8 @@ S = TypeVar("S")
 History = list[Any]
 FILE = "checkpoint.safetensors"
 SECONDS_BETWEEN = 15.0
+# Parameters of an estimator that change nothing about what is learned, or repeat others as one object.
+HOW_IT_IS_WATCHED = ("training", "encoder", "training__checkpoint", "training__progress", "training__tensorboard")
 
 
 class Checkpoint:
@@ -98,6 +103,16 @@ class Checkpoint:
     ) -> None:
         if kind is not None and not issubclass(kind, TrainingError):
             self.write()
+
+
+def signature_of(parameters: Mapping[str, Any], arrays: Iterable[Any]) -> str:
+    """Names a training by the version, by everything that shapes it, and by its encoded rows."""
+    shaping = {name: value for name, value in parameters.items() if name not in HOW_IT_IS_WATCHED}
+    described = {"oddrow": version("oddrow"), **shaping}
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode())
+    for array in arrays:
+        digest.update(np.asarray(array).tobytes())
+    return digest.hexdigest()[:32]
 
 
 def _forms(arrays: list[Any]) -> list[tuple[tuple[int, ...], str]]:

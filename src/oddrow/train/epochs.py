@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import optax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from oddrow.train.history import Entry, Histories, History, check_finite, epochs_done, kept_entry
 from oddrow.train.training import Training
@@ -31,6 +31,14 @@ class Trainable(Protocol):
 
         `key=None` asks for the loss without noise.
         """
+
+
+@runtime_checkable
+class Scheduled(Protocol):
+    """A network whose loss changes as training goes on."""
+
+    def at_epoch(self, epoch: Int[Array, ""]) -> Any:
+        """The network as it is trained in this epoch, counted from 0; validation sees it as it is."""
 
 
 N = TypeVar("N", bound=Trainable)
@@ -116,6 +124,7 @@ class Epochs(Generic[N]):
             (state.parameters, state.optimiser),
             _side_by_side(orders),
             _side_by_side([_epoch_keys(seed, epochs) for seed in self.seeds]),
+            jnp.asarray(epochs),
             (self.training.learning_rate, self.training.clip_norm),
             self.together,
         )
@@ -221,7 +230,14 @@ def _unflatten(network: N, flat: Float[Array, " parameters"]) -> N:
 
 @eqx.filter_jit
 def _run_epochs(
-    network: N, data: Any, start: Any, orders: Any, keys: Any, step_size: tuple[float, float | None], together: bool
+    network: N,
+    data: Any,
+    start: Any,
+    orders: Any,
+    keys: Any,
+    epochs: Int[Array, " epochs"],
+    step_size: tuple[float, float | None],
+    together: bool,
 ) -> tuple[Any, Any, dict[str, Any]]:
     """One gather puts the rows in shuffled order, one scan walks the steps of all epochs.
 
@@ -229,14 +245,15 @@ def _run_epochs(
     """
     optimiser = _optimiser(*step_size)
 
-    def loss_of(parameters: Any, batch: Any, key: PRNGKeyArray) -> Loss:
-        return _unflatten(network, parameters).loss(batch, key)
+    def loss_of(parameters: Any, batch: Any, key: PRNGKeyArray, epoch: Any) -> Loss:
+        trained = _unflatten(network, parameters)
+        return (trained.at_epoch(epoch) if isinstance(trained, Scheduled) else trained).loss(batch, key)
 
     def step(carry: Any, batch_and_key: Any) -> tuple[Any, Any]:
         parameters, optimiser_state = carry
-        batch, key, number = batch_and_key
+        batch, key, number, epoch = batch_and_key
         value_and_grad = jax.value_and_grad(loss_of, has_aux=True)
-        (loss, parts), gradient = value_and_grad(parameters, batch, jax.random.fold_in(key, number))
+        (loss, parts), gradient = value_and_grad(parameters, batch, jax.random.fold_in(key, number), epoch)
         updates, optimiser_state = optimiser.update(gradient, optimiser_state)
         return (parameters + updates, optimiser_state), {"loss": loss, **parts}
 
@@ -246,7 +263,8 @@ def _run_epochs(
         shuffled = jax.tree.map(lambda leaf: leaf[orders.reshape(-1, batch_size)], rows)
         batches = shuffled, jnp.tile(weights, (n_epochs, 1))
         numbers = jnp.tile(jnp.arange(n_steps), n_epochs)
-        (parameters, optimiser_state), found = jax.lax.scan(step, start, (batches, keys.repeat(n_steps), numbers))
+        steps = batches, keys.repeat(n_steps), numbers, epochs.repeat(n_steps)
+        (parameters, optimiser_state), found = jax.lax.scan(step, start, steps)
         share = weights.sum(axis=1) / weights.sum()
         return parameters, optimiser_state, {n: (v.reshape(n_epochs, n_steps) @ share).sum() for n, v in found.items()}
 

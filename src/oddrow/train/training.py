@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from sklearn.base import BaseEstimator
 
-from oddrow.errors import check_number
+from oddrow.errors import ParameterError, check_number
 
 USUAL_EPOCHS, LEAST_STEPS = 40, 3200
 
@@ -93,3 +94,10 @@ class Training(BaseEstimator):  # type: ignore[misc]
         if self.epochs is not None:
             return self.epochs
         return max(USUAL_EPOCHS, -(-LEAST_STEPS // self.steps_for(n_rows)))
+
+
+def as_training(given: Any, usual: Training) -> Training:
+    """What an estimator was given as `training`, or what is usual for it. Raises `ParameterError` for anything else."""
+    if given is not None and not isinstance(given, Training):
+        raise ParameterError(f"training={given!r} is no Training. Pass Training(epochs=20), or what else you want.")
+    return usual if given is None else given

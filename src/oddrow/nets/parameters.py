@@ -1,4 +1,4 @@
-"""Checks of the widths and activations of layers, alike for all detectors."""
+"""Checks of what shapes a network: widths and activations of its layers, alike for all who build one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ MOST_LAYERS = 100
 def check_widths(name: str, widths: Any) -> None:
     """Refuse what is not a list of widths."""
     if isinstance(widths, str) or not isinstance(widths, Sequence):
-        raise ParameterError(f"{name}={widths!r} is not a list of widths, such as [{widths}].")
+        example = widths if isinstance(widths, int) else "64, 16"
+        raise ParameterError(f"{name}={widths!r} is not a list of widths, such as [{example}].")
     check_number(f"the number of {name} layers", len(widths), 0, MOST_LAYERS, whole=True)
     for width in widths:
         check_number(name, width, 1, whole=True)
