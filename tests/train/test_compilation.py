@@ -7,9 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
-from oddrow.train.compilation import _cache_folder
+from oddrow.train.compilation import _cache_folder, forget_compiled_code
 
 FIT = """
 import numpy as np
@@ -25,6 +26,14 @@ from oddrow.train.compilation import keep_compiled_code
 print(keep_compiled_code())
 jax.jit(lambda key: jax.random.normal(key, (9, 9)) @ jax.random.uniform(key, (9, 9)))(jax.random.key(0))
 """
+
+
+def test_compiled_code_can_be_forgotten() -> None:
+    doubled = jax.jit(lambda x: 2 * x)
+    assert (doubled(3), doubled._cache_size()) == (6, 1)
+    forget_compiled_code()
+    assert doubled._cache_size() == 0
+    assert doubled(4) == 8
 
 
 def in_another_process(code: str, home: Path) -> subprocess.CompletedProcess[str]:

@@ -26,7 +26,7 @@ from oddrow.table.schema import Schema, check_features
 from oddrow.table.split import split_random
 from oddrow.table.table import Table, as_table
 from oddrow.train.checkpoint import signature_of
-from oddrow.train.compilation import keep_compiled_code
+from oddrow.train.compilation import forget_compiled_code, keep_compiled_code
 from oddrow.train.history import epochs_done
 from oddrow.train.loop import train_together
 from oddrow.train.seeds import generator
@@ -286,6 +286,8 @@ def fit_together(
         alike.setdefault(_form(*each), []).append(place)
     for group, places in enumerate(alike.values()):
         folder = f"group-{group}" if len(alike) > 1 else None
+        if group:
+            forget_compiled_code()
         _train(_of(places, detectors), _of(places, prepared), _of(places, networks), folder=folder)
     return list(detectors)
 

@@ -30,6 +30,15 @@ def keep_compiled_code() -> Path | None:
     return folder
 
 
+def forget_compiled_code() -> None:
+    """Let go of what this process has compiled; the cache on disk keeps it.
+
+    Every compiled function takes hundreds of memory maps, of which Linux grants a process 65,530: ten runs of wide
+    networks, each of another form, would end it.
+    """
+    jax.clear_caches()  # type: ignore[no-untyped-call]
+
+
 def _cache_folder() -> Path | None:
     try:
         base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
