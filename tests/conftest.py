@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import jax
 import numpy as np
 import polars as pl
 import pytest
@@ -19,6 +20,13 @@ install_import_hook("oddrow.nets", "beartype.beartype")
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("calm", deadline=None)
 settings.load_profile("calm")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compiled_code_of_one_file() -> Iterator[None]:
+    """All that the tests compile takes more memory maps than Linux grants a process; each file has its own."""
+    yield
+    jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

@@ -185,7 +185,7 @@ MANIFESTS: dict[str, tuple[Edit, str]] = {
     ),
     "an encoder for training": (
         in_manifest(*TRAINING, to={"class": "TableEncoder", "parameters": TableEncoder().get_params()}),
-        "manifest.json",
+        r"training=TableEncoder\(\) is no Training",
     ),
     "extra key": (in_manifest("run", to="rm"), "the manifest holds other keys than it should: run"),
     "extra key of the detector": (in_manifest("detector", "module", to="os"), "other keys than it should: module"),
