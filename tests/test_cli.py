@@ -434,7 +434,10 @@ def test_evaluate_stands_alone_where_the_joined_table_has_changed(
     ran = oddrow("evaluate", halves[0], "--model", model, *join)
     assert ran.code == 0, ran.err
     named = f"{halves[0]} joined with {right} on 'row_id'"
-    assert f"No baselines: {named} no longer holds the rows that the model was trained on, or a recipe drew them." in ran.out
+    assert (
+        f"No baselines: {named} no longer holds the rows that the model was trained on, or a recipe drew them."
+        in ran.out
+    )
 
 
 # simulate
