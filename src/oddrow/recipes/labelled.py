@@ -19,6 +19,9 @@ from oddrow.thresholds import Fingerprint
 
 Floats = npt.NDArray[np.float64]
 
+# Read by its schema, a table is a second one of its size.
+ROWS_HASHED_AT_ONCE = 65_536
+
 
 @dataclass(frozen=True)
 class LabelledTable:
@@ -44,7 +47,9 @@ class LabelledTable:
     @cached_property
     def hashes(self) -> npt.NDArray[np.uint64]:
         """A hash of the features of every row, (n,)."""
-        return row_hashes(self.table.fitted_schema().conform(self.table.frame))
+        schema = self.table.fitted_schema()
+        slices = self.table.frame.iter_slices(ROWS_HASHED_AT_ONCE)
+        return np.concatenate([row_hashes(schema.conform(part)) for part in slices])
 
     def fingerprint(self, rows: RowNumbers) -> Fingerprint:
         """Which rows these are."""

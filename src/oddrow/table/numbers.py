@@ -44,7 +44,11 @@ class Numbers:
 
     def __call__(self, table: Table) -> npt.NDArray[np.float32]:
         """The numbers of a table with the same columns, (n, d)."""
-        return self.encoder.transform(self.schema.conform(table.frame)).numbers
+        numbers = np.empty((table.n_rows, len(self.encoder.number_sources_)), np.float32)
+        for start in range(0, table.n_rows, ROWS_AT_ONCE):
+            part = self.schema.conform(table.frame[start : start + ROWS_AT_ONCE])
+            numbers[start : start + ROWS_AT_ONCE] = self.encoder.transform(part).numbers
+        return numbers
 
     def scorer(self, model: ByNumbers) -> Scorer:
         """A model on these numbers as one on tables, which it takes slice by slice, so that memory stays bounded."""
