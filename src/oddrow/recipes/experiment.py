@@ -47,8 +47,8 @@ def run_recipe(
     check_number("runs", n_runs, 1, whole=True)
     _check_folder(Path(out))
     rows = LabelledTable.read(recipe, Path(data))
-    table, n_anomalies = rows.table, int((rows.y == 1).sum())
-    tell(f"{table.source}: {table.n_rows:,} rows, {len(table.columns)} columns used, {n_anomalies:,} anomalies.")
+    table = rows.table
+    tell(f"{table.source}: {table.n_rows:,} rows, {len(table.columns)} columns used, {rows.n_anomalies:,} anomalies.")
     if table.note:
         tell(table.note)
     try:

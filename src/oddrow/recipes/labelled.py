@@ -44,6 +44,11 @@ class LabelledTable:
         features = replace(table, source=path.name).keep(schema.feature_names).with_schema(schema)
         return cls(features, y, path, join)
 
+    @property
+    def n_anomalies(self) -> int:
+        """How many rows are known to be anomalous."""
+        return int((self.y == 1).sum())
+
     @cached_property
     def hashes(self) -> npt.NDArray[np.uint64]:
         """A hash of the features of every row, (n,)."""

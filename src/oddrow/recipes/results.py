@@ -40,8 +40,7 @@ class Results:
         lines = [line for of_run in found for line in of_run]
         kinds = dict.fromkeys((line["contamination"], line["detector"], line["rule"]) for line in lines)
         rows = [_row(kind, [line for line in lines if _kind(line) == kind]) for kind in kinds]
-        table, n_anomalies = data.table, int((data.y == 1).sum())
-        return cls(recipe, table.source, table.n_rows, n_anomalies, runs, tuple(rows))
+        return cls(recipe, data.table.source, data.table.n_rows, data.n_anomalies, runs, tuple(rows))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
