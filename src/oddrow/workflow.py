@@ -25,7 +25,7 @@ from oddrow.errors import (
 from oddrow.evaluate.baselines import baselines
 from oddrow.evaluate.protocol import Evaluation, HeldOut, Result, measure
 from oddrow.settings import Settings
-from oddrow.table.fingerprint import row_hashes
+from oddrow.table.fingerprint import table_hashes
 from oddrow.table.join import Join, read_joined
 from oddrow.table.numbers import Numbers, Scorer
 from oddrow.table.roles import Roles
@@ -265,7 +265,7 @@ def _how_to_resume(checkpoint: str | None) -> str:
 
 
 def _hashes(detector: Detector, chosen: Selection) -> npt.NDArray[np.uint64]:
-    return row_hashes(detector.schema_.conform(chosen.table.frame))
+    return table_hashes(chosen.table.frame, detector.schema_)
 
 
 def _named(tables: str | Sequence[str]) -> tuple[str, ...]:

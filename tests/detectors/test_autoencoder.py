@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from oddrow.detectors.autoencoder import SPREAD_FLOOR, AutoencoderDetector, usual_widths
-from oddrow.errors import OddrowError, ParameterError
+from oddrow.errors import OddrowError, ParameterError, TableError
 from oddrow.table.encode import TableEncoder
 from oddrow.train.training import Training
 
@@ -201,3 +201,12 @@ def test_times_without_parts_leave_nothing_to_score_by() -> None:
 def test_y_may_say_nothing_of_use_and_the_widths_are_numpys() -> None:
     fitted = detector(hidden=[np.int64(4)], epochs=np.int64(0)).fit(rows(), np.zeros(200))
     assert fitted.n_known_anomalies_ == 0
+
+
+def test_a_refused_value_is_named_by_its_row_in_the_table_in_whatever_slice_it_lies(plain: AutoencoderDetector) -> None:
+    n_rows = 40_000
+    frame = rows(n_rows).with_columns(
+        pl.when(pl.int_range(n_rows) == 35_000).then(np.inf).otherwise("fee").alias("fee")
+    )
+    with pytest.raises(TableError, match=r"1 of 40,000 values are infinite \(row 35000 inf\)"):
+        plain.anomaly_score(frame)

@@ -234,6 +234,16 @@ def test_encoded_is_float32_and_int32_and_every_output_knows_its_source(mixed: p
     assert set(sources) == set(schema.feature_names)
 
 
+def test_slices_are_encoded_as_the_whole_and_training_rows_may_be_as_they_were_read(mixed: pl.DataFrame) -> None:
+    schema = Schema.infer(mixed)
+    encoder = TableEncoder().fit(mixed, schema)
+    assert encoder.to_dict() == fitted(mixed).to_dict()
+    whole = encoder.transform(schema.conform(mixed))
+    parts = encoder.transform_slices([schema.conform(mixed[:257]), schema.conform(mixed[257:])], mixed.height)
+    np.testing.assert_array_equal(parts.numbers, whole.numbers)
+    np.testing.assert_array_equal(parts.categories, whole.categories)
+
+
 def test_no_statistic_of_a_test_row_reaches_the_encoder(mixed: pl.DataFrame) -> None:
     schema = Schema.infer(mixed)
     train, test = schema.conform(mixed[:300]), schema.conform(mixed[300:])

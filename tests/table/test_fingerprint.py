@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oddrow.table.fingerprint import row_hashes
+from oddrow.table.fingerprint import row_hashes, table_hashes
 from oddrow.table.schema import Schema
 
 FRAME = pl.DataFrame(
@@ -84,3 +84,9 @@ def test_hashes_spread_evenly() -> None:
 
 def test_no_columns_and_no_rows() -> None:
     assert row_hashes(pl.DataFrame({"a": pl.Series([], dtype=pl.String)})).tolist() == []
+
+
+def test_a_table_is_hashed_as_its_rows_are_whatever_its_slices() -> None:
+    frame = pl.DataFrame({"amount": np.arange(70_000) % 1000, "shop": ["books", "café"] * 35_000})
+    schema = Schema.infer(frame)
+    assert table_hashes(frame, schema).tolist() == row_hashes(schema.conform(frame)).tolist()

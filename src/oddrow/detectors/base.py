@@ -93,7 +93,8 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
 
     def _encode(self, frame: pl.DataFrame) -> tuple[jax.Array, ...]:
         """Encoded rows where the network is; on the CPU, NumPy reads them there without a copy."""
-        return tuple(map(jnp.asarray, self.encoder_.transform(frame)))
+        encoded = self.encoder_.transform_slices(self.schema_.slices(frame), frame.height)
+        return tuple(map(jnp.asarray, encoded))
 
     @property
     def used_training(self) -> Training:
@@ -103,14 +104,15 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
     def _split(
         self, rows: Table, validation: Any, fraction: float, rng: np.random.Generator
     ) -> tuple[pl.DataFrame, pl.DataFrame | None]:
-        """The rows to fit, and those to stop by."""
-        frame = self.schema_.conform(rows.frame)
+        """The rows to fit, and those to stop by, as they were read: another copy of a wide table costs gigabytes."""
+        self.schema_.check(rows.frame)
         if validation is not None:
             table = self._table(validation, reset=False)
             check_enough_rows(table, 1)
-            return frame, self.schema_.conform(table.frame)
-        fitting, held_out = split_random(frame.height, fraction, rng)
-        return frame[fitting], frame[held_out] if len(held_out) else None
+            self.schema_.check(table.frame)
+            return rows.frame, table.frame
+        fitting, held_out = split_random(rows.n_rows, fraction, rng)
+        return rows.frame[fitting], rows.frame[held_out] if len(held_out) else None
 
     def _new_encoder(self) -> TableEncoder:
         encoder = self.encoder if self.encoder is not None else self.usual_encoder()
@@ -143,13 +145,19 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         keep_compiled_code()
         table = self._table(X, reset=False)
         check_enough_rows(table, 1)
-        slices = list(self.schema_.conform(table.frame).iter_slices(ROWS_ENCODED_AT_ONCE))
+        slices = list(table.frame.iter_slices(ROWS_ENCODED_AT_ONCE))
 
         def scored(part: pl.DataFrame) -> npt.NDArray[np.float32]:
-            return score_in_blocks(function, self.network_, tuple(self.encoder_.transform(part)))
+            encoded = self.encoder_.transform(self.schema_.conform(part))
+            return score_in_blocks(function, self.network_, tuple(encoded))
 
-        with ThreadPoolExecutor(min(len(slices), SLICES_AT_ONCE)) as pool:
-            return np.concatenate(list(pool.map(scored, slices)))
+        try:
+            with ThreadPoolExecutor(min(len(slices), SLICES_AT_ONCE)) as pool:
+                return np.concatenate(list(pool.map(scored, slices)))
+        except TableError:
+            # A slice numbers its rows from 0: the table says all that is wrong, with its own numbers.
+            self.schema_.check(table.frame)
+            raise
 
     def _table(self, X: Any, *, reset: bool) -> Table:
         """X as a table; whatever scikit-learn demands of an array or a frame is checked here."""

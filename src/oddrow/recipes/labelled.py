@@ -12,15 +12,12 @@ import numpy.typing as npt
 from oddrow.evaluate.protocol import HeldOut
 from oddrow.recipes.cases import RowNumbers
 from oddrow.recipes.recipe import Recipe
-from oddrow.table.fingerprint import row_hashes
+from oddrow.table.fingerprint import table_hashes
 from oddrow.table.join import Join, read_joined
 from oddrow.table.table import Table
 from oddrow.thresholds import Fingerprint
 
 Floats = npt.NDArray[np.float64]
-
-# Read by its schema, a table is a second one of its size.
-ROWS_HASHED_AT_ONCE = 65_536
 
 
 @dataclass(frozen=True)
@@ -52,9 +49,7 @@ class LabelledTable:
     @cached_property
     def hashes(self) -> npt.NDArray[np.uint64]:
         """A hash of the features of every row, (n,)."""
-        schema = self.table.fitted_schema()
-        slices = self.table.frame.iter_slices(ROWS_HASHED_AT_ONCE)
-        return np.concatenate([row_hashes(schema.conform(part)) for part in slices])
+        return table_hashes(self.table.frame, self.table.fitted_schema())
 
     def fingerprint(self, rows: RowNumbers) -> Fingerprint:
         """Which rows these are."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import Any, NamedTuple
@@ -158,7 +158,7 @@ class TableEncoder(BaseEstimator):  # type: ignore[misc]
         self.times = times
 
     def fit(self, frame: pl.DataFrame, schema: Schema) -> TableEncoder:
-        """Learn scales and levels from the training rows, a frame as `Schema.conform` returns it."""
+        """Learn scales and levels from the training rows, which may be as they were read: one column at a time."""
         self._check_parameters()
         categories = [column.name for column in schema.features if column.kind in ("category", "boolean")]
         for name in self.levels or {}:
@@ -166,7 +166,7 @@ class TableEncoder(BaseEstimator):  # type: ignore[misc]
         number_columns: list[NumberColumn] = []
         category_columns: list[CategoryColumn] = []
         for column in schema.features:
-            values = frame[column.name]
+            values = Schema((column,)).conform(frame)[column.name]
             if column.kind in ("category", "boolean"):
                 category_columns.append(self._fit_category(values))
             else:
@@ -179,7 +179,7 @@ class TableEncoder(BaseEstimator):  # type: ignore[misc]
         return self
 
     def transform(self, frame: pl.DataFrame) -> Encoded:
-        """Encode a frame of feature columns: finite float32 (rows, n_numbers_), int32 (rows, n_categories)."""
+        """Encode a conformed frame: finite float32 (rows, n_numbers_), int32 (rows, n_categories)."""
         numbers = np.empty((frame.height, len(self.number_sources_)), dtype=np.float32)
         place = 0
         parts = self._parts_of_frame(frame)
@@ -196,6 +196,17 @@ class TableEncoder(BaseEstimator):  # type: ignore[misc]
         kept = [column.encode(frame[column.source]) for column in self._embedded]
         categories = np.column_stack(kept) if kept else np.empty((frame.height, 0))
         return Encoded(numbers, np.ascontiguousarray(categories, dtype=np.int32))
+
+    def transform_slices(self, slices: Iterable[pl.DataFrame], n_rows: int) -> Encoded:
+        """Encode frames one after the other, n_rows in all, so that only one of them need be there at a time."""
+        numbers = np.empty((n_rows, len(self.number_sources_)), np.float32)
+        categories = np.empty((n_rows, len(self._embedded)), np.int32)
+        start = 0
+        for part in slices:
+            rows = slice(start, start + part.height)
+            numbers[rows], categories[rows] = self.transform(part)
+            start += part.height
+        return Encoded(numbers, categories)
 
     @property
     def number_sources_(self) -> list[tuple[str, str]]:

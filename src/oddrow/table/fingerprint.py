@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from oddrow.table.schema import Schema
+
 Hashes = npt.NDArray[np.uint64]
 
 
@@ -22,6 +24,11 @@ def row_hashes(frame: pl.DataFrame) -> Hashes:
     for values in frame:
         hashes = _mixed(hashes ^ _mixed(_bits(values) + _text_hash(values.name)))
     return hashes
+
+
+def table_hashes(frame: pl.DataFrame, schema: Schema) -> Hashes:
+    """The hashes of rows as they were read, (n,)."""
+    return np.concatenate([row_hashes(part) for part in schema.slices(frame)])
 
 
 def _bits(values: pl.Series) -> Hashes:

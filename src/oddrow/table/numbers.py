@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oddrow.table.encode import TableEncoder
+from oddrow.table.schema import ROWS_AT_ONCE
 from oddrow.table.table import Table
 
 Floats = npt.NDArray[np.float64]
@@ -16,7 +17,6 @@ Scorer = Callable[[Table], Floats]
 
 # A category becomes a 0/1 number for each of its levels, the most frequent ones if there are more than this.
 MOST_LEVELS = 32
-ROWS_AT_ONCE = 65_536
 
 
 class ByNumbers(Protocol):
@@ -40,15 +40,11 @@ class Numbers:
         if not encoder.one_hot_up_to:
             encoder.set_params(max_levels=MOST_LEVELS, one_hot_up_to=MOST_LEVELS)
         self.schema = table.fitted_schema()
-        self.encoder = encoder.fit(self.schema.conform(table.frame), self.schema)
+        self.encoder = encoder.fit(table.frame, self.schema)
 
     def __call__(self, table: Table) -> npt.NDArray[np.float32]:
         """The numbers of a table with the same columns, (n, d)."""
-        numbers = np.empty((table.n_rows, len(self.encoder.number_sources_)), np.float32)
-        for start in range(0, table.n_rows, ROWS_AT_ONCE):
-            part = self.schema.conform(table.frame[start : start + ROWS_AT_ONCE])
-            numbers[start : start + ROWS_AT_ONCE] = self.encoder.transform(part).numbers
-        return numbers
+        return self.encoder.transform_slices(self.schema.slices(table.frame), table.n_rows).numbers
 
     def scorer(self, model: ByNumbers) -> Scorer:
         """A model on these numbers as one on tables, which it takes slice by slice, so that memory stays bounded."""

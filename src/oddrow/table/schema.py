@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ KINDS = (*FEATURE_KINDS, "identifier", "constant", "dropped")
 NUMERIC_SHARE = 0.95
 DISTINCT_SHARE = 0.8
 LEAST_ROWS_FOR_IDENTIFIER = 50
+ROWS_AT_ONCE = 65_536
 # `card_id`, `UUID`, `TransactionID`, but not `paid` or `valid`.
 IDENTIFIER_NAME = re.compile(r"(?i:(?:^|[_\s.-])(?:id|uuid|guid)$)|[a-z](?:ID|Id)$")
 
@@ -88,7 +89,11 @@ class Schema:
         raise_all(problems)
         return pl.DataFrame({series.name: series for series in ready if series is not None})
 
-    def check(self, frame: pl.DataFrame, rows: Rows) -> None:
+    def slices(self, frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        """What `conform` gives, slice by slice, so that no second table of that size lies in memory."""
+        return map(self.conform, frame.iter_slices(ROWS_AT_ONCE))
+
+    def check(self, frame: pl.DataFrame, rows: Rows | None = None) -> None:
         """Raise what `conform` would, with `rows` (n,) as the numbers of the rows; keeps one column at a time."""
         problems: list[str] = []
         for column in self.features:
