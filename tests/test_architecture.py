@@ -30,12 +30,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "samplers": {"table", "nets", "train"},
     "artifact": {"detectors", "thresholds", "table", "train"},
     "settings": {"detectors", "thresholds", "table", "train"},
+    "compare": {"evaluate", "samplers", "settings", "table", "train"},
     "workflow": {"artifact", "detectors", "evaluate", "settings", "table", "thresholds", "train"},
     "demo": {"artifact", "evaluate", "settings", "simulate", "table", "workflow"},
     "console": {"evaluate", "table"},
     "plots": {"table"},
     "recipes": {"artifact", "detectors", "evaluate", "nets", "plots", "settings", "table", "thresholds"},
-    "cli": {"console", "demo", "recipes", "settings", "workflow"},
+    "cli": {"compare", "console", "demo", "recipes", "settings", "workflow"},
 }
 # Packages, or modules of packages, that a unit never imports.
 NEVER: dict[str, set[str]] = {

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-COMMANDS = ("inspect", "fit", "score", "evaluate", "recipe", "simulate", "demo")
+COMMANDS = ("inspect", "fit", "score", "evaluate", "compare", "recipe", "simulate", "demo")
 HEAVY = {"jax", "sklearn", "polars", "numpy", "pandas", "equinox", "safetensors"}
 
 Oddrow = Callable[..., Any]

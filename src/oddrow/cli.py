@@ -33,6 +33,9 @@ Join = Annotated[
     str | None, typer.Option("--join", help="Second table: its columns beside the rows of the first.", metavar="TABLE")
 ]
 On = Annotated[str | None, typer.Option("--on", help="Column by which --join finds a row's partner.", metavar="KEY")]
+Drop = Annotated[str | None, typer.Option("--drop", help="Columns not to look at: A,B.")]
+Json = Annotated[Path | None, typer.Option("--json", help="Write the numbers here too.")]
+Seed = Annotated[int | None, typer.Option("--seed", help="The same seed gives the same numbers.")]
 Config = Annotated[Path | None, typer.Option("--config", help="TOML file with any of these options.")]
 Sets = Annotated[list[str], typer.Option("--set", help="Any setting, as training.epochs=20 or schema.zip=category.")]
 
@@ -80,7 +83,7 @@ def fit(
     until: Until = None,
     id: Annotated[str | None, typer.Option(help="Column that names a row; written beside its score.")] = None,
     weight: Weight = None,
-    drop: Annotated[str | None, typer.Option(help="Columns not to look at: A,B.")] = None,
+    drop: Drop = None,
     join: Join = None,
     on: On = None,
     detector: Annotated[str | None, typer.Option(help="Which detector: autoencoder, dagmm.")] = None,
@@ -89,7 +92,7 @@ def fit(
     ] = None,
     config: Config = None,
     sets: Sets = [],  # noqa: B006
-    seed: Annotated[int | None, typer.Option(help="The same seed gives the same model.")] = None,
+    seed: Seed = None,
 ) -> None:
     """Learn what is normal from a table, choose a threshold, save the model."""
     from oddrow import console, workflow
@@ -136,7 +139,7 @@ def evaluate(
     start: Start = None,
     until: Until = None,
     join: Join = None,
-    json: Annotated[Path | None, typer.Option("--json", help="Write the numbers here too.")] = None,
+    json: Json = None,
 ) -> None:
     """Measure a saved model on labelled rows, beside IsolationForest, Mahalanobis and its untrained twin."""
     from oddrow import console, workflow
@@ -148,6 +151,53 @@ def evaluate(
         "normal": normal.split(",") if normal else (),
     }
     workflow.evaluate(tables, model, **chosen, json_to=json, tell=console.tell)
+
+
+@app.command()
+def compare(
+    tables: Tables,
+    label: Annotated[str, typer.Option("--label", help="Column that says which rows are of the rare class.")],
+    anomaly: Anomaly = None,
+    normal: Normal = None,
+    time: Time = None,
+    start: Start = None,
+    until: Until = None,
+    weight: Weight = None,
+    drop: Drop = None,
+    join: Join = None,
+    on: On = None,
+    folds: Annotated[int, typer.Option("--folds", help="How many folds; with --spans, at most.")] = 5,
+    repeats: Annotated[int, typer.Option("--repeats", help="How often folds are drawn anew.")] = 1,
+    spans: Annotated[
+        str | None, typer.Option(help="Spans of --time to train, to wait for labels and to test: 7d,7d,7d.")
+    ] = None,
+    ratio: Annotated[
+        float | None, typer.Option(help="Rare rows to common ones after resampling; as many if not given.")
+    ] = None,
+    max_rows: Annotated[int | None, typer.Option(help="Most training rows of a fold.")] = None,
+    json: Json = None,
+    markdown: Annotated[Path | None, typer.Option("--markdown", help="Write the table here too.")] = None,
+    config: Config = None,
+    sets: Sets = [],  # noqa: B006
+    seed: Seed = None,
+) -> None:
+    """Try whether resampling the rare class, a CVAE among the ways, helps classifiers of this table."""
+    from oddrow import console
+    from oddrow.compare import Division, compare_samplers
+    from oddrow.settings import Settings
+
+    options: dict[str, Any] = {"label": label, "anomaly": anomaly, "normal": normal, "time": time, "from": start}
+    options |= {"until": until, "weight": weight, "drop": drop, "join": join, "on": on, "seed": seed}
+    compare_samplers(
+        tables,
+        Settings.gather(config, sets, options),
+        Division(folds, repeats, spans),
+        sampling_strategy="auto" if ratio is None else ratio,
+        max_rows=max_rows,
+        json_to=json,
+        markdown_to=markdown,
+        tell=console.tell,
+    )
 
 
 @app.command()

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table as Grid
 
+from oddrow.evaluate.comparison import Comparison
 from oddrow.evaluate.protocol import Evaluation, Result
 from oddrow.table.schema import Schema
 
@@ -22,6 +23,8 @@ def tell(message: Any) -> None:
         show_schema(message)
     elif isinstance(message, Evaluation):
         show_evaluation(message)
+    elif isinstance(message, Comparison):
+        show_comparison(message)
     else:
         out.print(message)
 
@@ -71,6 +74,11 @@ def show_evaluation(evaluation: Evaluation) -> None:
             )
     for note in evaluation.notes:
         tell(note)
+
+
+def show_comparison(comparison: Comparison) -> None:
+    """Every classifier after every sampler, then what that says."""
+    out.print(comparison.to_markdown())
 
 
 def _cells(result: Result, ks: list[int]) -> list[str]:

@@ -6,10 +6,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import f1_score, precision_recall_fscore_support, precision_score, recall_score
+from sklearn.metrics import brier_score_loss, f1_score, precision_recall_fscore_support, precision_score, recall_score
 
 from oddrow.errors import EvaluationError
-from oddrow.evaluate.metrics import Confusion, auroc, average_precision, confusion, precision_at
+from oddrow.evaluate.metrics import (
+    Confusion,
+    auroc,
+    average_precision,
+    brier,
+    confusion,
+    precision_at,
+    prior_corrected,
+    recall_at_precision,
+)
 
 Y = np.array([1.0, 0.0, 1.0, 0.0, 0.0])
 SCORES = np.array([5.0, 4.0, 3.0, 2.0, 1.0])
@@ -107,3 +116,26 @@ def test_without_ties_precision_at_is_that_of_a_cut(labels: list[float], k: int)
 def test_precision_at_more_rows_than_there_are_is_refused(k: float) -> None:
     with pytest.raises(EvaluationError, match="expected more than 0 and at most 5 weighted rows"):
         precision_at(k, Y, SCORES)
+
+
+def test_recall_at_a_precision_by_hand() -> None:
+    y, scores = np.array([1.0, 0.0, 1.0, 0.0, 0.0]), np.array([5.0, 4.0, 3.0, 2.0, 1.0])
+    assert recall_at_precision(0.6, y, scores) == 1.0
+    assert recall_at_precision(0.9, y, scores) == 0.5
+    assert recall_at_precision(1.0, 1 - y, -y) == 1.0
+    assert recall_at_precision(0.5, y, scores, np.array([1.0, 9.0, 1.0, 1.0, 1.0])) == 0.5
+
+
+def test_brier_is_scikit_learns_and_weighted() -> None:
+    rng = np.random.default_rng(0)
+    y, probability, weight = (rng.random(50) < 0.3).astype(float), rng.random(50), rng.uniform(1, 9, 50)
+    assert brier(y, probability) == pytest.approx(brier_score_loss(y, probability))
+    assert brier(y, probability, weight) == pytest.approx(brier_score_loss(y, probability, sample_weight=weight))
+
+
+def test_a_probability_learned_at_another_rate_is_taken_back_to_the_true_one() -> None:
+    # Normal with mean 0 or 1: the odds are exp(x - 1/2), times the odds of the classes.
+    x = np.linspace(-3, 3, 7)
+    at_half, at_hundredth = (1 / (1 + (1 - rate) / rate * np.exp(0.5 - x)) for rate in (0.5, 0.01))
+    np.testing.assert_allclose(prior_corrected(at_half, 0.5, 0.01), at_hundredth)
+    np.testing.assert_allclose(prior_corrected(at_half, 0.5, 0.5), at_half)

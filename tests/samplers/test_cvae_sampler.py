@@ -126,6 +126,16 @@ def test_levels_ranges_and_decimals_are_those_of_the_real_rows(learned: CVAESamp
     assert made["amount"].null_count() == 0
 
 
+def test_a_category_that_always_has_a_value_has_one_in_new_rows_however_little_was_learned() -> None:
+    X, y = rows()
+    with_gaps = X.with_columns(pl.when(pl.int_range(X.height) % 3 == 0).then(None).otherwise("shop").alias("gaps"))
+    hardly = sampler(training=Training(epochs=1)).fit(with_gaps, y)
+    made = hardly.sample(2000)
+    assert made["shop"].null_count() == 0
+    assert made["gaps"].null_count() > 0
+    assert hardly.latent_grid(20)["shop"].null_count() == 0
+
+
 @pytest.mark.parametrize("near", [False, True], ids=["from the prior", "near rows"])
 def test_new_rows_are_like_held_out_rows_of_their_class(learned: CVAESampler, near: bool) -> None:
     X, y = rows(1500, 300)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
 from oddrow.errors import EvaluationError
 
@@ -83,3 +83,29 @@ def precision_at(k: float, y: Floats, scores: Floats, weight: Floats | None = No
     rows = np.cumsum(np.bincount(place, weights=weight, minlength=len(levels)))
     anomalies = np.cumsum(np.bincount(place, weights=weight * y, minlength=len(levels)))
     return float(np.interp(k, np.append(0, rows), np.append(0, anomalies)) / k)
+
+
+def recall_at_precision(least: float, y: Floats, scores: Floats, weight: Floats | None = None) -> float:
+    """The largest share of the anomalies that some cut finds while at least this share of its alerts are anomalies.
+
+    >>> recall_at_precision(0.5, np.array([1.0, 0.0, 0.0, 1.0]), np.array([4.0, 3.0, 2.0, 1.0]))
+    1.0
+    """
+    precision, recall, _ = precision_recall_curve(y, scores, sample_weight=weight)
+    return float(recall[precision >= least].max())
+
+
+def brier(y: Floats, probability: Floats, weight: Floats | None = None) -> float:
+    """Mean squared distance of probabilities (n,) from what happened (Brier, 1950); weighted."""
+    return float(np.average((probability - y) ** 2, weights=weight))
+
+
+def prior_corrected(probability: Floats, learned_rate: float, true_rate: float) -> Floats:
+    """What probabilities (n,) learned at one rate of anomalies are at another (Saerens et al., 2002, eq. 2.4).
+
+    >>> prior_corrected(np.array([0.5]), 0.5, 0.01)
+    array([0.01])
+    """
+    anomalous = probability * true_rate / learned_rate
+    normal = (1 - probability) * (1 - true_rate) / (1 - learned_rate)
+    return np.asarray(anomalous / (anomalous + normal))

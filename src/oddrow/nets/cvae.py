@@ -19,8 +19,8 @@ Posterior = tuple[Float[Array, "rows latent"], Float[Array, "rows latent"]]
 
 # A number that is rebuilt better than this, in encoded units, would else make the likelihood grow without end.
 LEAST_SPREAD = 0.01
-# Places of the levels of every category that stand for levels unknown or seldom; before them is the missing one.
-UNSEEN, RARE = 1, 2
+# Places of the levels of every category that stand for no value, and for values unknown or seldom.
+MISSING, UNSEEN, RARE = 0, 1, 2
 
 
 class CVAE(eqx.Module):
@@ -28,7 +28,7 @@ class CVAE(eqx.Module):
 
     A decoded number is normal with a spread of its class's own, a flag and a category are drawn by their
     probabilities. `flags` are the places of 0/1 numbers that say whether the number before them is missing: where it
-    is, that number counts for nothing.
+    is, that number counts for nothing. `never_missing` are the places of categories that always have a value.
 
     NOTE[DIFF] Sohn et al. learn the prior of a class, p(z | class); here it is the standard normal for every class, as
     in their "CVAE with a fixed prior" and in what practitioners call a CVAE.
@@ -45,6 +45,7 @@ class CVAE(eqx.Module):
     n_classes: int = eqx.field(static=True)
     latent: int = eqx.field(static=True)
     flags: tuple[int, ...] = eqx.field(static=True)
+    never_missing: tuple[int, ...] = eqx.field(static=True)
     warm_up: int = eqx.field(static=True)
 
     def __init__(
@@ -56,6 +57,7 @@ class CVAE(eqx.Module):
         latent: int,
         *,
         flags: Sequence[int] = (),
+        never_missing: Sequence[int] = (),
         class_weight: Sequence[float] | None = None,
         warm_up: int = 0,
         key: PRNGKeyArray,
@@ -71,7 +73,8 @@ class CVAE(eqx.Module):
         self.class_weight = jnp.asarray([1.0] * n_classes if class_weight is None else class_weight)
         self.kl_weight = jnp.asarray(1.0)
         self.n_numbers, self.n_levels, self.n_classes = n_numbers, tuple(n_levels), n_classes
-        self.latent, self.flags, self.warm_up = latent, tuple(flags), warm_up
+        self.latent, self.warm_up = latent, warm_up
+        self.flags, self.never_missing = tuple(flags), tuple(never_missing)
 
     def at_epoch(self, epoch: Int[Array, ""]) -> CVAE:
         """The network as it is trained in an epoch, counted from 0: the KL term enters bit by bit.
@@ -137,7 +140,7 @@ class CVAE(eqx.Module):
     ) -> tuple[Float[Array, "rows numbers"], Int[Array, "rows categories"]]:
         """The most likely row of every code and class."""
         mean, logits = self.decode(code, labels)
-        categories = [_possible(scores).argmax(axis=1) for scores in logits]
+        categories = [self._possible(scores, place).argmax(axis=1) for place, scores in enumerate(logits)]
         return jnp.where(self._flag_mask(), mean > 0, mean), _side_by_side(categories, len(labels))
 
     def draw(
@@ -149,14 +152,19 @@ class CVAE(eqx.Module):
         numbers = mean + self.spread(labels) * jax.random.normal(number_key, mean.shape)
         flags = jax.random.uniform(flag_key, mean.shape) < jax.nn.sigmoid(mean)
         categories = [
-            jax.random.categorical(category_key, _possible(scores))
-            for category_key, scores in zip(category_keys, logits, strict=True)
+            jax.random.categorical(category_keys[place], self._possible(scores, place))
+            for place, scores in enumerate(logits)
         ]
         return jnp.where(self._flag_mask(), flags, numbers), _side_by_side(categories, len(labels))
 
     def around(self, rows: Rows, labels: Int[Array, " rows"], key: PRNGKeyArray) -> Float[Array, "rows latent"]:
         """A code drawn for each row from its own distribution over codes."""
         return _drawn(*self.encode(rows, labels), key)
+
+    def _possible(self, logits: Float[Array, "rows levels"], place: int) -> Float[Array, "rows levels"]:
+        """Without the levels that stand for others, unseen and rare ones, and without missing where none ever is."""
+        within = logits.at[:, UNSEEN : RARE + 1].set(-jnp.inf)
+        return within.at[:, MISSING].set(-jnp.inf) if place in self.never_missing else within
 
     def _one_hot(self, labels: Int[Array, " rows"]) -> Float[Array, "rows classes"]:
         return jax.nn.one_hot(labels, self.n_classes)
@@ -170,11 +178,6 @@ def _drawn(
 ) -> Float[Array, "rows latent"]:
     """The reparameterisation trick (Kingma and Welling, 2014, section 2.4)."""
     return mean + jnp.exp(0.5 * log_variance) * jax.random.normal(key, mean.shape)
-
-
-def _possible(logits: Float[Array, "rows levels"]) -> Float[Array, "rows levels"]:
-    """Without the levels that stand for others: unseen and rare ones."""
-    return logits.at[:, UNSEEN : RARE + 1].set(-jnp.inf)
 
 
 def _side_by_side(columns: Sequence[Int[Array, " rows"]], n_rows: int) -> Int[Array, "rows columns"]:

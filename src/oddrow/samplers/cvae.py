@@ -23,7 +23,7 @@ from oddrow.samplers.labels import Labels
 from oddrow.samplers.strategy import Strategy, rows_to_make
 from oddrow.samplers.tags import SamplerTags
 from oddrow.table.decode import ELAPSED, TableDecoder
-from oddrow.table.encode import Encoded, TableEncoder
+from oddrow.table.encode import MISSING, Encoded, TableEncoder
 from oddrow.table.schema import check_features
 from oddrow.table.split import split_random
 from oddrow.table.table import Table, as_table
@@ -183,7 +183,11 @@ class CVAESampler(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
 
     @property
     def _used_training(self) -> Training:
-        return as_training(self.training, Training(batch_size=512, patience=10))
+        return as_training(self.training, self.usual_training())
+
+    def usual_training(self) -> Training:
+        """How the network is trained where nothing else is said."""
+        return Training(batch_size=512, patience=10)
 
     def _encode(self, table: Table) -> Encoded:
         return self.encoder_.transform(self.schema_.conform(table.frame))
@@ -228,7 +232,7 @@ class CVAESampler(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
         rows = self._rows(frame[fitting], codes[fitting])
         watched = self._rows(frame[held_out], codes[held_out]) if len(held_out) else None
         done = train(
-            self._new_network(codes[fitting], seed=int(self._rng.integers(2**31))),
+            self._new_network(rows, codes[fitting], seed=int(self._rng.integers(2**31))),
             rows,
             training,
             seed=int(self._rng.integers(2**31)),
@@ -237,7 +241,7 @@ class CVAESampler(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
         )
         self.network_, self.history_ = done.network, done.history
 
-    def _new_network(self, codes: Codes, seed: int) -> CVAE:
+    def _new_network(self, rows: tuple[Any, ...], codes: Codes, seed: int) -> CVAE:
         counts = np.bincount(codes, minlength=len(self.classes_)).astype(float)
         weight = counts ** (CLASS_POWER - 1)
         sources = self.encoder_.number_sources_
@@ -248,6 +252,7 @@ class CVAESampler(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
             [int(width) for width in self.hidden],
             int(self.latent),
             flags=[place for place, (_, part) in enumerate(sources) if part == "missing"],
+            never_missing=np.flatnonzero((np.asarray(rows[1]) != MISSING).all(axis=0)).tolist(),
             class_weight=(weight / (weight @ counts / counts.sum())).tolist(),
             warm_up=int(self.warm_up),
             key=jax.random.key(seed),

@@ -31,9 +31,9 @@ class SamplerTags(Tags):  # type: ignore[misc]
 
     @classmethod
     def of(cls, tags: Any) -> SamplerTags:
-        """The tags that scikit-learn gives, as those of a sampler of rows that may have missing values."""
+        """The tags that scikit-learn gives, as a sampler's whose rows may have categories and missing values."""
         given = {tag.name: getattr(tags, tag.name) for tag in fields(Tags)}
-        given |= {"estimator_type": "sampler", "input_tags": SamplerInput(allow_nan=True)}
+        given |= {"estimator_type": "sampler", "input_tags": SamplerInput(allow_nan=True, categorical=True)}
         made = cls(**given)
         made.target_tags.required = True
         return made

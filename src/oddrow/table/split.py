@@ -14,6 +14,8 @@ from oddrow.errors import ParameterError, TableError, check_number, offenders
 
 Rows = npt.NDArray[np.int64]
 
+SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
 
 def split_random(
     n_rows: int, fraction: float, rng: np.random.Generator, *, y: npt.NDArray[Any] | None = None
@@ -72,6 +74,43 @@ def rows_between(times: pl.Series, start: str | None, until: str | None) -> npt.
     if until is not None:
         chosen &= (times < _bound(until, times)).to_numpy()
     return chosen
+
+
+def clock(times: pl.Series) -> npt.NDArray[np.float64]:
+    """Times as numbers (n,): numbers as they are, dates and times in seconds since 1970, in the column's own zone.
+
+    Raises what `check_times` does.
+    """
+    check_times(times)
+    if times.dtype.is_numeric():
+        return times.cast(pl.Float64).to_numpy()
+    zoned = times.dt.replace_time_zone(None) if getattr(times.dtype, "time_zone", None) else times
+    return (zoned.dt.epoch("us") / 1e6).to_numpy()
+
+
+def moment_on_clock(text: str, times: pl.Series) -> float:
+    """A bound, as `rows_between` takes it, on the `clock` of the column."""
+    bound = _bound(text, times)
+    return float(clock(pl.Series(times.name, [bound], dtype=times.dtype, strict=False))[0])
+
+
+def duration(text: str, times: pl.Series) -> float:
+    """A span as `clock` counts: a number in a column of numbers, else a number with s, m, h or d behind it.
+
+    >>> duration("7d", pl.Series([datetime(2018, 7, 25)])), duration("3600", pl.Series([0, 1]))
+    (604800.0, 3600.0)
+    """
+    is_number = times.dtype.is_numeric()
+    number, unit = (text, "") if is_number else (text[:-1], text[-1:])
+    try:
+        value = float(number) * (1.0 if is_number else SECONDS[unit])
+    except (ValueError, KeyError) as error:
+        expected = "a number" if is_number else "a number with s, m, h or d behind it, such as 7d"
+        raise ParameterError(
+            f"{text!r} is no span of column '{times.name}' ({times.dtype}): expected {expected}."
+        ) from error
+    check_number(f"span {text!r}", value, 0)
+    return value
 
 
 def check_times(times: pl.Series) -> None:

@@ -1,0 +1,151 @@
+"""`oddrow compare`: does making rows of the rare class help a classifier of this table?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from oddrow.errors import ParameterError, TableError
+from oddrow.evaluate.classifiers import usual_classifiers
+from oddrow.evaluate.compare import compare
+from oddrow.evaluate.comparison import Comparison
+from oddrow.evaluate.folds import Fold, Spans, blocks_in_time, stratified_folds, walk_forward
+from oddrow.evaluate.resampling import usual_samplers
+from oddrow.samplers.cvae import CVAESampler
+from oddrow.settings import Settings
+from oddrow.table.numbers import Numbers
+from oddrow.table.schema import Schema, check_features
+from oddrow.table.selection import Selection, read_selection
+from oddrow.table.split import clock, duration, moment_on_clock
+from oddrow.table.table import Table
+from oddrow.table.write import check_place, written_whole
+from oddrow.train.training import Training
+
+Floats = npt.NDArray[np.float64]
+Tell = Callable[[Any], None]
+
+CVAE = "CVAE"
+
+
+@dataclass(frozen=True)
+class Division:
+    """How rows are divided: stratified at random, or by the time column.
+
+    `spans` is "train,delay,test", such as "7d,7d,7d", walked forward from --from on; without it, rows in order of time
+    are cut in blocks of as many rows.
+    """
+
+    n_folds: int = 5
+    n_repeats: int = 1
+    spans: str | None = None
+
+    def folds(self, chosen: Selection, y: Floats, settings: Settings) -> list[Fold]:
+        """The folds of these rows. Raises `ParameterError` where repeats or spans have no meaning."""
+        if settings.roles.time is None:
+            if self.spans is not None:
+                raise ParameterError("--spans are spans of time: say by which column, with --time C.")
+            return stratified_folds(y, self.n_folds, self.n_repeats, settings.seed)
+        if self.n_repeats > 1:
+            raise ParameterError("--repeats draws folds anew at random; with --time rows keep their order.")
+        times = chosen.table.frame[settings.roles.time]
+        if self.spans is None:
+            return blocks_in_time(clock(times), self.n_folds)
+        start = None if settings.start is None else moment_on_clock(settings.start, times)
+        return walk_forward(clock(times), self._spans(times), self.n_folds, start=start)
+
+    def _spans(self, times: pl.Series) -> Spans:
+        parts = (self.spans or "").split(",")
+        if len(parts) != 3:
+            raise ParameterError(
+                f"--spans {self.spans}: expected three, of training, delay and test, such as 7d,7d,7d."
+            )
+        return Spans(*(duration(part.strip(), times) for part in parts))
+
+
+def compare_samplers(
+    tables: str | Sequence[str],
+    settings: Settings,
+    division: Division,
+    *,
+    sampling_strategy: float | str = "auto",
+    max_rows: int | None = None,
+    json_to: Path | None = None,
+    markdown_to: Path | None = None,
+    tell: Tell = lambda message: None,
+) -> Comparison:
+    """Read labelled tables, and try every sampler with every classifier on rows that stayed out of it.
+
+    `settings.training` is how the CVAE trains. `json_to` and `markdown_to` are files for the numbers.
+    """
+    for place in (json_to, markdown_to):
+        if place is not None:
+            check_place(place)
+    if settings.roles.label is None:
+        raise ParameterError("compare needs to know which rows are of the rare class: --label C.")
+    samplers = usual_samplers(settings.seed, sampling_strategy)
+    chosen = read_selection(
+        tables, settings.read, settings.roles, settings.start, settings.until, join=settings.join, both=True
+    )
+    schema, chosen, y = _labelled(chosen, settings)
+    folds = division.folds(chosen, y, settings)
+    tell(schema)
+    tell(f"{chosen.table.n_rows:,} rows, {int(y.sum()):,} anomalies, {len(folds)} folds.")
+    kinds = {column.name: column.kind for column in schema.features}
+    samplers[CVAE] = _cvae(settings, kinds, sampling_strategy)
+    found = compare(
+        samplers,
+        usual_classifiers(settings.seed),
+        schema.conform(chosen.table.frame),
+        y,
+        folds,
+        weight=chosen.weight,
+        synthetic=chosen.table.synthetic,
+        encode=lambda rows: _encoder(rows, schema),
+        max_rows=max_rows,
+        seed=settings.seed,
+        tell=tell,
+    )
+    tell(found)
+    _write(found, json_to, markdown_to)
+    return found
+
+
+def _labelled(chosen: Selection, settings: Settings) -> tuple[Schema, Selection, Floats]:
+    """The schema of the features, the rows with a label, and it."""
+    assert chosen.y is not None
+    schema = settings.schema_of(chosen.table)
+    check_features(schema)
+    schema.check(chosen.table.frame, chosen.rows)
+    known = chosen.take(~np.isnan(chosen.y))
+    if known.y is None or not known.table.n_rows:
+        raise TableError("no row has a label.")
+    return schema, known, known.y
+
+
+def _cvae(settings: Settings, kinds: dict[str, str], sampling_strategy: float | str) -> CVAESampler:
+    usual = CVAESampler().usual_training()
+    training = Training(**{**usual.get_params(), **settings.training})
+    return CVAESampler(sampling_strategy=sampling_strategy, training=training, kinds=kinds, random_state=settings.seed)
+
+
+def _encoder(rows: pl.DataFrame, schema: Schema) -> Callable[[pl.DataFrame], npt.NDArray[np.float32]]:
+    """The numbers of rows, by the scales and levels of these training rows."""
+    features = Schema(schema.features)
+    numbers = Numbers(Table.from_frame(rows).with_schema(features))
+    return lambda frame: numbers(Table.from_frame(frame).with_schema(features))
+
+
+def _write(found: Comparison, json_to: Path | None, markdown_to: Path | None) -> None:
+    if json_to is not None:
+        with written_whole(json_to) as unfinished:
+            unfinished.write_text(json.dumps(found.to_dict(), indent=1) + "\n")
+    if markdown_to is not None:
+        with written_whole(markdown_to) as unfinished:
+            unfinished.write_text(found.to_markdown() + "\n")

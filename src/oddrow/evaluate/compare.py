@@ -1,0 +1,231 @@
+"""Does resampling help? Samplers beside none, several classifiers, measured on rows that stayed out of it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from statistics import fmean
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import clone
+from sklearn.utils import _safe_indexing, get_tags
+
+from oddrow.errors import EvaluationError, ParameterError
+from oddrow.evaluate.bootstrap import N_DRAWS, average_precisions, draws_of_rows
+from oddrow.evaluate.comparison import Cell, Comparison
+from oddrow.evaluate.folds import Fold, capped, check_folds
+from oddrow.evaluate.metrics import (
+    auroc,
+    average_precision,
+    brier,
+    confusion,
+    precision_at,
+    prior_corrected,
+    recall_at_precision,
+)
+from oddrow.evaluate.resampling import CLASS_WEIGHTS, NOTHING
+
+Floats = npt.NDArray[np.float64]
+Encode = Callable[[Any], npt.NDArray[Any]]
+Tell = Callable[[str], None]
+
+LEAST_PRECISION = 0.5
+K = 100
+
+
+class Learned(NamedTuple):
+    """What a classifier learns from: numbers (n, d), labels (n,), the rate of anomalies that this teaches."""
+
+    X: npt.NDArray[Any]
+    y: Floats
+    rate: float
+
+
+class Measured(NamedTuple):
+    """One classifier on one test set: its numbers, and the average precision of each draw of the rows."""
+
+    numbers: dict[str, float]
+    draws: Floats
+
+
+def compare(
+    samplers: Mapping[str, Any],
+    classifiers: Mapping[str, Any],
+    X: Any,
+    y: Any,
+    folds: Sequence[Fold],
+    *,
+    weight: Floats | None = None,
+    synthetic: npt.NDArray[np.bool_] | None = None,
+    encode: Callable[[Any], Encode] | None = None,
+    max_rows: int | None = None,
+    seed: int = 0,
+    tell: Tell = lambda line: None,
+) -> Comparison:
+    """Fit every classifier after every sampler on the training rows of each fold, and measure it on the test rows.
+
+    samplers : by name; None for no resampling, "class weights" for classes that weigh alike, else an object with
+        `fit_resample(X, y)`. Only training rows are resampled.
+    classifiers : by name, scikit-learn's; those that take no `class_weight` are not tried with class weights.
+    X : rows (n, d), a frame or an array; y (n,): 1 anomaly, 0 normal.
+    weight : (n,) how many rows a row stands for. It enters the metrics, and the rate to which probabilities are
+        corrected; training counts rows.
+    synthetic : (n,) rows that are made up, which are never tested on.
+    encode : takes training rows and returns a function from rows to the numbers (m, d) that classifiers see, as a
+        column's scale belongs to the training rows; None where X is numbers already. A sampler whose tags say
+        `categorical` resamples rows, any other one numbers.
+    max_rows : largest training set; of the larger class a part is drawn.
+
+    Raises `EvaluationError` where a test row is synthetic, or a fold lacks a class on either side.
+
+    >>> from sklearn.tree import DecisionTreeClassifier
+    >>> from oddrow.evaluate.folds import stratified_folds
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.normal(size=(200, 2)), np.arange(200) % 10 == 0
+    >>> found = compare({"nothing": None, "class weights": "class weights"}, {"tree": DecisionTreeClassifier()},
+    ...                 X, y, stratified_folds(y, 2, 1, 0))
+    >>> [cell.sampler for cell in found.cells]
+    ['nothing', 'class weights']
+    """
+    y = np.asarray(y, dtype=np.float64)
+    if NOTHING not in samplers:
+        raise ParameterError(f"samplers: '{NOTHING}' is missing, which all others are compared with: pass None by it.")
+    _check_real(folds, synthetic)
+    check_folds(folds, y)
+    draws = _draws(folds, y, seed)
+    trial = _Trial(samplers, classifiers, X, y, weight, encode, max_rows, draws, np.random.default_rng(seed))
+    for number, fold in enumerate(folds, 1):
+        trial.run(fold, f"fold {number} of {len(folds)}", tell)
+    return Comparison(
+        tuple(trial.cells(len(folds))),
+        n_folds=len(folds),
+        n_training=tuple(min(len(fold.train), max_rows or len(fold.train)) for fold in folds),
+        n_test=tuple(len(fold.test) for fold in folds),
+        n_anomalies=int(y.sum()),
+        max_rows=max_rows,
+        notes=tuple(dict.fromkeys(trial.notes)),
+    )
+
+
+class _Trial:
+    """Every sampler with every classifier, fold by fold."""
+
+    def __init__(
+        self,
+        samplers: Mapping[str, Any],
+        classifiers: Mapping[str, Any],
+        X: Any,
+        y: Floats,
+        weight: Floats | None,
+        encode: Callable[[Any], Encode] | None,
+        max_rows: int | None,
+        draws: npt.NDArray[np.uint8],
+        rng: np.random.Generator,
+    ) -> None:
+        self.samplers, self.classifiers, self.X, self.y, self.weight = samplers, classifiers, X, y, weight
+        self.encode, self.max_rows, self.draws, self.rng = encode, max_rows, draws, rng
+        self.found: dict[tuple[str, str], list[Measured]] = {}
+        self.notes: list[str] = []
+
+    def run(self, fold: Fold, named: str, tell: Tell) -> None:
+        """Resample the training rows in every way, fit everybody, measure."""
+        train = capped(fold.train, self.y, self.max_rows, self.rng)
+        rows = _safe_indexing(self.X, train)
+        numbers = np.asarray if self.encode is None else self.encode(rows)
+        test = _Test(self, fold, numbers)
+        for name, sampler in self.samplers.items():
+            tell(f"{name}, {named}: {len(train):,} training rows …")
+            try:
+                learned = _resampled(sampler, rows, self.y[train], numbers)
+            except ValueError as error:
+                self.notes.append(f"{name} was not possible in {named}: {str(error).splitlines()[0]}")
+                continue
+            for of, classifier in self.classifiers.items():
+                if (model := _ready(classifier, sampler)) is not None:
+                    self._fit(model, learned, f"{of} after {name}")
+                    self.found.setdefault((name, of), []).append(test.measure(model, learned.rate))
+
+    def _fit(self, model: Any, learned: Learned, named: str) -> None:
+        """Fit, and note what scikit-learn warns of: a solver that has not arrived, say."""
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model.fit(learned.X, learned.y.astype(int))
+        self.notes += [f"{named}: {str(warning.message).splitlines()[0]}" for warning in caught]
+
+    def cells(self, n_folds: int) -> Iterator[Cell]:
+        """What was possible in all folds."""
+        for (sampler, classifier), measured in self.found.items():
+            if len(measured) == n_folds:
+                yield _cell(sampler, classifier, measured, self.found[NOTHING, classifier])
+
+
+class _Test:
+    """The test rows of a fold, and the rate of anomalies that its training rows have in truth."""
+
+    def __init__(self, trial: _Trial, fold: Fold, numbers: Encode) -> None:
+        self.X = numbers(_safe_indexing(trial.X, fold.test))
+        self.y, self.draws = trial.y[fold.test], trial.draws[:, fold.test]
+        weight = np.ones(len(trial.y)) if trial.weight is None else trial.weight
+        self.weight = weight[fold.test]
+        self.rate = float(np.average(trial.y[fold.train], weights=weight[fold.train]))
+
+    def measure(self, model: Any, learned_rate: float) -> Measured:
+        """All numbers of a fitted classifier; those of probabilities where it gives some."""
+        probability = model.predict_proba(self.X)[:, 1] if hasattr(model, "predict_proba") else None
+        scores = np.asarray(model.decision_function(self.X) if probability is None else probability, dtype=np.float64)
+        numbers = {
+            "ap": average_precision(self.y, scores, self.weight),
+            "auroc": auroc(self.y, scores, self.weight),
+            "f1": confusion(self.y, model.predict(self.X) == 1, self.weight).f1,
+            "recall_at_precision": recall_at_precision(LEAST_PRECISION, self.y, scores, self.weight),
+            "precision_at_k": precision_at(min(K, self.weight.sum()), self.y, scores, self.weight),
+        }
+        if probability is not None:
+            corrected = prior_corrected(probability, learned_rate, self.rate)
+            numbers["brier"] = brier(self.y, probability, self.weight)
+            numbers["brier_corrected"] = brier(self.y, corrected, self.weight)
+        return Measured(numbers, average_precisions(self.y, scores, self.weight, self.draws))
+
+
+def _draws(folds: Sequence[Fold], y: Floats, seed: int) -> npt.NDArray[np.uint8]:
+    """How often each row is drawn, (n_draws, n): the same in all folds that test it, as repeats are no new rows."""
+    tested = np.unique(np.concatenate([fold.test for fold in folds]))
+    draws = np.zeros((N_DRAWS, len(y)), np.uint8)
+    draws[:, tested] = draws_of_rows(y[tested], seed)
+    return draws
+
+
+def _check_real(folds: Sequence[Fold], synthetic: npt.NDArray[np.bool_] | None) -> None:
+    n_synthetic = 0 if synthetic is None else len({row for fold in folds for row in fold.test if synthetic[row]})
+    if n_synthetic:
+        raise EvaluationError(
+            f"{n_synthetic:,} test rows are synthetic (oddrow_synthetic is true). Test on real rows only: leave the "
+            "made up ones out, resampling happens here."
+        )
+
+
+def _resampled(sampler: Any, rows: Any, y: Floats, numbers: Encode) -> Learned:
+    if sampler is None or sampler == CLASS_WEIGHTS:
+        return Learned(numbers(rows), y, float(y.mean()) if sampler is None else 0.5)
+    sampler = clone(sampler)
+    takes_rows = bool(get_tags(sampler).input_tags.categorical)
+    X_all, y_all = sampler.fit_resample(rows if takes_rows else numbers(rows), y.astype(int))
+    return Learned(numbers(X_all) if takes_rows else X_all, y_all.astype(float), float(y_all.mean()))
+
+
+def _ready(classifier: Any, sampler: Any) -> Any:
+    """A classifier to fit; None where classes are to weigh alike and it takes no weights."""
+    model = clone(classifier)
+    if sampler != CLASS_WEIGHTS:
+        return model
+    weights = [name for name in model.get_params() if name.split("__")[-1] == "class_weight"]
+    return model.set_params(**dict.fromkeys(weights, "balanced")) if weights else None
+
+
+def _cell(sampler: str, classifier: str, measured: list[Measured], nothing: list[Measured]) -> Cell:
+    means = {name: fmean(one.numbers[name] for one in measured) for name in measured[0].numbers}
+    # A draw without an anomaly in one fold has some in another.
+    draws, without = (np.nanmean([one.draws for one in of], axis=0) for of in (measured, nothing))
+    return Cell(sampler, classifier, means, draws, without, fmean(one.numbers["ap"] for one in nothing))

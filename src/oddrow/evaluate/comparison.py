@@ -1,0 +1,171 @@
+"""What a comparison of samplers found: a cell for each sampler and classifier, and in plain words what they say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from oddrow.evaluate.bootstrap import Interval, interval, p_value
+from oddrow.evaluate.resampling import NOTHING
+
+Floats = npt.NDArray[np.float64]
+
+HEADINGS = {
+    "ap": "AP",
+    "gain": "gain",
+    "auroc": "AUROC",
+    "f1": "F1",
+    "recall_at_precision": "recall at precision .5",
+    "precision_at_k": "precision at 100",
+    "brier": "Brier",
+    "brier_corrected": "Brier, prior corrected",
+}
+METRICS = ("ap", "auroc", "f1", "recall_at_precision", "precision_at_k", "brier", "brier_corrected")
+
+
+DECIMALS = {"brier": "{:.5f}", "brier_corrected": "{:.5f}"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A classifier after a sampler: means over the folds, and the average precision of every draw of the test rows.
+
+    `without` holds the same draws of the classifier after no sampler.
+    """
+
+    sampler: str
+    classifier: str
+    means: dict[str, float]
+    draws: Floats
+    without: Floats
+    ap_without: float
+
+    @property
+    def ap(self) -> Interval:
+        """Average precision."""
+        return interval(self.means["ap"], self.draws)
+
+    @property
+    def draws_of_gain(self) -> Floats:
+        """What every draw says of it, (n_draws,)."""
+        return self.draws - self.without
+
+    @property
+    def gain(self) -> Interval | None:
+        """Average precision beyond that of the classifier after no sampler; None of that itself."""
+        if self.sampler == NOTHING:
+            return None
+        return interval(self.means["ap"] - self.ap_without, self.draws_of_gain)
+
+    def texts(self) -> list[str]:
+        """The cells of a line, with a dash where a number does not exist."""
+        shown = {name: DECIMALS.get(name, "{:.3f}").format(value) for name, value in self.means.items()}
+        shown["ap"] = "{:.3f} ({:.3f} to {:.3f})".format(*self.ap)
+        shown["gain"] = "" if self.gain is None else "{:+.3f} ({:+.3f} to {:+.3f})".format(*self.gain)
+        return [self.classifier, self.sampler, *(shown.get(name, "–") for name in HEADINGS)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        values = {name: self.means.get(name) for name in METRICS}
+        intervals = {"ap_interval": list(self.ap[1:]), "gain": None if self.gain is None else list(self.gain)}
+        return {"sampler": self.sampler, "classifier": self.classifier, **values, **intervals}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How much average precision a sampler adds, on average over the classifiers, and whether that may be luck."""
+
+    sampler: str
+    gain: Interval
+    p: float
+    n_classifiers: int
+
+    def __str__(self) -> str:
+        low_high = f"{self.gain.low:+.3f} to {self.gain.high:+.3f}"
+        word = "helps" if self.gain.low > 0 else "hurts" if self.gain.high < 0 else "makes no difference"
+        return (
+            f"{self.sampler} {word} here: {self.gain.value:+.3f} average precision over {self.n_classifiers} "
+            f"classifiers (95 % interval {low_high}, p = {self.p:.2g})."
+        )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Every cell that was possible, and how it was measured. Intervals are of the test rows, not of the training."""
+
+    cells: tuple[Cell, ...]
+    n_folds: int
+    n_training: tuple[int, ...]
+    n_test: tuple[int, ...]
+    n_anomalies: int
+    max_rows: int | None
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """One for each sampler but none."""
+        names = dict.fromkeys(cell.sampler for cell in self.cells if cell.sampler != NOTHING)
+        return tuple(self._verdict(name) for name in names)
+
+    def _verdict(self, sampler: str) -> Verdict:
+        cells = [cell for cell in self.cells if cell.sampler == sampler]
+        gain = float(np.mean([cell.means["ap"] - cell.ap_without for cell in cells]))
+        draws = np.mean([cell.draws_of_gain for cell in cells], axis=0)
+        return Verdict(sampler, interval(gain, draws), p_value(draws), len(cells))
+
+    @property
+    def best(self) -> str:
+        """The best classifier without a sampler and the best of all, in words."""
+        plain = max((cell for cell in self.cells if cell.sampler == NOTHING), key=lambda cell: cell.means["ap"])
+        best = max(self.cells, key=lambda cell: cell.means["ap"])
+        if best is plain:
+            return (
+                f"Nothing beats {plain.classifier} without any resampling (average precision {plain.means['ap']:.3f})."
+            )
+        gain = best.means["ap"] - plain.means["ap"]
+        return (
+            f"Best of all: {best.classifier} with {best.sampler} ({best.means['ap']:.3f}); best without: "
+            f"{plain.classifier} ({plain.means['ap']:.3f}), {gain:.3f} behind."
+        )
+
+    def to_markdown(self) -> str:
+        """The whole table, then the verdicts in words."""
+        lines = [self._measured_how, "", f"| {' | '.join(('classifier', 'sampler', *HEADINGS.values()))} |"]
+        lines.append(f"|---|---{'|---' * len(HEADINGS)}|")
+        by_classifier = dict.fromkeys(cell.classifier for cell in self.cells)
+        ordered = [cell for name in by_classifier for cell in self.cells if cell.classifier == name]
+        lines += [f"| {' | '.join(cell.texts())} |" for cell in ordered]
+        words = [*map(str, self.verdicts), self.best, *self.notes]
+        return "\n".join([*lines, "", *(f"- {line}" for line in words)])
+
+    @property
+    def _measured_how(self) -> str:
+        training, test = (_span(numbers) for numbers in (self.n_training, self.n_test))
+        capped = "" if self.max_rows is None else f" (at most {self.max_rows:,}: of the larger class a part was drawn)"
+        folds = f"{self.n_folds} folds" if self.n_folds > 1 else "One fold"
+        return (
+            f"{folds}, {self.n_anomalies:,} anomalies in all; {training} rows train{capped}, {test} test. Means over "
+            "the folds; in brackets the middle 95 % of 400 draws of the test rows; gain is AP beyond that of nothing."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "n_folds": self.n_folds,
+            "n_training": list(self.n_training),
+            "n_test": list(self.n_test),
+            "n_anomalies": self.n_anomalies,
+            "max_rows": self.max_rows,
+            "cells": [cell.to_dict() for cell in self.cells],
+            "verdicts": [{"sampler": v.sampler, "gain": list(v.gain), "p": v.p} for v in self.verdicts],
+            "notes": list(self.notes),
+        }
+
+
+def _span(numbers: tuple[int, ...]) -> str:
+    low, high = min(numbers), max(numbers)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
