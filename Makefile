@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH := .venv-bench
+SDV := .venv-sdv
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ODDROW_DATA ?= $(wildcard ../shared/data)
 export ODDROW_DATA
 
-.PHONY: help setup bench-setup demo test test-all check format clean
+.PHONY: help setup bench-setup sdv-setup demo test test-all check format clean
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -29,6 +30,14 @@ $(BENCH)/ready: pyproject.toml constraints.txt benchmarks/requirements.txt
 	  --constraint constraints.txt --requirement benchmarks/requirements.txt --editable .
 	@touch $@
 
+sdv-setup: $(SDV)/ready  ## build .venv-sdv with oddrow, CTGAN and SDV, for benchmarks/sampler_speed.py
+
+$(SDV)/ready: pyproject.toml benchmarks/requirements-sdv.txt
+	$(PYTHON) -m venv $(SDV)
+	$(SDV)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --requirement benchmarks/requirements-sdv.txt --editable .
+	@touch $@
+
 demo: setup  ## the main job on simulated transactions, in about half a minute
 	$(BIN)/oddrow demo
 
@@ -48,5 +57,5 @@ format: setup  ## let ruff mend what it can
 	$(BIN)/ruff format .
 
 clean:  ## remove what make and Python wrote
-	rm -rf $(VENV) .venv-bench .pytest_cache .mypy_cache .ruff_cache .hypothesis demo tables
+	rm -rf $(VENV) $(BENCH) $(SDV) .pytest_cache .mypy_cache .ruff_cache .hypothesis demo tables
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -35,7 +35,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "demo": {"artifact", "evaluate", "settings", "simulate", "table", "workflow"},
     "console": {"evaluate", "table"},
     "plots": {"table"},
-    "recipes": {"artifact", "detectors", "evaluate", "nets", "plots", "settings", "table", "thresholds"},
+    "recipes": {
+        "artifact",
+        "detectors",
+        "evaluate",
+        "nets",
+        "plots",
+        "samplers",
+        "settings",
+        "table",
+        "thresholds",
+        "train",
+    },
     "cli": {"compare", "console", "demo", "recipes", "settings", "workflow"},
 }
 # Packages, or modules of packages, that a unit never imports.

@@ -507,3 +507,53 @@ def test_ctrl_c_keeps_the_state_and_the_same_command_goes_on_from_there(
     assert whole.err.endswith(resumed.err)
     tensors = [(folder / "tensors.safetensors").read_bytes() for folder in (place / "m", tmp_path / "whole")]
     assert tensors[0] == tensors[1]
+
+
+# compare
+
+
+@pytest.fixture
+def labelled(write: Write) -> Path:
+    """100 rows, 10 of them anomalous, with a day for each ten rows."""
+    days = [f"2024-01-{1 + row // 10:02d}" for row in range(100)]
+    return write(table(100, fraud=[int(row % 10 == 0) for row in range(100)], day=days))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--label", "frauds"], "--label: column 'frauds' is not in the table. Did you mean 'fraud'?"),
+        (["--label", "fraud", "--spans", "7d,7d,7d"], "--spans are spans of time: say by which column, with --time C."),
+        (["--label", "fraud", "--time", "day", "--repeats", "2"], "--repeats draws folds anew at random"),
+        (["--label", "fraud", "--time", "day", "--spans", "7d,7d"], "--spans 7d,7d: expected three"),
+        (["--label", "fraud", "--time", "day", "--spans", "7d,7d,7"], "'7' is no span of column 'day' (Date)"),
+        (["--label", "fraud", "--time", "day", "--spans", "7d,7d,7d"], "no row is left to test"),
+        (["--label", "fraud", "--folds", "11"], "10 rows of one class cannot be spread over 11 folds"),
+        (["--label", "fraud", "--folds", "1"], "folds=1 is not"),
+        (["--label", "fraud", "--max-rows", "8"], "max_rows=8 leaves nothing of the larger class"),
+        (["--label", "amount"], "column 'amount' is no label of two classes"),
+    ],
+)
+def test_comparisons_that_cannot_be(
+    options: list[str], said: str, refused: Callable[..., str], labelled: Path, place: Path
+) -> None:
+    assert said in refused("compare", labelled, *options, "--json", place / "c.json")
+
+
+def test_a_class_alone_cannot_be_compared(refused: Callable[..., str], write: Write) -> None:
+    assert "none of 40 rows is anomalous" in refused("compare", write(table(fraud=[0] * 40)), "--label", "fraud")
+    assert "all 40 labelled rows are anomalous" in refused("compare", write(table(fraud=[1] * 40)), "--label", "fraud")
+
+
+def test_made_up_rows_test_nothing(refused: Callable[..., str], write: Write) -> None:
+    marks = {"oddrow_synthetic": [row == 3 for row in range(40)]}
+    path = write(table(fraud=[int(row < 10) for row in range(40)], **marks))
+    assert "1 test rows are synthetic" in refused("compare", path, "--label", "fraud", "--folds", "2")
+
+
+def test_comparing_needs_imbalanced_learn(
+    refused: Callable[..., str], labelled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "imblearn.over_sampling", None)
+    expected = "comparing samplers needs imbalanced-learn: pip install 'oddrow[compare]'."
+    assert refused("compare", labelled, "--label", "fraud") == expected

@@ -95,6 +95,29 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(mixed_csv: Path) -> No
         assert process.wait(timeout=60) == 1
 
 
+# compare
+
+
+def test_compare_tries_every_sampler_and_says_in_words(oddrow: Oddrow, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    y = (np.arange(300) % 10 == 0).astype(int)
+    shop = np.where(rng.random(300) < 0.3 + 0.4 * y, "web", "books")
+    amount = np.where(rng.random(300) < 0.05, None, (rng.normal(30, 5, 300) + 5 * y).round(2))
+    pl.DataFrame({"amount": amount, "shop": shop, "fraud": y, "n": 1 + 7.0 * (1 - y)}, strict=False).write_csv(
+        tmp_path / "rows.csv"
+    )
+    written = "--json", tmp_path / "c.json", "--markdown", tmp_path / "c.md"
+    options = "--label", "fraud", "--weight", "n", "--folds", 2, "--set", "training.epochs=1", *written
+    ran = oddrow("compare", tmp_path / "rows.csv", *options)
+    assert ran.code == 0
+    found = json.loads((tmp_path / "c.json").read_text())
+    samplers = {cell["sampler"] for cell in found["cells"]}
+    assert samplers == {"nothing", "class weights", "under-sampling", "over-sampling", "SMOTE", "ADASYN", "CVAE"}
+    assert (found["n_folds"], found["n_anomalies"], found["n_test"]) == (2, 30, [150, 150])
+    assert re.search(r"- CVAE (helps|hurts|makes no difference) here: [+-]0\.\d{3} average precision", ran.out)
+    assert (tmp_path / "c.md").read_text().strip() in ran.out
+
+
 # inspect
 
 

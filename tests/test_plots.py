@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from oddrow.errors import ParameterError, TableError
-from oddrow.plots import ANOMALY, LATENT_NAMES, NORMAL, UNKNOWN, latent_space, save
+from oddrow.plots import ANOMALY, LATENT_NAMES, NORMAL, UNKNOWN, latent_space, losses, save
 
 pytest.importorskip("matplotlib", reason="the extra oddrow[report] is not installed")
 
@@ -196,3 +196,20 @@ def test_without_matplotlib_it_says_what_to_install(tmp_path: Path, monkeypatch:
 def test_no_window_and_no_global_figure_is_made() -> None:
     latent_space(*space(3, 1))
     assert "matplotlib.pyplot" not in sys.modules
+
+
+# Losses
+
+
+def test_every_part_of_the_loss_is_a_curve_over_the_epochs() -> None:
+    axes = losses({"total": [3.0, 2.0], "KL": [1.0, 0.5]})
+    curves = {line.get_label(): (line.get_xdata().tolist(), line.get_ydata().tolist()) for line in axes.lines}
+    assert curves == {"total": ([1, 2], [3, 2]), "KL": ([1, 2], [1, 0.5])}
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("epoch", "nats for each row")
+    assert legend(axes) == ["total", "KL"]
+
+
+@pytest.mark.parametrize("parts", [{}, {"total": [1.0], "KL": [1.0, 2.0]}, {"total": [[1.0]]}])
+def test_parts_without_a_number_for_each_epoch_are_refused(parts: dict[str, Any]) -> None:
+    with pytest.raises(ParameterError, match="one number for each epoch"):
+        losses(parts)

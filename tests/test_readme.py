@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -33,6 +34,13 @@ def test_the_example_of_the_sampler_runs() -> None:
     assert made["frauds"].shape == made["near"].shape == (1000, 2)
     assert made["plane"].height == 400
     assert made["X_all"].height > 2000
+
+
+def test_the_example_of_a_comparison_runs() -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", (DOCS / "compare.md").read_text(encoding="utf-8"), re.DOTALL)
+    made: dict[str, Any] = {}
+    exec(example, made)
+    assert [verdict.sampler for verdict in made["found"].verdicts] == ["SMOTE", "CVAE"]
 
 
 def test_the_example_of_runs_side_by_side_runs() -> None:

@@ -15,7 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-RECIPES = "kdd99, kdd99-rev, kdd99-contaminated, thyroid, arrhythmia, ieee-cis"
+RECIPES = "kdd99, kdd99-rev, kdd99-contaminated, thyroid, arrhythmia, ieee-cis, creditcard-cvae"
 
 Tables = Annotated[
     list[str], typer.Argument(help="Files or patterns: CSV, Parquet, Arrow IPC, NPZ, MATLAB v5.", metavar="TABLE...")
@@ -209,8 +209,8 @@ def recipe(
 ) -> None:
     """Run a published experiment again, beside its published numbers and the trivial baselines."""
     from oddrow import console
-    from oddrow.recipes.experiment import run_recipe
     from oddrow.recipes.recipe import load_recipe
+    from oddrow.recipes.run import run_recipe
 
     results = run_recipe(load_recipe(name), data, out, runs, tell=console.tell, command=_command())
     console.tell(results.to_markdown())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ LATENT_NAMES = ("latent code", "relative Euclidean distance", "cosine similarity
 MOST_POINTS = 5_000
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 NORMAL, ANOMALY, UNKNOWN = "#0072B2", "#D55E00", "#999999"
+LINES = (("#000000", "-"), ("#0072B2", "-"), ("#D55E00", "-"), ("#000000", "--"), ("#009E73", "-"))
 INCHES, DOTS_PER_INCH = (7.0, 5.6), 150
 # Half as many points of a label get twice the area, within these limits (points squared), and hide more of what is
 # behind them.
@@ -52,6 +54,25 @@ def latent_space(
         if len(shown):
             _scatter(axes, points[shown], zorder=layer + 1, color=colour, label=_counted(label, len(shown), len(rows)))
     _label(axes, names)
+    return axes
+
+
+def losses(parts: Mapping[str, npt.ArrayLike], *, axes: Axes | None = None) -> Axes:
+    """Draw what training lost in each epoch, by name: the total and its parts, (epochs,) each, in nats for each row.
+
+    Raises `ParameterError` where the parts have not one number for each epoch.
+    """
+    curves = {name: np.asarray(values, dtype=np.float64) for name, values in parts.items()}
+    shapes = {curve.shape for curve in curves.values()}
+    if len(shapes) != 1 or len(shapes.pop()) != 1:
+        raise ParameterError("losses: each part needs one number for each epoch, and all as many.")
+    axes = _new_plane() if axes is None else axes
+    for (name, curve), (colour, style) in zip(curves.items(), cycle(LINES)):
+        axes.plot(np.arange(1, len(curve) + 1), curve, color=colour, linestyle=style, label=name)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("nats for each row")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
     return axes
 
 
@@ -86,6 +107,13 @@ def _new_axes() -> Any:
     canvas(figure)
     axes = figure.add_axes((0.0, 0.02, 0.96, 0.98), projection="3d")
     return _in_space(axes)
+
+
+def _new_plane() -> Any:
+    figures, canvas = _matplotlib()
+    figure = figures(figsize=INCHES, dpi=DOTS_PER_INCH, layout="constrained")
+    canvas(figure)
+    return figure.add_subplot()
 
 
 def _in_space(axes: Any) -> Any:

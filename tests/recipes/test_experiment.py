@@ -17,10 +17,10 @@ from oddrow.artifact import Artifact
 from oddrow.errors import ArtifactError, EvaluationError, ParameterError, TrainingError
 from oddrow.recipes import experiment
 from oddrow.recipes.cases import Case, divide_case
-from oddrow.recipes.experiment import run_recipe
 from oddrow.recipes.labelled import LabelledTable
 from oddrow.recipes.recipe import CONTESTANTS, Recipe
 from oddrow.recipes.results import Results
+from oddrow.recipes.run import run_recipe
 
 
 def recipe(**protocol: Any) -> Recipe:

@@ -20,7 +20,7 @@ def usual_samplers(seed: int, sampling_strategy: Any = "auto") -> dict[str, Any]
         from imblearn.over_sampling import ADASYN, SMOTE, RandomOverSampler
         from imblearn.under_sampling import RandomUnderSampler
     except ImportError as error:
-        raise ParameterError("comparing samplers needs imbalanced-learn: pip install 'oddrow[compare]'") from error
+        raise ParameterError("comparing samplers needs imbalanced-learn: pip install 'oddrow[compare]'.") from error
     same = {"sampling_strategy": sampling_strategy, "random_state": seed}
     return {
         NOTHING: None,

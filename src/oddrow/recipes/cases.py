@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oddrow.errors import ParameterError
-from oddrow.recipes.recipe import Recipe
+from oddrow.recipes.recipe import Protocol, Recipe
 
 Floats = npt.NDArray[np.float64]
 RowNumbers = npt.NDArray[np.int64]
@@ -39,7 +39,7 @@ class Divided:
     test: RowNumbers
 
 
-def divide_case(recipe: Recipe, y: Floats, case: Case) -> Divided:
+def divide_case(recipe: Recipe[Protocol], y: Floats, case: Case) -> Divided:
     """The rows of a case: half of them test; of the normal ones in the other half a tenth is held out, the rest fits.
 
     Rows without a label take no part. With contamination, anomalies of the training half join the rows to fit.

@@ -15,16 +15,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from oddrow.artifact import Artifact, Origin, check_writable
-from oddrow.errors import ArtifactError, OddrowError, TrainingError, check_number, counted
+from oddrow.artifact import Artifact, Origin
+from oddrow.errors import OddrowError, TrainingError, counted
 from oddrow.evaluate.protocol import Result, measure
 from oddrow.plots import latent_space, save
 from oddrow.recipes.cases import Case, Divided, divide_case
 from oddrow.recipes.contestants import fit_contestant
 from oddrow.recipes.labelled import LabelledTable
-from oddrow.recipes.recipe import Recipe
+from oddrow.recipes.recipe import Protocol, Recipe
 from oddrow.recipes.results import LINE, Results, write_results
-from oddrow.table.write import written_whole
+from oddrow.recipes.runs import Runs
 from oddrow.thresholds import Threshold
 
 Floats = npt.NDArray[np.float64]
@@ -35,57 +35,29 @@ TOGETHER_BYTES = 2**25
 BYTES_PER_NUMBER = 4
 
 
-def run_recipe(
-    recipe: Recipe, data: str | Path, out: str | Path, runs: int | None, *, tell: Tell, command: str = ""
-) -> Results:
-    """Run a recipe on the files in `data`; `out` gets results.json, results.md, the last run's model and z space.
-
-    What is already in `out` from the same recipe and data is not run again. `command` stands in the model's card.
-    Raises `TableError` where a file is absent, `ArtifactError` where `out` holds something else.
-    """
-    n_runs = recipe.protocol.runs if runs is None else runs
-    check_number("runs", n_runs, 1, whole=True)
-    _check_folder(Path(out))
-    rows = LabelledTable.read(recipe, Path(data))
-    table = rows.table
-    tell(f"{table.source}: {table.n_rows:,} rows, {len(table.columns)} columns used, {rows.n_anomalies:,} anomalies.")
-    if table.note:
-        tell(table.note)
-    try:
-        return Experiment(recipe, rows, Path(out), tell, command).run(n_runs)
-    except KeyboardInterrupt as interrupt:
-        raise TrainingError(
-            f"stopped. What has been measured stays in {out}: run the same command again to go on from there."
-        ) from interrupt
-
-
 class Experiment:
     """A recipe on its rows; cases that are in the folder already are read from there."""
 
-    def __init__(self, recipe: Recipe, data: LabelledTable, folder: Path, tell: Tell, command: str = "") -> None:
+    def __init__(
+        self, recipe: Recipe[Protocol], data: LabelledTable, folder: Path, tell: Tell, command: str = ""
+    ) -> None:
         self.data, self.folder, self.tell, self.command = data, folder, tell, command
         self.recipe = _with_levels(recipe, data)
-        self.signature = _signature(self.recipe, data)
+        self.runs = Runs(folder, _signature(self.recipe, data), LINE)
 
     def run(self, n_runs: int) -> Results:
         """Run all cases that are missing, then gather."""
-        self._make_folder()
+        self.runs.make_folder()
         cases = [Case(run, share) for run in range(n_runs) for share in self.recipe.protocol.contamination]
         missing = self._missing(cases)
         if len(missing) < len(cases):
             self.tell(f"{len(cases) - len(missing)} of {len(cases)} runs are in {self.folder} already.")
         for group in self._groups(missing):
             self._run_group(group, last=cases[-1])
-        results = Results.of(self.recipe, self.data, n_runs, [self._read(case) for case in cases])
+        found = [self._read(case) for case in cases]
+        results = Results.of(self.recipe, self.data, found, runs=n_runs, said=self._said())
         write_results(results, self.folder)
         return results
-
-    def _make_folder(self) -> None:
-        try:
-            (self.folder / "runs").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ArtifactError(f"{self.folder}: the folder cannot be made ({error.strerror}).") from error
-        check_writable(self.folder / "model")
 
     def _missing(self, cases: Sequence[Case]) -> list[Case]:
         """Cases to run: those that somebody has not been measured in, and the last one where its model is gone."""
@@ -122,7 +94,7 @@ class Experiment:
                 # That the last case is measured says that its model is there.
                 if self._is_kept(case, name, last):
                     self._keep(model, case, rows)
-                self._write(case, [line for line in self._read(case) if line["detector"] != name] + lines)
+                self.runs.write(case.file, [line for line in self._read(case) if line["detector"] != name] + lines)
                 measured.append(lines[0])
             self._tell_speed(name, divided, measured)
 
@@ -164,7 +136,8 @@ class Experiment:
 
     def _honest_cut(self, model: Any, rows: Divided) -> Threshold:
         rule = self.recipe.settings.threshold
-        value = rule.choose(model.anomaly_score(self.data.table.take(rows.held_out)), None)
+        scores = model.anomaly_score(self.data.table.take(rows.held_out))
+        value = rule.choose(scores, self.data.weight_of(rows.held_out))
         return Threshold(value, str(rule), rule.source, self.data.fingerprint(rows.held_out))
 
     def _keep(self, detector: Any, case: Case, rows: Divided) -> None:
@@ -202,30 +175,15 @@ class Experiment:
 
     def _read(self, case: Case) -> list[dict[str, Any]]:
         """What has been measured in a case, contestant by contestant in the order of the recipe."""
-        path = self.folder / "runs" / case.file
-        if not path.exists():
-            return []
-        try:
-            saved = json.loads(path.read_text())
-            signature, lines = saved["signature"], [{name: line[name] for name in LINE} for line in saved["lines"]]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ArtifactError(f"{path}: this cannot be read ({error!r}). Delete it to run it again.") from error
-        if signature != self.signature:
-            raise ArtifactError(f"{path}: it was written by another recipe or other data. Give another --out.")
+        lines = self.runs.read(case.file)
         ordered = [line for name in self.contestants for line in lines if line["detector"] == name]
         return [{**line, "contamination": case.contamination} for line in ordered]
 
-    def _write(self, case: Case, lines: list[dict[str, Any]]) -> None:
-        with written_whole(self.folder / "runs" / case.file) as unfinished:
-            unfinished.write_text(json.dumps({"signature": self.signature, "lines": lines}, indent=1) + "\n")
-
-
-def _check_folder(folder: Path) -> None:
-    """Refuse a folder that holds something else than a recipe's results."""
-    holds = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if holds and "runs" not in holds:
-        raise ArtifactError(
-            f"{folder}: this exists and holds no results of a recipe. Give another --out, or remove it."
+    def _said(self) -> str:
+        """How long was trained, here and in the paper."""
+        published = self.recipe.protocol.published_epochs
+        return f"{self.recipe.settings.training.get('epochs')} epochs" + (
+            f" (published: {published})" if published else ""
         )
 
 
@@ -240,7 +198,7 @@ def _numbers(result: Result) -> dict[str, float]:
     }
 
 
-def _with_levels(recipe: Recipe, data: LabelledTable) -> Recipe:
+def _with_levels(recipe: Recipe[Protocol], data: LabelledTable) -> Recipe[Protocol]:
     """The recipe, where categories become 0/1 numbers with the levels of the whole file, as the papers do."""
     encoder = dict(recipe.settings.encoder)
     schema = data.table.fitted_schema()
@@ -251,7 +209,7 @@ def _with_levels(recipe: Recipe, data: LabelledTable) -> Recipe:
     return replace(recipe, settings=replace(recipe.settings, encoder=encoder))
 
 
-def _signature(recipe: Recipe, data: LabelledTable) -> str:
+def _signature(recipe: Recipe[Protocol], data: LabelledTable) -> str:
     """Names all that shapes a run, so that results of others are not taken for these: rows, division, parameters."""
     protocol = asdict(recipe.protocol)
     described = {

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from oddrow.evaluate.protocol import HeldOut
 from oddrow.recipes.cases import RowNumbers
@@ -22,24 +24,29 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class LabelledTable:
-    """Features alone, with their schema, and the label y (n,): 1 anomaly, 0 normal, NaN unknown."""
+    """Features alone, with their schema, and the label y (n,): 1 anomaly, 0 normal, NaN unknown.
+
+    `weight` (n,) says how many rows each stands for, None where all are there.
+    """
 
     table: Table
     y: Floats
     path: Path
     join: Join | None
+    weight: Floats | None = None
 
     @classmethod
-    def read(cls, recipe: Recipe, folder: Path) -> LabelledTable:
+    def read(cls, recipe: Recipe[Any], folder: Path) -> LabelledTable:
         """Find the files of a recipe in a folder and read them."""
         path, join = recipe.find(folder)
         settings = recipe.settings
         table = read_joined(str(path), settings.read, join)
+        table, weight = _sampled(table, recipe)
         settings.roles.check(table.columns)
         y = settings.roles.labels(table.frame, both=True)
         schema = settings.schema_of(table)
         features = replace(table, source=path.name).keep(schema.feature_names).with_schema(schema)
-        return cls(features, y, path, join)
+        return cls(features, y, path, join, None if weight is None else np.where(y == 0, weight, 1.0))
 
     @property
     def n_anomalies(self) -> int:
@@ -57,4 +64,19 @@ class LabelledTable:
 
     def held_out(self, rows: RowNumbers) -> HeldOut:
         """These rows as ones to measure on."""
-        return HeldOut(self.y[rows], self.hashes[rows], self.table.synthetic[rows])
+        return HeldOut(self.y[rows], self.hashes[rows], self.table.synthetic[rows], self.weight_of(rows))
+
+    def weight_of(self, rows: RowNumbers) -> Floats | None:
+        """How many rows each of these stands for."""
+        return None if self.weight is None else self.weight[rows]
+
+
+def _sampled(table: Table, recipe: Recipe[Any]) -> tuple[Table, float | None]:
+    """The rows and columns to look at, and how many normal rows one of them stands for where they are a sample."""
+    data, weight = recipe.data, None
+    if data.sample is not None and data.n_normal is not None and data.sample in table.columns:
+        is_normal = recipe.settings.roles.labels(table.frame, both=True) == 0
+        is_drawn = table.frame[data.sample].cast(pl.Boolean).to_numpy()
+        weight = data.n_normal / (is_normal & is_drawn).sum()
+        table = table.take(~is_normal | is_drawn)
+    return (table.keep(list(data.columns)) if data.columns else table), weight

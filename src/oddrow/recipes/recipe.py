@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from oddrow.errors import ParameterError, TableError, check_choice, check_number, did_you_mean
 from oddrow.settings import Settings
 from oddrow.table.join import Join
 
 OWN = ("title", "source", "data", "protocol")
-PUBLISHED = "published"
+BESIDE = ("published", "kind")
 # What a recipe divides, seeds and joins itself, and files that its contestants would share.
 DECIDED = ("time", "id", "weight", "from", "until", "join", "on", "seed")
 DECIDED_OF_TRAINING = ("validation_fraction", "checkpoint", "tensorboard", "progress")
@@ -23,12 +23,26 @@ CONTESTANTS = ("dagmm", "dagmm-untrained", "autoencoder", "mahalanobis", "isolat
 
 @dataclass(frozen=True)
 class Data:
-    """Where the rows are: accepted file names, the public one first, and where that is found."""
+    """Where the rows are: accepted file names, the public one first, and where that is found.
+
+    `columns` are those of the public file; whatever others a file has are not looked at. A file may hold but a random
+    sample of the normal rows: `sample` is its column that says which they are, `n_normal` how many they stand for.
+    """
 
     files: tuple[str, ...]
     where: str
     join_files: tuple[str, ...] = ()
     on: str | None = None
+    columns: tuple[str, ...] = ()
+    sample: str | None = None
+    n_normal: int | None = None
+
+    def check(self) -> None:
+        """Raise `ParameterError` for one half of a pair."""
+        if bool(self.join_files) != (self.on is not None):
+            raise ParameterError("data.join_files and data.on: a join needs both, or neither.")
+        if (self.sample is None) != (self.n_normal is None):
+            raise ParameterError("data.sample and data.n_normal: a sample needs both, or neither.")
 
 
 @dataclass(frozen=True)
@@ -47,6 +61,41 @@ class Protocol:
     contestants: tuple[str, ...] = CONTESTANTS
     published_epochs: int | None = None
 
+    def check(self, settings: Settings) -> None:
+        """Raise `ParameterError` for a value that means nothing."""
+        check_number("protocol.known_ratio", self.known_ratio, 0, 1, above=True)
+        check_number("protocol.runs", self.runs, 1, whole=True)
+        for share in self.contamination:
+            check_number("protocol.contamination", share, 0, 0.5)
+        for name in self.contestants:
+            check_choice("protocol.contestants", name, CONTESTANTS)
+        if settings.threshold.source != "validation":
+            raise ParameterError("threshold: a recipe's honest cut is chosen on held-out rows. Leave @train out.")
+        if settings.detector != "dagmm" or "hidden" not in settings.parameters:
+            raise ParameterError("detector: recipes know the name dagmm, with `hidden` to build its twins by.")
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How made-up rows are judged: a share of the real rows tests, classifiers learn from the others and from new ones.
+
+    As published, `n_generated` rows come from a network that saw the anomalies alone, and join before the division.
+    """
+
+    n_generated: int
+    runs: int = 5
+    test_share: float = 0.25
+
+    def check(self, settings: Settings) -> None:
+        """Raise `ParameterError` for a value that means nothing."""
+        check_number("protocol.n_generated", self.n_generated, 1, whole=True)
+        check_number("protocol.runs", self.runs, 1, whole=True)
+        check_number("protocol.test_share", self.test_share, 0, 0.9, above=True)
+
+
+P = TypeVar("P", Protocol, Resampling)
+KINDS: dict[str, type[Protocol] | type[Resampling]] = {"detection": Protocol, "resampling": Resampling}
+
 
 @dataclass(frozen=True)
 class Published:
@@ -59,35 +108,37 @@ class Published:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Generic[P]):
     """A published experiment: what to read, how to divide it, what to train, what was published."""
 
     name: str
     title: str
     source: str
     data: Data
-    protocol: Protocol
+    protocol: P
     published: tuple[Published, ...]
     settings: Settings
 
     @classmethod
-    def from_dict(cls, name: str, values: Mapping[str, Any]) -> Recipe:
+    def from_dict(cls, name: str, values: Mapping[str, Any]) -> Recipe[Any]:
         """A recipe from nested plain values. Raises `ParameterError` for an unknown key (did you mean)."""
         own = {key: values[key] for key in OWN if key in values}
         if missing := [key for key in OWN if key not in own]:
             raise ParameterError(f"recipe {name}: '{missing[0]}' is missing.")
-        settings = Settings.from_dict({key: value for key, value in values.items() if key not in (*OWN, PUBLISHED)})
+        settings = Settings.from_dict({key: value for key, value in values.items() if key not in (*OWN, *BESIDE)})
         decided = [key for key in DECIDED if key in values]
         decided += [f"training.{key}" for key in DECIDED_OF_TRAINING if key in settings.training]
         if decided:
             raise ParameterError(f"recipe {name}: '{decided[0]}' means nothing in a recipe, which decides it itself.")
-        recipe = cls(
+        kind = values.get("kind", "detection")
+        check_choice("kind", kind, KINDS)
+        recipe: Recipe[Any] = cls(
             name,
             str(own["title"]),
             str(own["source"]),
             _built(Data, own["data"], f"recipe {name}: data."),
-            _built(Protocol, own["protocol"], f"recipe {name}: protocol."),
-            tuple(_built(Published, row, f"recipe {name}: published.") for row in values.get(PUBLISHED, ())),
+            _built(KINDS[kind], own["protocol"], f"recipe {name}: protocol."),
+            tuple(_built(Published, row, f"recipe {name}: published.") for row in values.get("published", ())),
             settings,
         )
         recipe.check()
@@ -95,18 +146,8 @@ class Recipe:
 
     def check(self) -> None:
         """Raise `ParameterError` for a value that means nothing."""
-        check_number("protocol.known_ratio", self.protocol.known_ratio, 0, 1, above=True)
-        check_number("protocol.runs", self.protocol.runs, 1, whole=True)
-        for share in self.protocol.contamination:
-            check_number("protocol.contamination", share, 0, 0.5)
-        for name in self.protocol.contestants:
-            check_choice("protocol.contestants", name, CONTESTANTS)
-        if bool(self.data.join_files) != (self.data.on is not None):
-            raise ParameterError("data.join_files and data.on: a join needs both, or neither.")
-        if self.settings.threshold.source != "validation":
-            raise ParameterError("threshold: a recipe's honest cut is chosen on held-out rows. Leave @train out.")
-        if self.settings.detector != "dagmm" or "hidden" not in self.settings.parameters:
-            raise ParameterError("detector: recipes know the name dagmm, with `hidden` to build its twins by.")
+        self.protocol.check(self.settings)
+        self.data.check()
 
     def find(self, folder: Path) -> tuple[Path, Join | None]:
         """The files of this recipe in a folder, or one level below it. Raises `TableError` where one is absent."""
@@ -132,7 +173,7 @@ def known_recipes() -> list[str]:
     return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
 
 
-def load_recipe(name: str) -> Recipe:
+def load_recipe(name: str) -> Recipe[Any]:
     """A recipe by its name. Raises `ParameterError` for any other name (did you mean)."""
     check_choice("recipe", name, known_recipes())
     return Recipe.from_dict(name, recipe_values(name))

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 from oddrow.recipes.labelled import LabelledTable
-from oddrow.recipes.recipe import Recipe
+from oddrow.recipes.recipe import Published, Recipe
 from oddrow.table.write import written_whole
 
-METRICS = ("f1", "precision", "recall", "auroc", "ap")
+HEADINGS = {"f1": "F1", "precision": "precision", "recall": "recall", "auroc": "AUROC", "ap": "AP"}
+METRICS = tuple(HEADINGS)
 TIMES = ("fit_s", "score_s")
 # What is kept of a run for each detector and cut.
 LINE = ("detector", "rule", *METRICS, *TIMES)
@@ -24,66 +25,75 @@ LINE = ("detector", "rule", *METRICS, *TIMES)
 class Results:
     """One row for each detector, cut and contamination: {"mean", "sd"} of every metric over the runs.
 
-    The standard deviation is that of a sample (n - 1), 0 where there is one run.
+    `heading` says in words what was run. The standard deviation is that of a sample (n - 1), 0 where there is one run.
     """
 
-    recipe: Recipe
+    recipe: str
+    heading: str
+    published: tuple[Published, ...]
     data: str
     n_rows: int
     n_anomalies: int
     runs: int
     rows: tuple[dict[str, Any], ...]
+    headings: Mapping[str, str]
 
     @classmethod
-    def of(cls, recipe: Recipe, data: LabelledTable, runs: int, found: Sequence[list[dict[str, Any]]]) -> Results:
-        """Gather the lines of all runs."""
+    def of(
+        cls,
+        recipe: Recipe[Any],
+        data: LabelledTable,
+        found: Sequence[list[dict[str, Any]]],
+        *,
+        runs: int,
+        said: str = "",
+        more: Mapping[str, str] | None = None,
+    ) -> Results:
+        """Gather the lines of all runs; `more` are metrics besides the usual ones, by key, with their headings.
+
+        `said` is what the heading says besides source, rows and runs.
+        """
         lines = [line for of_run in found for line in of_run]
-        kinds = dict.fromkeys((line["contamination"], line["detector"], line["rule"]) for line in lines)
-        rows = [_row(kind, [line for line in lines if _kind(line) == kind]) for kind in kinds]
-        return cls(recipe, data.table.source, data.table.n_rows, data.n_anomalies, runs, tuple(rows))
+        headings = {**HEADINGS, **(more or {})}
+        kinds = dict.fromkeys(map(_kind, lines))
+        rows = tuple(_row(kind, [line for line in lines if _kind(line) == kind], headings) for kind in kinds)
+        read = f"{data.table.source}: {data.table.n_rows:,} rows, {data.n_anomalies:,} anomalies"
+        counted = f"{runs} runs, mean ± sd" if runs > 1 else "1 run"
+        heading = f"**{recipe.title}.** {'; '.join([f'{recipe.source}. {read}', counted, *([said] if said else [])])}."
+        numbers = data.table.n_rows, data.n_anomalies, runs
+        return cls(recipe.name, heading, recipe.published, data.table.source, *numbers, rows, headings)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         read = {"data": self.data, "n_rows": self.n_rows, "n_anomalies": self.n_anomalies}
-        return {"recipe": self.recipe.name, **read, "runs": self.runs, "rows": list(self.rows)}
+        return {"recipe": self.recipe, **read, "runs": self.runs, "rows": list(self.rows)}
 
     def to_markdown(self) -> str:
         """The table as a reader sees it, the published rows first."""
-        epochs = self.recipe.settings.training.get("epochs")
-        published = self.recipe.protocol.published_epochs
-        ours = f"{epochs} epochs" + (f" (published: {published})" if published else "")
-        title = f"**{self.recipe.title}.** {self.recipe.source}. {self._read}; {self._counted}; {ours}."
-        several = len(self.recipe.protocol.contamination) > 1
-        return "\n".join([title, "", *(self._by_contamination() if several else self._by_metric())]) + "\n"
-
-    @property
-    def _read(self) -> str:
-        return f"{self.data}: {self.n_rows:,} rows, {self.n_anomalies:,} anomalies"
-
-    @property
-    def _counted(self) -> str:
-        return f"{self.runs} runs, mean ± sd" if self.runs > 1 else "1 run"
+        shares = list(dict.fromkeys(row["contamination"] for row in self.rows))
+        return (
+            "\n".join([self.heading, "", *(self._by_metric() if len(shares) == 1 else self._by_share(shares))]) + "\n"
+        )
 
     def _by_metric(self) -> list[str]:
-        lines = ["| | cut | F1 | precision | recall | AUROC | AP |", "|---|---|---|---|---|---|---|"]
-        for row in self.recipe.published:
-            numbers = [row.f1, row.precision, row.recall]
+        lines = [f"| | cut | {' | '.join(self.headings.values())} |", f"|---|---{'|---' * len(self.headings)}|"]
+        for row in self.published:
+            numbers = [getattr(row, name, float("nan")) for name in self.headings]
             shown = ["" if math.isnan(number) else f"{number:.3f}" for number in numbers]
-            lines.append(f"| *{row.method}, as published* | published | {' | '.join(shown)} | | |")
+            lines.append(f"| *{row.method}, as published* | published | {' | '.join(shown)} |")
         for found in self.rows:
-            cells = [self._cell(found[name]) for name in METRICS]
+            cells = [self._cell(found[name]) for name in self.headings]
             lines.append(f"| {found['detector']} | {found['rule']} | {' | '.join(cells)} |")
         return lines
 
-    def _by_contamination(self) -> list[str]:
+    def _by_share(self, shares: Sequence[float]) -> list[str]:
         """F1 alone, a column for each share of anomalies among the training rows."""
-        shares = self.recipe.protocol.contamination
         lines = [
             f"| F1 | cut | {' | '.join(f'{share:.0%}' for share in shares)} |",
             f"|---|---{'|---' * len(shares)}|",
             *(
                 f"| *{row.method}, as published* | published | {row.f1:.3f} |{' |' * (len(shares) - 1)}"
-                for row in self.recipe.published
+                for row in self.published
             ),
         ]
         for kind in dict.fromkeys((row["detector"], row["rule"]) for row in self.rows):
@@ -108,9 +118,9 @@ def _kind(line: dict[str, Any]) -> tuple[Any, ...]:
     return line["contamination"], line["detector"], line["rule"]
 
 
-def _row(kind: tuple[Any, ...], lines: list[dict[str, Any]]) -> dict[str, Any]:
+def _row(kind: tuple[Any, ...], lines: list[dict[str, Any]], headings: Mapping[str, str]) -> dict[str, Any]:
     contamination, detector, rule = kind
-    metrics = {name: [line[name] for line in lines] for name in (*METRICS, *TIMES)}
+    metrics = {name: [line[name] for line in lines] for name in (*headings, *TIMES)}
     spreads = {name: _spread(values) for name, values in metrics.items()}
     return {"detector": detector, "rule": rule, "contamination": contamination, **spreads}
 

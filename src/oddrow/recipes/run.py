@@ -1,0 +1,49 @@
+"""Running a recipe of whatever kind: its rows read, its folder checked, an interruption told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from oddrow.errors import TrainingError, check_number
+from oddrow.recipes.experiment import Experiment
+from oddrow.recipes.labelled import LabelledTable
+from oddrow.recipes.recipe import Protocol, Recipe
+from oddrow.recipes.resampled import Resampled
+from oddrow.recipes.results import Results
+from oddrow.recipes.runs import check_folder
+
+Tell = Callable[[Any], None]
+
+
+def run_recipe(
+    recipe: Recipe[Any], data: str | Path, out: str | Path, runs: int | None, *, tell: Tell, command: str = ""
+) -> Results:
+    """Run a recipe on the files in `data`; `out` gets results.json, results.md, pictures, and the last run's model.
+
+    What is already in `out` from the same recipe and data is not run again. `command` stands in the model's card.
+    Raises `TableError` where a file is absent, `ArtifactError` where `out` holds something else.
+    """
+    n_runs = recipe.protocol.runs if runs is None else runs
+    check_number("runs", n_runs, 1, whole=True)
+    check_folder(Path(out))
+    rows = LabelledTable.read(recipe, Path(data))
+    _tell_rows(rows, tell)
+    try:
+        if isinstance(recipe.protocol, Protocol):
+            return Experiment(recipe, rows, Path(out), tell, command).run(n_runs)
+        return Resampled(recipe, rows, Path(out), tell).run(n_runs)
+    except KeyboardInterrupt as interrupt:
+        raise TrainingError(
+            f"stopped. What has been measured stays in {out}: run the same command again to go on from there."
+        ) from interrupt
+
+
+def _tell_rows(rows: LabelledTable, tell: Tell) -> None:
+    table = rows.table
+    tell(f"{table.source}: {table.n_rows:,} rows, {len(table.columns)} columns used, {rows.n_anomalies:,} anomalies.")
+    if rows.weight is not None:
+        tell(f"The normal rows are a random sample: each stands for {rows.weight.max():.4g} of them in every number.")
+    if table.note:
+        tell(table.note)
