@@ -362,7 +362,7 @@ def test_a_table_to_score_without_its_id_or_time(
         (["--threshold", "fixed:inf"], "threshold rule fixed=inf is not a finite number."),
         (["--detector", "autoencodr"], "Did you mean 'autoencoder'?"),
         (["--config", "nothing.toml"], "nothing.toml: there is no such file."),
-        (["--seed", "-1"], "seed=-1 is not a whole number of at least 0."),
+        (["--seed", "-1"], "seed=-1 is not a whole number of at least 0 and below 2**32."),
     ],
 )
 def test_unknown_keys_and_rules(
@@ -527,11 +527,17 @@ def labelled(write: Write) -> Path:
         (["--label", "fraud", "--time", "day", "--repeats", "2"], "--repeats draws folds anew at random"),
         (["--label", "fraud", "--time", "day", "--spans", "7d,7d"], "--spans 7d,7d: expected three"),
         (["--label", "fraud", "--time", "day", "--spans", "7d,7d,7"], "'7' is no span of column 'day' (Date)"),
-        (["--label", "fraud", "--time", "day", "--spans", "7d,7d,7d"], "no row is left to test"),
+        (["--label", "fraud", "--time", "day", "--spans", "7d,7d,7d"], "too little for 604800 of training"),
         (["--label", "fraud", "--folds", "11"], "10 rows of one class cannot be spread over 11 folds"),
         (["--label", "fraud", "--folds", "1"], "folds=1 is not"),
         (["--label", "fraud", "--max-rows", "8"], "max_rows=8 leaves nothing of the larger class"),
         (["--label", "amount"], "column 'amount' is no label of two classes"),
+        (["--label", "fraud", "--ratio", "5"], "ratio=5.0 is not"),
+        (["--label", "fraud", "--ratio", "-1"], "ratio=-1.0 is not"),
+        (["--label", "fraud", "--set", "training.epochs=-1"], "training.epochs=-1 is not"),
+        (["--label", "fraud", "--set", "training.checkpoint=c"], "all folds would share it"),
+        (["--label", "fraud", "--set", "detector.latent=3"], "setting 'detector.latent'"),
+        (["--label", "fraud", "--set", "encoder.numbers=range"], "'encoder' means nothing here"),
     ],
 )
 def test_comparisons_that_cannot_be(

@@ -183,7 +183,7 @@ def compare(
 ) -> None:
     """Try whether resampling the rare class, a CVAE among the ways, helps classifiers of this table."""
     from oddrow import console
-    from oddrow.compare import Division, compare_samplers
+    from oddrow.compare import FoldPlan, compare_samplers
     from oddrow.settings import Settings
 
     options: dict[str, Any] = {"label": label, "anomaly": anomaly, "normal": normal, "time": time, "from": start}
@@ -191,7 +191,7 @@ def compare(
     compare_samplers(
         tables,
         Settings.gather(config, sets, options),
-        Division(folds, repeats, spans),
+        FoldPlan(folds, repeats, spans),
         sampling_strategy="auto" if ratio is None else ratio,
         max_rows=max_rows,
         json_to=json,
@@ -204,7 +204,7 @@ def compare(
 def recipe(
     name: Annotated[str, typer.Argument(help=f"Which published experiment: {RECIPES}.")],
     data: Annotated[Path, typer.Option("--data", help="Folder with its public files.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for results and the last run's model.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for results, pictures, the last run's model.")],
     runs: Annotated[int | None, typer.Option("--runs", help="How many random splits.")] = None,
 ) -> None:
     """Run a published experiment again, beside its published numbers and the trivial baselines."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from oddrow.errors import ParameterError, TableError
+from oddrow.errors import ParameterError, check_number, counted
 from oddrow.evaluate.classifiers import usual_classifiers
 from oddrow.evaluate.compare import compare
 from oddrow.evaluate.comparison import Comparison
@@ -20,22 +20,23 @@ from oddrow.evaluate.folds import Fold, Spans, blocks_in_time, stratified_folds,
 from oddrow.evaluate.resampling import usual_samplers
 from oddrow.samplers.cvae import CVAESampler
 from oddrow.settings import Settings
+from oddrow.table.fingerprint import table_hashes
 from oddrow.table.numbers import Numbers
 from oddrow.table.schema import Schema, check_features
-from oddrow.table.selection import Selection, read_selection
+from oddrow.table.selection import Selection, read_selection, tell_columns
 from oddrow.table.split import clock, duration, moment_on_clock
 from oddrow.table.table import Table
 from oddrow.table.write import check_place, written_whole
-from oddrow.train.training import Training
 
 Floats = npt.NDArray[np.float64]
 Tell = Callable[[Any], None]
 
 CVAE = "CVAE"
+SHARED_BY_FOLDS = ("checkpoint", "tensorboard", "progress")
 
 
 @dataclass(frozen=True)
-class Division:
+class FoldPlan:
     """How rows are divided: stratified at random, or by the time column.
 
     `spans` is "train,delay,test", such as "7d,7d,7d", walked forward from --from on; without it, rows in order of time
@@ -72,7 +73,7 @@ class Division:
 def compare_samplers(
     tables: str | Sequence[str],
     settings: Settings,
-    division: Division,
+    plan: FoldPlan,
     *,
     sampling_strategy: float | str = "auto",
     max_rows: int | None = None,
@@ -82,27 +83,22 @@ def compare_samplers(
 ) -> Comparison:
     """Read labelled tables, and try every sampler with every classifier on rows that stayed out of it.
 
-    `settings.training` is how the CVAE trains. `json_to` and `markdown_to` are files for the numbers.
+    `settings.training` is how the CVAE trains; `sampling_strategy` is minority / majority afterwards. `json_to` and
+    `markdown_to` are files for the numbers. Raises an `OddrowError` where anything is wrong.
     """
     for place in (json_to, markdown_to):
         if place is not None:
             check_place(place)
-    if settings.roles.label is None:
-        raise ParameterError("compare needs to know which rows are of the rare class: --label C.")
+    _check_settings(settings, sampling_strategy)
     samplers = usual_samplers(settings.seed, sampling_strategy)
-    chosen = read_selection(
-        tables, settings.read, settings.roles, settings.start, settings.until, join=settings.join, both=True
-    )
-    schema, chosen, y = _labelled(chosen, settings)
-    folds = division.folds(chosen, y, settings)
-    tell(schema)
-    tell(f"{chosen.table.n_rows:,} rows, {int(y.sum()):,} anomalies, {len(folds)} folds.")
-    kinds = {column.name: column.kind for column in schema.features}
-    samplers[CVAE] = _cvae(settings, kinds, sampling_strategy)
+    schema, chosen, y = _labelled(_read(tables, settings), settings, tell)
+    folds = plan.folds(chosen, y, settings)
+    tell(f"{chosen.table.n_rows:,} rows, {int(y.sum()):,} anomalies, {counted(len(folds), 'fold')}.")
+    samplers[CVAE] = _cvae(settings, schema, sampling_strategy)
     found = compare(
         samplers,
         usual_classifiers(settings.seed),
-        schema.conform(chosen.table.frame),
+        chosen.table.frame.select(schema.feature_names),
         y,
         folds,
         weight=chosen.weight,
@@ -112,27 +108,57 @@ def compare_samplers(
         seed=settings.seed,
         tell=tell,
     )
+    found = replace(found, notes=(*found.notes, *_repeated(chosen.table, schema, folds)))
     tell(found)
     _write(found, json_to, markdown_to)
     return found
 
 
-def _labelled(chosen: Selection, settings: Settings) -> tuple[Schema, Selection, Floats]:
+def _check_settings(settings: Settings, sampling_strategy: float | str) -> None:
+    """Refuse what would have no effect, or none that anybody wants."""
+    if settings.roles.label is None:
+        raise ParameterError("compare needs to know which rows are of the rare class: --label C.")
+    if not isinstance(sampling_strategy, str):
+        check_number("ratio", sampling_strategy, 0, 1, above=True)
+    sections = {"detector": settings.parameters, "encoder": settings.encoder}
+    if idle := [name for name, given in sections.items() if given]:
+        raise ParameterError(f"'{idle[0]}' means nothing here: nothing is detected. Take it out.")
+    if shared := [name for name in SHARED_BY_FOLDS if name in settings.training]:
+        raise ParameterError(f"'training.{shared[0]}' means nothing here: all folds would share it. Take it out.")
+
+
+def _read(tables: str | Sequence[str], settings: Settings) -> Selection:
+    return read_selection(
+        tables, settings.read, settings.roles, settings.start, settings.until, join=settings.join, both=True
+    )
+
+
+def _labelled(chosen: Selection, settings: Settings, tell: Tell) -> tuple[Schema, Selection, Floats]:
     """The schema of the features, the rows with a label, and it."""
     assert chosen.y is not None
     schema = settings.schema_of(chosen.table)
+    tell_columns(chosen.table, schema, settings.roles.time, tell)
     check_features(schema)
     schema.check(chosen.table.frame, chosen.rows)
-    known = chosen.take(~np.isnan(chosen.y))
-    if known.y is None or not known.table.n_rows:
-        raise TableError("no row has a label.")
-    return schema, known, known.y
+    known = ~np.isnan(chosen.y)
+    return schema, chosen.take(known), chosen.y[known]
 
 
-def _cvae(settings: Settings, kinds: dict[str, str], sampling_strategy: float | str) -> CVAESampler:
-    usual = CVAESampler().usual_training()
-    training = Training(**{**usual.get_params(), **settings.training})
-    return CVAESampler(sampling_strategy=sampling_strategy, training=training, kinds=kinds, random_state=settings.seed)
+def _cvae(settings: Settings, schema: Schema, sampling_strategy: float | str) -> CVAESampler:
+    return CVAESampler(
+        sampling_strategy=sampling_strategy,
+        training=settings.new_training(CVAESampler().usual_training()),
+        kinds={column.name: column.kind for column in schema.features},
+        random_state=settings.seed,
+    )
+
+
+def _repeated(table: Table, schema: Schema, folds: Sequence[Fold]) -> list[str]:
+    """How many test rows equal a training row: such rows are no news, and intervals take them for some."""
+    hashes = table_hashes(table.frame, schema)
+    shares = [np.isin(hashes[fold.test], hashes[fold.train]).mean() for fold in folds]
+    share = float(np.mean(shares))
+    return [f"{share:.1%} of the test rows equal a training row."] if share > 0 else []
 
 
 def _encoder(rows: pl.DataFrame, schema: Schema) -> Callable[[pl.DataFrame], npt.NDArray[np.float32]]:

@@ -25,7 +25,8 @@ LATENT_NAMES = ("latent code", "relative Euclidean distance", "cosine similarity
 MOST_POINTS = 5_000
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 NORMAL, ANOMALY, UNKNOWN = "#0072B2", "#D55E00", "#999999"
-LINES = (("#000000", "-"), ("#0072B2", "-"), ("#D55E00", "-"), ("#000000", "--"), ("#009E73", "-"))
+# The first is wider, so that it is seen behind one that it equals.
+LINES = (("#BBBBBB", "-", 5.0), ("#0072B2", "-", 1.5), ("#D55E00", "-", 1.5), ("#000000", "--", 1.5))
 INCHES, DOTS_PER_INCH = (7.0, 5.6), 150
 # Half as many points of a label get twice the area, within these limits (points squared), and hide more of what is
 # behind them.
@@ -67,8 +68,8 @@ def losses(parts: Mapping[str, npt.ArrayLike], *, axes: Axes | None = None) -> A
     if len(shapes) != 1 or len(shapes.pop()) != 1:
         raise ParameterError("losses: each part needs one number for each epoch, and all as many.")
     axes = _new_plane() if axes is None else axes
-    for (name, curve), (colour, style) in zip(curves.items(), cycle(LINES)):
-        axes.plot(np.arange(1, len(curve) + 1), curve, color=colour, linestyle=style, label=name)
+    for (name, curve), (colour, style, width) in zip(curves.items(), cycle(LINES)):
+        axes.plot(np.arange(1, len(curve) + 1), curve, color=colour, linestyle=style, linewidth=width, label=name)
     axes.set_xlabel("epoch")
     axes.set_ylabel("nats for each row")
     axes.grid(alpha=0.3)

@@ -96,12 +96,17 @@ class Settings:
 
     def new_detector(self, *, checkpoint: str | None = None, progress: bool = False) -> Detector:
         """The detector that these settings describe, not yet fitted."""
-        training = Training(**{"checkpoint": checkpoint, "progress": progress, **_plain(self.training)})
-        training.check()
+        training = self.new_training(Training(checkpoint=checkpoint, progress=progress))
         detector = DETECTORS[self.detector](training=training, random_state=self.seed, **_plain(self.parameters))
         detector.set_params(encoder=detector.usual_encoder().set_params(**_plain(self.encoder)))
         detector.check_parameters()
         return detector
+
+    def new_training(self, usual: Training) -> Training:
+        """How to train: as is usual, but for what these settings say."""
+        training = Training(**{**usual.get_params(), **_plain(self.training)})
+        training.check()
+        return training
 
     def schema_of(self, table: Table) -> Schema:
         """The schema of a table by its values, its columns' roles and the kinds that were given.
@@ -209,8 +214,8 @@ def _text(value: Any) -> Any:
 
 
 def _seed(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ParameterError(f"seed={value!r} is not a whole number of at least 0.")
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**32:
+        raise ParameterError(f"seed={value!r} is not a whole number of at least 0 and below 2**32.")
     return value
 
 

@@ -30,7 +30,7 @@ from oddrow.table.join import Join, read_joined
 from oddrow.table.numbers import Numbers, Scorer
 from oddrow.table.roles import Roles
 from oddrow.table.schema import Schema, check_features
-from oddrow.table.selection import Division, Selection, divide, read_selection, rising_with_time
+from oddrow.table.selection import Division, Selection, divide, read_selection, tell_columns
 from oddrow.table.table import SYNTHETIC, Table
 from oddrow.table.write import check_place, check_target, write_table, written_whole
 from oddrow.thresholds import Fingerprint, Rule, Threshold
@@ -80,13 +80,10 @@ def fit(
     detector = settings.new_detector(checkpoint=checkpoint, progress=tell is not silent)
     chosen = read_selection(tables, settings.read, settings.roles, settings.start, settings.until, join=settings.join)
     check_enough_rows(chosen.table, 2)
-    _tell_note(chosen.table, tell)
     schema = settings.schema_of(chosen.table)
-    tell(schema)
+    tell_columns(chosen.table, schema, settings.roles.time, tell)
     check_features(schema)
     schema.check(chosen.table.frame, chosen.rows)
-    for name in rising_with_time(chosen.table.frame, schema, settings.roles.time):
-        tell(f"'{name}' rises with --time: every later row will look odd by it. To leave it out: --drop {name}")
     needed = [*schema.feature_names, *settings.roles.columns]
     chosen = replace(chosen, table=chosen.table.keep(needed).with_schema(schema))
     division = divide(chosen, settings.roles, detector.used_training.validation_fraction, settings.seed)

@@ -43,7 +43,8 @@ def test_an_interval_covers_the_truth_about_as_often_as_it_says() -> None:
         scores = rows + rng.normal(size=len(rows))
         low, high = interval(0.0, average_precisions(rows, scores, None, draws_of_rows(rows, seed, 200)))[1:]
         covered.append(low <= truth <= high)
-    assert np.mean(covered) > 0.85
+    # 95 of 100, give or take what 100 draws of 60 anomalies tell.
+    assert np.mean(covered) >= 0.9
 
 
 def test_p_values_by_hand() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -132,7 +133,7 @@ def test_what_is_not_possible_is_noted_and_the_rest_goes_on() -> None:
     y[:8] = 1
     found = compare({NOTHING: None, "SMOTE": SMOTE()}, LOGISTIC, X, y, stratified_folds(y, 2, 1, 0))
     assert [cell.sampler for cell in found.cells] == [NOTHING]
-    assert "SMOTE was not possible in fold 1 of 2: Expected n_neighbors <= n_samples_fit" in found.notes[0]
+    assert "SMOTE in fold 1 of 2 was not possible: Expected n_neighbors <= n_samples_fit" in found.notes[0]
     assert found.notes[0] in found.to_markdown()
 
 
@@ -146,7 +147,10 @@ def test_training_rows_are_capped_alike_for_all() -> None:
 def test_a_sampler_of_categories_gets_rows_and_others_numbers() -> None:
     frame = pl.DataFrame({"amount": X[:, 0], "shop": np.where(Y == 1, "web", "books")})
 
+    encoded_by: list[int] = []
+
     def encode(rows: pl.DataFrame) -> Any:
+        encoded_by.append(rows.height)
         centre = rows["amount"].mean()
         return lambda given: np.column_stack([given["amount"].to_numpy() - centre, given["shop"] == "web"])
 
@@ -155,6 +159,7 @@ def test_a_sampler_of_categories_gets_rows_and_others_numbers() -> None:
     samplers = {NOTHING: None, "spy": Spy(), "CVAE": cvae}
     found = compare(samplers, LOGISTIC, frame, Y, FOLDS, encode=encode)
     assert [kind for kind, _ in Spy.seen] == ["ndarray", "ndarray"]
+    assert encoded_by == [len(fold.train) for fold in FOLDS], "scales belong to the training rows"
     assert [cell.sampler for cell in found.cells] == [NOTHING, "spy", "CVAE"]
     assert not hasattr(cvae, "network_"), "a copy was fitted, what was given is not changed"
 
@@ -181,9 +186,9 @@ def made(sampler: str, ap: float, draws: list[float], ap_without: float = 0.5, c
 @pytest.mark.parametrize(
     ("draws", "said"),
     [
-        ([0.6] * 99, "SMOTE helps here: +0.100"),
-        ([0.4] * 99, "SMOTE hurts here: -0.100"),
-        ([0.4, 0.6] * 50, "SMOTE makes no difference"),
+        ([0.6] * 99, "SMOTE: helps here, +0.100"),
+        ([0.4] * 99, "SMOTE: hurts here, -0.100"),
+        ([0.4, 0.6] * 50, "SMOTE: makes no difference here"),
     ],
 )
 def test_verdicts(draws: list[float], said: str) -> None:
@@ -192,7 +197,11 @@ def test_verdicts(draws: list[float], said: str) -> None:
     )
     (verdict,) = found.verdicts
     assert said in str(verdict)
-    assert isinstance(verdict, Verdict)
+
+
+def test_a_p_value_is_no_smaller_than_the_draws_can_tell() -> None:
+    said = str(Verdict("SMOTE", Interval(0.1, 0.05, 0.2), p=1 / 401, n_classifiers=1))
+    assert said.endswith("over 1 classifier (of the test rows: 95 % interval +0.050 to +0.200, p < 0.005).")
 
 
 def test_a_verdict_is_over_all_classifiers() -> None:
@@ -206,4 +215,53 @@ def test_a_verdict_is_over_all_classifiers() -> None:
     assert found.verdicts[0].gain.value == pytest.approx(0)
     assert found.best == "Nothing beats forest without any resampling (average precision 0.700)."
     better = Comparison((*cells, made("CVAE", 0.8, [0.8] * 9)), 1, (9,), (9,), 3, None)
-    assert better.best == "Best of all: tree with CVAE (0.800); best without: forest (0.700), 0.100 behind."
+    assert better.best.startswith(
+        "The best of 5 tries: tree with CVAE (0.800); the best without: forest (0.700). The gap"
+    )
+    assert better.best.endswith("is 0.100 (+0.100 to +0.100).")
+    unsure = Comparison((*cells, made("CVAE", 0.8, [0.6, 1.0, 0.8] * 3)), 1, (9,), (9,), 3, None)
+    assert unsure.best.endswith("no more than chance among so many tries may give.")
+
+
+# What these rows do not allow
+
+
+def test_a_classifier_that_cannot_learn_from_so_few_rows_is_noted() -> None:
+    y = np.zeros(400)
+    y[:4] = 1
+    samplers = {NOTHING: None, "under": usual_samplers(0)["under-sampling"]}
+    classifiers = {**LOGISTIC, "neighbours": KNeighborsClassifier()}
+    found = compare(samplers, classifiers, X, y, stratified_folds(y, 2, 1, 0))
+    pairs = [(cell.sampler, cell.classifier) for cell in found.cells]
+    assert pairs == [(NOTHING, "logistic"), (NOTHING, "neighbours"), ("under", "logistic")]
+    assert any(note.startswith("neighbours after under in fold 1 of 2 was not possible") for note in found.notes)
+
+
+def test_a_wrong_parameter_is_no_note() -> None:
+    samplers = {NOTHING: None, "CVAE": CVAESampler(training=Training(epochs=-1))}
+    with pytest.raises(ParameterError, match=r"training\.epochs=-1"):
+        compare(samplers, LOGISTIC, X, Y, FOLDS)
+
+
+def test_a_training_that_diverges_is_noted() -> None:
+    wild = CVAESampler(training=Training(epochs=3, learning_rate=1e30, clip_norm=None), random_state=0)
+    found = compare({NOTHING: None, "CVAE": wild}, LOGISTIC, X, Y, FOLDS[:1])
+    assert [cell.sampler for cell in found.cells] == [NOTHING]
+    assert "CVAE in fold 1 of 1 was not possible: the loss stopped being finite" in found.notes[0]
+
+
+def test_precision_at_100_needs_100_rows() -> None:
+    found = compare({NOTHING: None}, LOGISTIC, X[:120], Y[:120], stratified_folds(Y[:120], 2, 1, 0))
+    assert "precision_at_k" not in found.cells[0].means
+
+
+def test_boosters_are_tried_where_they_are_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package of that name with a classifier of that name, as XGBoost and LightGBM have them."""
+    for module, name in (("xgboost", "XGBClassifier"), ("lightgbm", "LGBMClassifier")):
+        (tmp_path / f"{module}.py").write_text(
+            f"class {name}:\n    def __init__(self, **parameters):\n        self.parameters = parameters\n"
+        )
+    monkeypatch.syspath_prepend(tmp_path)
+    found = usual_classifiers(3)
+    assert found["XGBoost"].parameters == {"random_state": 3}
+    assert found["LightGBM"].parameters == {"random_state": 3, "verbosity": -1}

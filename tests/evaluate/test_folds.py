@@ -66,7 +66,7 @@ def test_walking_begins_where_it_is_told_to() -> None:
 
 
 def test_spans_beyond_the_rows() -> None:
-    with pytest.raises(EvaluationError, match="no row is left to test after 7 of training and 7 of delay"):
+    with pytest.raises(EvaluationError, match="too little for 7 of training, 7 of delay and 7 of test"):
         walk_forward(np.arange(10.0), Spans(7, 7, 7), 1)
 
 
@@ -95,5 +95,22 @@ def test_capping_keeps_the_rare_class_whole() -> None:
     assert capped(np.arange(100), Y, None, np.random.default_rng(0)).tolist() == list(range(100))
     turned = capped(np.arange(100), 1 - Y, 30, np.random.default_rng(0))
     assert (1 - Y)[turned].sum() == 20
-    with pytest.raises(EvaluationError, match="max_rows=10 leaves nothing of the larger class beside 10 rare rows"):
-        capped(np.arange(100), Y, 10, np.random.default_rng(0))
+
+
+def test_a_cap_that_leaves_a_class_out_is_refused_before_anything_is_fitted() -> None:
+    folds = [Fold(np.arange(50), np.arange(50, 100)), Fold(np.arange(50, 100), np.arange(50))]
+    y = (np.arange(100) % 10 == 0).astype(float)
+    with pytest.raises(EvaluationError, match="max_rows=5 leaves nothing of the larger class beside 5 rare rows"):
+        check_folds(folds, y, most=5)
+    check_folds(folds, y, most=6)
+
+
+def test_a_last_span_that_is_hardly_begun_is_left_out() -> None:
+    times = np.arange(0, 30 * DAY, DAY / 4)
+    folds = walk_forward(times, Spans(7 * DAY, 7 * DAY, 7 * DAY), 5)
+    assert len(folds) == 2, "the third would test two days only"
+
+
+def test_more_blocks_than_rows_are_refused() -> None:
+    with pytest.raises(EvaluationError, match="5 rows are too few for 6 blocks"):
+        blocks_in_time(np.arange(5), 5)

@@ -12,7 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oddrow.errors import ParameterError, TableError
-from oddrow.table.split import check_times, rows_between, split_latest, split_random
+from oddrow.table.split import (
+    check_times,
+    clock,
+    duration,
+    moment_on_clock,
+    rows_between,
+    split_latest,
+    split_random,
+)
 
 
 def a_generator(seed: int = 0) -> np.random.Generator:
@@ -162,3 +170,34 @@ def test_values_that_order_no_rows_are_refused(times: list[Any], said: str) -> N
             check(pl.Series("t", times))
         assert str(caught.value).startswith("column 't': ")
         assert said in str(caught.value)
+
+
+# Clocks
+
+
+def test_a_clock_does_not_run_back_when_clocks_are_put_back() -> None:
+    zone = "Europe/Brussels"
+    times = pl.Series("t", ["2024-10-27T00:50:00", "2024-10-27T01:10:00"]).str.to_datetime(time_zone="UTC")
+    seconds = clock(times.dt.convert_time_zone(zone))
+    assert seconds[1] - seconds[0] == 20 * 60
+    bound = moment_on_clock("2024-10-27T01:10:00+00:00", times.dt.convert_time_zone(zone))
+    assert bound == seconds[1]
+
+
+@pytest.mark.parametrize("unit", ["ns", "us", "ms"])
+def test_a_clock_counts_seconds_whatever_the_unit(unit: Any) -> None:
+    times = pl.Series("t", [datetime(1970, 1, 2), datetime(1970, 1, 2, 0, 0, 1)]).cast(pl.Datetime(unit))
+    assert clock(times).tolist() == [86_400, 86_401]
+    assert clock(pl.Series("d", [date(1970, 1, 2)])).tolist() == [86_400]
+    assert clock(pl.Series("n", [3, 4])).tolist() == [3, 4]
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("2m", 120), ("1.5h", 5400), ("7d", 604_800)])
+def test_spans_of_time(text: str, seconds: float) -> None:
+    assert duration(text, pl.Series([datetime(2024, 1, 1)])) == seconds
+
+
+@pytest.mark.parametrize("text", ["7", "d", "", "7w", "-1d", "seven d"])
+def test_what_is_no_span_of_time(text: str) -> None:
+    with pytest.raises(ParameterError, match="span"):
+        duration(text, pl.Series("t", [datetime(2024, 1, 1)]))

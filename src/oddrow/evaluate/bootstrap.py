@@ -28,7 +28,8 @@ def draws_of_rows(y: Floats, seed: int, n_draws: int = N_DRAWS) -> npt.NDArray[n
     rng = np.random.default_rng(seed)
     drawn = np.zeros((n_draws, len(y)), np.uint8)
     for rows in (np.flatnonzero(y == label) for label in np.unique(y)):
-        drawn[:, rows] = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), n_draws).clip(max=255)
+        for draw in drawn:
+            draw[rows] = np.bincount(rng.integers(0, len(rows), len(rows)), minlength=len(rows))
     return drawn
 
 

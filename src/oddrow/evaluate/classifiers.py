@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -13,7 +14,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
-BOOSTERS = {"XGBoost": ("xgboost", "XGBClassifier"), "LightGBM": ("lightgbm", "LGBMClassifier")}
+# Module, class, and what else: LightGBM else prints a line for every tree.
+BOOSTERS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "XGBoost": ("xgboost", "XGBClassifier", {}),
+    "LightGBM": ("lightgbm", "LGBMClassifier", {"verbosity": -1}),
+}
 N_NYSTROEM = 300
 
 
@@ -33,7 +38,5 @@ def usual_classifiers(seed: int) -> dict[str, Any]:
     }
 
 
-def _booster(module: str, name: str, seed: int) -> Any:
-    from importlib import import_module
-
-    return getattr(import_module(module), name)(random_state=seed)
+def _booster(module: str, name: str, parameters: dict[str, Any], seed: int) -> Any:
+    return getattr(import_module(module), name)(random_state=seed, **parameters)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -12,11 +13,13 @@ import numpy.typing as npt
 from sklearn.base import clone
 from sklearn.utils import _safe_indexing, get_tags
 
-from oddrow.errors import EvaluationError, ParameterError
+from oddrow.errors import EvaluationError, ParameterError, TrainingError
 from oddrow.evaluate.bootstrap import N_DRAWS, average_precisions, draws_of_rows
 from oddrow.evaluate.comparison import Cell, Comparison
 from oddrow.evaluate.folds import Fold, capped, check_folds
 from oddrow.evaluate.metrics import (
+    LEAST_PRECISION,
+    K,
     auroc,
     average_precision,
     brier,
@@ -30,9 +33,6 @@ from oddrow.evaluate.resampling import CLASS_WEIGHTS, NOTHING
 Floats = npt.NDArray[np.float64]
 Encode = Callable[[Any], npt.NDArray[Any]]
 Tell = Callable[[str], None]
-
-LEAST_PRECISION = 0.5
-K = 100
 
 
 class Learned(NamedTuple):
@@ -93,7 +93,7 @@ def compare(
     if NOTHING not in samplers:
         raise ParameterError(f"samplers: '{NOTHING}' is missing, which all others are compared with: pass None by it.")
     _check_real(folds, synthetic)
-    check_folds(folds, y)
+    check_folds(folds, y, max_rows)
     draws = _draws(folds, y, seed)
     trial = _Trial(samplers, classifiers, X, y, weight, encode, max_rows, draws, np.random.default_rng(seed))
     for number, fold in enumerate(folds, 1):
@@ -137,28 +137,36 @@ class _Trial:
         test = _Test(self, fold, numbers)
         for name, sampler in self.samplers.items():
             tell(f"{name}, {named}: {len(train):,} training rows …")
-            try:
+            with self._noted(f"{name} in {named}"):
                 learned = _resampled(sampler, rows, self.y[train], numbers)
-            except ValueError as error:
-                self.notes.append(f"{name} was not possible in {named}: {str(error).splitlines()[0]}")
-                continue
-            for of, classifier in self.classifiers.items():
-                if (model := _ready(classifier, sampler)) is not None:
-                    self._fit(model, learned, f"{of} after {name}")
-                    self.found.setdefault((name, of), []).append(test.measure(model, learned.rate))
+                self._classify(name, sampler, learned, test, named)
 
-    def _fit(self, model: Any, learned: Learned, named: str) -> None:
-        """Fit, and note what scikit-learn warns of: a solver that has not arrived, say."""
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            model.fit(learned.X, learned.y.astype(int))
-        self.notes += [f"{named}: {str(warning.message).splitlines()[0]}" for warning in caught]
+    def _classify(self, name: str, sampler: Any, learned: Learned, test: _Test, named: str) -> None:
+        for of, classifier in self.classifiers.items():
+            if (model := _ready(classifier, sampler)) is not None:
+                with self._noted(f"{of} after {name} in {named}"), warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter("always")
+                    model.fit(learned.X, learned.y.astype(int))
+                    self.found.setdefault((name, of), []).append(test.measure(model, learned.rate))
+                # A solver that has not arrived, say.
+                self.notes += [f"{of} after {name}: {str(warning.message).splitlines()[0]}" for warning in caught]
+
+    @contextmanager
+    def _noted(self, what: str) -> Iterator[None]:
+        """Go on without what these rows do not allow; what nobody could do, such as a wrong parameter, is raised."""
+        try:
+            yield
+        except ParameterError:
+            raise
+        except (ValueError, TrainingError) as error:
+            self.notes.append(f"{what} was not possible: {str(error).splitlines()[0]}")
 
     def cells(self, n_folds: int) -> Iterator[Cell]:
-        """What was possible in all folds."""
-        for (sampler, classifier), measured in self.found.items():
-            if len(measured) == n_folds:
-                yield _cell(sampler, classifier, measured, self.found[NOTHING, classifier])
+        """What was possible in all folds, beside the same classifier after nothing."""
+        whole = {pair: measured for pair, measured in self.found.items() if len(measured) == n_folds}
+        for (sampler, classifier), measured in whole.items():
+            if (NOTHING, classifier) in whole:
+                yield _cell(sampler, classifier, measured, whole[NOTHING, classifier])
 
 
 class _Test:
@@ -173,18 +181,18 @@ class _Test:
 
     def measure(self, model: Any, learned_rate: float) -> Measured:
         """All numbers of a fitted classifier; those of probabilities where it gives some."""
-        probability = model.predict_proba(self.X)[:, 1] if hasattr(model, "predict_proba") else None
-        scores = np.asarray(model.decision_function(self.X) if probability is None else probability, dtype=np.float64)
+        scores, is_probability = scores_of(model, self.X)
         numbers = {
             "ap": average_precision(self.y, scores, self.weight),
             "auroc": auroc(self.y, scores, self.weight),
             "f1": confusion(self.y, model.predict(self.X) == 1, self.weight).f1,
             "recall_at_precision": recall_at_precision(LEAST_PRECISION, self.y, scores, self.weight),
-            "precision_at_k": precision_at(min(K, self.weight.sum()), self.y, scores, self.weight),
         }
-        if probability is not None:
-            corrected = prior_corrected(probability, learned_rate, self.rate)
-            numbers["brier"] = brier(self.y, probability, self.weight)
+        if self.weight.sum() >= K:
+            numbers["precision_at_k"] = precision_at(K, self.y, scores, self.weight)
+        if is_probability:
+            corrected = prior_corrected(scores, learned_rate, self.rate)
+            numbers["brier"] = brier(self.y, scores, self.weight)
             numbers["brier_corrected"] = brier(self.y, corrected, self.weight)
         return Measured(numbers, average_precisions(self.y, scores, self.weight, self.draws))
 
@@ -195,6 +203,13 @@ def _draws(folds: Sequence[Fold], y: Floats, seed: int) -> npt.NDArray[np.uint8]
     draws = np.zeros((N_DRAWS, len(y)), np.uint8)
     draws[:, tested] = draws_of_rows(y[tested], seed)
     return draws
+
+
+def scores_of(model: Any, X: npt.NDArray[Any]) -> tuple[Floats, bool]:
+    """How anomalous a fitted classifier finds rows, (n,), and whether that is a probability."""
+    if hasattr(model, "predict_proba"):
+        return np.asarray(model.predict_proba(X)[:, 1], dtype=np.float64), True
+    return np.asarray(model.decision_function(X), dtype=np.float64), False
 
 
 def _check_real(folds: Sequence[Fold], synthetic: npt.NDArray[np.bool_] | None) -> None:
@@ -225,7 +240,8 @@ def _ready(classifier: Any, sampler: Any) -> Any:
 
 
 def _cell(sampler: str, classifier: str, measured: list[Measured], nothing: list[Measured]) -> Cell:
-    means = {name: fmean(one.numbers[name] for one in measured) for name in measured[0].numbers}
+    names = [name for name in measured[0].numbers if all(name in one.numbers for one in measured)]
+    means = {name: fmean(one.numbers[name] for one in measured) for name in names}
     # A draw without an anomaly in one fold has some in another.
     draws, without = (np.nanmean([one.draws for one in of], axis=0) for of in (measured, nothing))
     return Cell(sampler, classifier, means, draws, without, fmean(one.numbers["ap"] for one in nothing))

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from oddrow.evaluate.bootstrap import Interval, interval, p_value
+from oddrow.errors import counted
+from oddrow.evaluate.bootstrap import N_DRAWS, Interval, interval, p_value
+from oddrow.evaluate.metrics import LEAST_PRECISION, K
 from oddrow.evaluate.resampling import NOTHING
 
 Floats = npt.NDArray[np.float64]
@@ -19,14 +21,16 @@ HEADINGS = {
     "gain": "gain",
     "auroc": "AUROC",
     "f1": "F1",
-    "recall_at_precision": "recall at precision .5",
-    "precision_at_k": "precision at 100",
+    "recall_at_precision": f"recall at precision {LEAST_PRECISION:g}",
+    "precision_at_k": f"precision at {K}",
     "brier": "Brier",
     "brier_corrected": "Brier, prior corrected",
 }
 METRICS = ("ap", "auroc", "f1", "recall_at_precision", "precision_at_k", "brier", "brier_corrected")
 
 
+# As small as so many draws can tell.
+SMALLEST_P = 2 / N_DRAWS
 DECIMALS = {"brier": "{:.5f}", "brier_corrected": "{:.5f}"}
 
 
@@ -84,12 +88,16 @@ class Verdict:
     p: float
     n_classifiers: int
 
+    @property
+    def _p(self) -> str:
+        return f"= {self.p:.2g}" if self.p > SMALLEST_P else f"< {SMALLEST_P:.1g}"
+
     def __str__(self) -> str:
         low_high = f"{self.gain.low:+.3f} to {self.gain.high:+.3f}"
         word = "helps" if self.gain.low > 0 else "hurts" if self.gain.high < 0 else "makes no difference"
         return (
-            f"{self.sampler} {word} here: {self.gain.value:+.3f} average precision over {self.n_classifiers} "
-            f"classifiers (95 % interval {low_high}, p = {self.p:.2g})."
+            f"{self.sampler}: {word} here, {self.gain.value:+.3f} average precision over "
+            f"{counted(self.n_classifiers, 'classifier')} (of the test rows: 95 % interval {low_high}, p {self._p})."
         )
 
 
@@ -119,17 +127,19 @@ class Comparison:
 
     @property
     def best(self) -> str:
-        """The best classifier without a sampler and the best of all, in words."""
+        """The best classifier without a sampler and the best of all, in words, and how far the gap can be trusted."""
         plain = max((cell for cell in self.cells if cell.sampler == NOTHING), key=lambda cell: cell.means["ap"])
         best = max(self.cells, key=lambda cell: cell.means["ap"])
         if best is plain:
             return (
                 f"Nothing beats {plain.classifier} without any resampling (average precision {plain.means['ap']:.3f})."
             )
-        gain = best.means["ap"] - plain.means["ap"]
+        gap = interval(best.means["ap"] - plain.means["ap"], best.draws - plain.draws)
+        sure = "" if gap.low > 0 else ", no more than chance among so many tries may give"
         return (
-            f"Best of all: {best.classifier} with {best.sampler} ({best.means['ap']:.3f}); best without: "
-            f"{plain.classifier} ({plain.means['ap']:.3f}), {gain:.3f} behind."
+            f"The best of {len(self.cells)} tries: {best.classifier} with {best.sampler} ({best.means['ap']:.3f}); the "
+            f"best without: {plain.classifier} ({plain.means['ap']:.3f}). The gap is {gap.value:.3f} "
+            f"({gap.low:+.3f} to {gap.high:+.3f}){sure}."
         )
 
     def to_markdown(self) -> str:
@@ -149,7 +159,7 @@ class Comparison:
         folds = f"{self.n_folds} folds" if self.n_folds > 1 else "One fold"
         return (
             f"{folds}, {self.n_anomalies:,} anomalies in all; {training} rows train{capped}, {test} test. Means over "
-            "the folds; in brackets the middle 95 % of 400 draws of the test rows; gain is AP beyond that of nothing."
+            "the folds; in brackets the middle 95 % of the draws of test rows; gain is AP beyond that of nothing."
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -16,6 +16,10 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
+# So much of its span the last test has to reach, as days end before midnight.
+REACHED = 0.9
+
+
 @dataclass(frozen=True)
 class Fold:
     """The row numbers of one training set and of the test set that goes with it."""
@@ -60,6 +64,8 @@ def blocks_in_time(times: npt.NDArray[Any], n_folds: int) -> list[Fold]:
     [1]
     """
     check_number("folds", n_folds, 1, whole=True)
+    if n_folds >= len(times):
+        raise EvaluationError(f"{len(times)} rows are too few for {n_folds + 1} blocks in time. Ask for fewer folds.")
     order = np.argsort(times, kind="stable")
     if n_folds == 1:
         parts = [(np.arange(len(order) // 2), np.arange(len(order) // 2, len(order)))]
@@ -73,7 +79,8 @@ def walk_forward(times: npt.NDArray[Any], spans: Spans, n_folds: int, *, start: 
     """Train a while, wait until the labels are in, test a while; then go on by as much as was tested.
 
     The first training rows are those from `start` on, by default the earliest time. As many of the n_folds are given
-    as the rows reach for. Raises `EvaluationError` where they reach for none.
+    as the rows reach for; the last ones may miss a tenth of their test span. Raises `EvaluationError` where there is
+    none.
 
     >>> [fold.test.tolist() for fold in walk_forward(np.arange(10), Spans(2, 1, 2), 3)]
     [[3, 4], [5, 6], [7, 8]]
@@ -81,11 +88,13 @@ def walk_forward(times: npt.NDArray[Any], spans: Spans, n_folds: int, *, start: 
     check_number("folds", n_folds, 1, whole=True)
     begin = float(times.min()) if start is None else start
     folds = [_walked(times, spans, begin + place * spans.test) for place in range(n_folds)]
-    within = [fold for fold in folds if len(fold.train) and len(fold.test)]
+    ends = [begin + spans.train + spans.delay + (place + REACHED) * spans.test for place in range(n_folds)]
+    reached = [end <= times.max() for end in ends]
+    within = [fold for fold, is_whole in zip(folds, reached, strict=True) if is_whole and len(fold.train)]
     if not within:
         raise EvaluationError(
-            f"the rows span {times.max() - begin:g}, and no row is left to test after {spans.train:g} of training and "
-            f"{spans.delay:g} of delay. Ask for shorter spans."
+            f"the rows span {times.max() - begin:g}, too little for {spans.train:g} of training, {spans.delay:g} of "
+            f"delay and {spans.test:g} of test. Ask for shorter spans."
         )
     return within
 
@@ -97,8 +106,8 @@ def _walked(times: npt.NDArray[Any], spans: Spans, begin: float) -> Fold:
     return Fold(np.flatnonzero(train), np.flatnonzero(test))
 
 
-def check_folds(folds: Sequence[Fold], y: Floats) -> None:
-    """Raise `EvaluationError` where a row is on both sides of a fold, or a side lacks one of the classes."""
+def check_folds(folds: Sequence[Fold], y: Floats, most: int | None = None) -> None:
+    """Raise `EvaluationError` where a row is on both sides, a side lacks a class, or `most` rows leave one out."""
     for number, fold in enumerate(folds, 1):
         if len(np.intersect1d(fold.train, fold.test)):
             raise EvaluationError(f"fold {number}: a row trains and tests. Expected each on one side.")
@@ -110,6 +119,11 @@ def check_folds(folds: Sequence[Fold], y: Floats) -> None:
                     f"fold {number}: no {kind} is among its {len(rows):,} {name} rows. "
                     "Ask for fewer folds or longer spans."
                 )
+        n_rare = int(np.bincount(y[fold.train].astype(int), minlength=2).min())
+        if most is not None and n_rare >= most:
+            raise EvaluationError(
+                f"max_rows={most:,} leaves nothing of the larger class beside {n_rare:,} rare rows in fold {number}."
+            )
 
 
 def capped(rows: Ints, y: Floats, most: int | None, rng: np.random.Generator) -> Ints:
@@ -124,6 +138,4 @@ def capped(rows: Ints, y: Floats, most: int | None, rng: np.random.Generator) ->
     rare, common = rows[anomalous], rows[~anomalous]
     if len(rare) > len(common):
         rare, common = common, rare
-    if len(rare) >= most:
-        raise EvaluationError(f"max_rows={most:,} leaves nothing of the larger class beside {len(rare):,} rare rows.")
-    return np.sort(np.concatenate([rare, rng.permutation(common)[: most - len(rare)]]))
+    return np.sort(np.concatenate([rare, rng.permutation(common)[: max(most - len(rare), 0)]]))

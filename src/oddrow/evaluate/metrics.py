@@ -12,6 +12,9 @@ from oddrow.errors import EvaluationError
 
 Floats = npt.NDArray[np.float64]
 
+# What comparisons of rankings look at.
+LEAST_PRECISION, K = 0.5, 100
+
 
 @dataclass(frozen=True)
 class Confusion:

@@ -214,7 +214,7 @@ def _signature(recipe: Recipe[Protocol], data: LabelledTable) -> str:
     protocol = asdict(recipe.protocol)
     described = {
         "oddrow": version("oddrow"),
-        "rows": hashlib.sha256(data.hashes.tobytes() + data.y.tobytes()).hexdigest(),
+        "rows": data.sha256,
         "columns": data.table.columns,
         "protocol": {name: protocol[name] for name in ("known_ratio", "n_anomalies", "contestants")},
         "threshold": str(recipe.settings.threshold),

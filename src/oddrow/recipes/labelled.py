@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,11 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from oddrow.errors import raise_all
 from oddrow.evaluate.protocol import HeldOut
 from oddrow.recipes.cases import RowNumbers
 from oddrow.recipes.recipe import Recipe
 from oddrow.table.fingerprint import table_hashes
 from oddrow.table.join import Join, read_joined
+from oddrow.table.schema import missing_column
 from oddrow.table.table import Table
 from oddrow.thresholds import Fingerprint
 
@@ -41,8 +44,8 @@ class LabelledTable:
         path, join = recipe.find(folder)
         settings = recipe.settings
         table = read_joined(str(path), settings.read, join)
-        table, weight = _sampled(table, recipe)
         settings.roles.check(table.columns)
+        table, weight = _sampled(table, recipe)
         y = settings.roles.labels(table.frame, both=True)
         schema = settings.schema_of(table)
         features = replace(table, source=path.name).keep(schema.feature_names).with_schema(schema)
@@ -57,6 +60,11 @@ class LabelledTable:
     def hashes(self) -> npt.NDArray[np.uint64]:
         """A hash of the features of every row, (n,)."""
         return table_hashes(self.table.frame, self.table.fitted_schema())
+
+    @property
+    def sha256(self) -> str:
+        """Names all rows and their labels."""
+        return hashlib.sha256(self.hashes.tobytes() + self.y.tobytes()).hexdigest()
 
     def fingerprint(self, rows: RowNumbers) -> Fingerprint:
         """Which rows these are."""
@@ -74,6 +82,7 @@ class LabelledTable:
 def _sampled(table: Table, recipe: Recipe[Any]) -> tuple[Table, float | None]:
     """The rows and columns to look at, and how many normal rows one of them stands for where they are a sample."""
     data, weight = recipe.data, None
+    raise_all([missing_column(name, table.columns) for name in data.columns if name not in table.columns])
     if data.sample is not None and data.n_normal is not None and data.sample in table.columns:
         is_normal = recipe.settings.roles.labels(table.frame, both=True) == 0
         is_drawn = table.frame[data.sample].cast(pl.Boolean).to_numpy()

@@ -115,7 +115,7 @@ def write_results(results: Results, folder: Path) -> None:
 
 
 def _kind(line: dict[str, Any]) -> tuple[Any, ...]:
-    return line["contamination"], line["detector"], line["rule"]
+    return line.get("contamination", 0.0), line["detector"], line["rule"]
 
 
 def _row(kind: tuple[Any, ...], lines: list[dict[str, Any]], headings: Mapping[str, str]) -> dict[str, Any]:

@@ -20,8 +20,9 @@ Tell = Callable[[Any], None]
 def run_recipe(
     recipe: Recipe[Any], data: str | Path, out: str | Path, runs: int | None, *, tell: Tell, command: str = ""
 ) -> Results:
-    """Run a recipe on the files in `data`; `out` gets results.json, results.md, pictures, and the last run's model.
+    """Run a recipe on the files in `data`; `out` gets results.json, results.md and pictures.
 
+    Of a detector it gets the last run's model too.
     What is already in `out` from the same recipe and data is not run again. `command` stands in the model's card.
     Raises `TableError` where a file is absent, `ArtifactError` where `out` holds something else.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,6 +98,15 @@ def rising_with_time(frame: pl.DataFrame, schema: Schema, time: str | None) -> l
     columns = {name: values for name, values in numbers.items() if values is not None}
     alike = {name: pl.select(pl.corr(ranks, values.rank())).item() for name, values in columns.items()}
     return [name for name, correlation in alike.items() if correlation is not None and correlation > RISING]
+
+
+def tell_columns(table: Table, schema: Schema, time: str | None, tell: Callable[[Any], None]) -> None:
+    """Tell how the table came about, what its columns are taken for, and which of them only count up with time."""
+    if table.note:
+        tell(table.note)
+    tell(schema)
+    for name in rising_with_time(table.frame, schema, time):
+        tell(f"'{name}' rises with --time: every later row will look odd by it. To leave it out: --drop {name}")
 
 
 def span(time: str, start: str | None, until: str | None) -> str:

@@ -77,15 +77,14 @@ def rows_between(times: pl.Series, start: str | None, until: str | None) -> npt.
 
 
 def clock(times: pl.Series) -> npt.NDArray[np.float64]:
-    """Times as numbers (n,): numbers as they are, dates and times in seconds since 1970, in the column's own zone.
+    """Times as numbers (n,): numbers as they are, dates and times in seconds since 1970.
 
     Raises what `check_times` does.
     """
     check_times(times)
     if times.dtype.is_numeric():
         return times.cast(pl.Float64).to_numpy()
-    zoned = times.dt.replace_time_zone(None) if getattr(times.dtype, "time_zone", None) else times
-    return (zoned.dt.epoch("us") / 1e6).to_numpy()
+    return (times.dt.epoch("us") / 1e6).to_numpy()
 
 
 def moment_on_clock(text: str, times: pl.Series) -> float:
