@@ -109,8 +109,8 @@ def sdv_conditions(*, table: str, n: int, threads: int) -> Once:
     rows = pl.read_parquet(table).to_pandas().astype({"Class": str})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = TVAESynthesizer(Metadata.detect_from_dataframe(rows, table_name="rows"), epochs=TVAE_EPOCHS)
-        model.fit(rows)
+        model = TVAESynthesizer(Metadata.detect_from_dataframes({"rows": rows}), epochs=TVAE_EPOCHS)
+        model.fit({"rows": rows})
 
     def sample() -> float:
         with warnings.catch_warnings():
@@ -119,7 +119,7 @@ def sdv_conditions(*, table: str, n: int, threads: int) -> Once:
                 made = model.sample_from_conditions([Condition({"Class": "1"}, num_rows=n)])
             except ValueError:
                 return 0.0
-        return float(len(made))
+        return float(len(made["rows"]))
 
     return sample
 

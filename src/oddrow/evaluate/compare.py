@@ -103,7 +103,7 @@ def compare(
         n_folds=len(folds),
         n_training=tuple(min(len(fold.train), max_rows or len(fold.train)) for fold in folds),
         n_test=tuple(len(fold.test) for fold in folds),
-        n_anomalies=int(y.sum()),
+        n_anomalies=int(y[_tested(folds)].sum()),
         max_rows=max_rows,
         notes=tuple(dict.fromkeys(trial.notes)),
     )
@@ -199,7 +199,7 @@ class _Test:
 
 def _draws(folds: Sequence[Fold], y: Floats, seed: int) -> npt.NDArray[np.uint8]:
     """How often each row is drawn, (n_draws, n): the same in all folds that test it, as repeats are no new rows."""
-    tested = np.unique(np.concatenate([fold.test for fold in folds]))
+    tested = _tested(folds)
     draws = np.zeros((N_DRAWS, len(y)), np.uint8)
     draws[:, tested] = draws_of_rows(y[tested], seed)
     return draws
@@ -212,8 +212,13 @@ def scores_of(model: Any, X: npt.NDArray[Any]) -> tuple[Floats, bool]:
     return np.asarray(model.decision_function(X), dtype=np.float64), False
 
 
+def _tested(folds: Sequence[Fold]) -> npt.NDArray[np.int64]:
+    """The rows that are tested at least once."""
+    return np.unique(np.concatenate([fold.test for fold in folds]))
+
+
 def _check_real(folds: Sequence[Fold], synthetic: npt.NDArray[np.bool_] | None) -> None:
-    n_synthetic = 0 if synthetic is None else len({row for fold in folds for row in fold.test if synthetic[row]})
+    n_synthetic = 0 if synthetic is None else int(synthetic[_tested(folds)].sum())
     if n_synthetic:
         raise EvaluationError(
             f"{n_synthetic:,} test rows are synthetic (oddrow_synthetic is true). Test on real rows only: leave the "

@@ -158,8 +158,9 @@ class Comparison:
         capped = "" if self.max_rows is None else f" (at most {self.max_rows:,}: of the larger class a part was drawn)"
         folds = f"{self.n_folds} folds" if self.n_folds > 1 else "One fold"
         return (
-            f"{folds}, {self.n_anomalies:,} anomalies in all; {training} rows train{capped}, {test} test. Means over "
-            "the folds; in brackets the middle 95 % of the draws of test rows; gain is AP beyond that of nothing."
+            f"{folds}: {training} rows train{capped}, {test} test, {self.n_anomalies:,} anomalies among these in all. "
+            "Means over the folds; in brackets the middle 95 % of draws of the test rows; gain: AP beyond that of "
+            "nothing."
         )
 
     def to_dict(self) -> dict[str, Any]:
