@@ -93,6 +93,7 @@ def compare_samplers(
     samplers = usual_samplers(settings.seed, sampling_strategy)
     schema, chosen, y = _labelled(_read(tables, settings), settings, tell)
     folds = plan.folds(chosen, y, settings)
+    _check_ratio(sampling_strategy, y, folds)
     tell(f"{chosen.table.n_rows:,} rows, {int(y.sum()):,} anomalies, {counted(len(folds), 'fold')}.")
     samplers[CVAE] = _cvae(settings, schema, sampling_strategy)
     found = compare(
@@ -127,6 +128,15 @@ def _check_settings(settings: Settings, sampling_strategy: float | str) -> None:
         raise ParameterError(f"'training.{shared[0]}' means nothing here: all folds would share it. Take it out.")
 
 
+def _check_ratio(sampling_strategy: float | str, y: Floats, folds: Sequence[Fold]) -> None:
+    """Refuse a ratio that some training rows are beyond before anything is resampled."""
+    most = max(float(y[fold.train].sum() / (y[fold.train] == 0).sum()) for fold in folds)
+    if not isinstance(sampling_strategy, str) and sampling_strategy <= most:
+        raise ParameterError(
+            f"--ratio {sampling_strategy:g}: training rows have {most:.3g} rare ones to a common one. Ask for more."
+        )
+
+
 def _read(tables: str | Sequence[str], settings: Settings) -> Selection:
     return read_selection(
         tables, settings.read, settings.roles, settings.start, settings.until, join=settings.join, both=True
@@ -141,6 +151,8 @@ def _labelled(chosen: Selection, settings: Settings, tell: Tell) -> tuple[Schema
     check_features(schema)
     schema.check(chosen.table.frame, chosen.rows)
     known = ~np.isnan(chosen.y)
+    if not known.all():
+        tell(f"{int((~known).sum()):,} rows without a label are left out.")
     return schema, chosen.take(known), chosen.y[known]
 
 

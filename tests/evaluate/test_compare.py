@@ -188,20 +188,26 @@ def made(sampler: str, ap: float, draws: list[float], ap_without: float = 0.5, c
     [
         ([0.6] * 99, "SMOTE: helps here, +0.100"),
         ([0.4] * 99, "SMOTE: hurts here, -0.100"),
-        ([0.4, 0.6] * 50, "SMOTE: makes no difference here"),
+        ([0.4, 0.6] * 50, "SMOTE: no difference shown here"),
+        ([0.499, 0.501] * 50, "SMOTE: makes no difference here"),
     ],
 )
 def test_verdicts(draws: list[float], said: str) -> None:
     found = Comparison(
-        (made(NOTHING, 0.5, [0.5] * len(draws)), made("SMOTE", np.mean(draws), draws)), 1, (9,), (9,), 3, None
+        (made(NOTHING, 0.5, [0.5] * len(draws)), made("SMOTE", np.mean(draws), draws)), 1, (9,), (9,), 30, None
     )
     (verdict,) = found.verdicts
     assert said in str(verdict)
 
 
 def test_a_p_value_is_no_smaller_than_the_draws_can_tell() -> None:
-    said = str(Verdict("SMOTE", Interval(0.1, 0.05, 0.2), p=1 / 401, n_classifiers=1))
-    assert said.endswith("over 1 classifier (of the test rows: 95 % interval +0.050 to +0.200, p < 0.005).")
+    said = str(Verdict("SMOTE", Interval(0.1, 0.05, 0.2), 1 / 401, n_classifiers=1, n_anomalies=30))
+    assert said.endswith("over 1 classifier (95 % interval by the test rows +0.050 to +0.200, p < 0.005).")
+
+
+def test_a_few_anomalies_give_no_verdict() -> None:
+    said = str(Verdict("SMOTE", Interval(0.1, 0.05, 0.2), 0.01, n_classifiers=1, n_anomalies=5))
+    assert said.startswith("SMOTE: too few anomalies to tell (5), +0.100")
 
 
 def test_a_verdict_is_over_all_classifiers() -> None:
@@ -211,15 +217,15 @@ def test_a_verdict_is_over_all_classifiers() -> None:
         made("SMOTE", 0.6, [0.6] * 9),
         made("SMOTE", 0.6, [0.6] * 9, 0.7, "forest"),
     )
-    found = Comparison(cells, 1, (9,), (9,), 3, None)
+    found = Comparison(cells, 1, (9,), (9,), 30, None)
     assert found.verdicts[0].gain.value == pytest.approx(0)
     assert found.best == "Nothing beats forest without any resampling (average precision 0.700)."
-    better = Comparison((*cells, made("CVAE", 0.8, [0.8] * 9)), 1, (9,), (9,), 3, None)
+    better = Comparison((*cells, made("CVAE", 0.8, [0.8] * 9)), 1, (9,), (9,), 30, None)
     assert better.best.startswith(
         "The best of 5 tries: tree with CVAE (0.800); the best without: forest (0.700). The gap"
     )
     assert better.best.endswith("is 0.100 (+0.100 to +0.100).")
-    unsure = Comparison((*cells, made("CVAE", 0.8, [0.6, 1.0, 0.8] * 3)), 1, (9,), (9,), 3, None)
+    unsure = Comparison((*cells, made("CVAE", 0.8, [0.6, 1.0, 0.8] * 3)), 1, (9,), (9,), 30, None)
     assert unsure.best.endswith("no more than chance among so many tries may give.")
 
 

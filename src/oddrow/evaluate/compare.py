@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -94,8 +95,17 @@ def compare(
         raise ParameterError(f"samplers: '{NOTHING}' is missing, which all others are compared with: pass None by it.")
     _check_real(folds, synthetic)
     check_folds(folds, y, max_rows)
-    draws = _draws(folds, y, seed)
-    trial = _Trial(samplers, classifiers, X, y, weight, encode, max_rows, draws, np.random.default_rng(seed))
+    trial = _Trial(
+        samplers,
+        classifiers,
+        X,
+        y,
+        np.ones(len(y)) if weight is None else weight,
+        _as_numbers if encode is None else encode,
+        max_rows,
+        _draws(folds, y, seed),
+        np.random.default_rng(seed),
+    )
     for number, fold in enumerate(folds, 1):
         trial.run(fold, f"fold {number} of {len(folds)}", tell)
     return Comparison(
@@ -109,47 +119,51 @@ def compare(
     )
 
 
+@dataclass
 class _Trial:
     """Every sampler with every classifier, fold by fold."""
 
-    def __init__(
-        self,
-        samplers: Mapping[str, Any],
-        classifiers: Mapping[str, Any],
-        X: Any,
-        y: Floats,
-        weight: Floats | None,
-        encode: Callable[[Any], Encode] | None,
-        max_rows: int | None,
-        draws: npt.NDArray[np.uint8],
-        rng: np.random.Generator,
-    ) -> None:
-        self.samplers, self.classifiers, self.X, self.y, self.weight = samplers, classifiers, X, y, weight
-        self.encode, self.max_rows, self.draws, self.rng = encode, max_rows, draws, rng
-        self.found: dict[tuple[str, str], list[Measured]] = {}
-        self.notes: list[str] = []
+    samplers: Mapping[str, Any]
+    classifiers: Mapping[str, Any]
+    X: Any
+    y: Floats
+    weight: Floats
+    encode: Callable[[Any], Encode]
+    max_rows: int | None
+    draws: npt.NDArray[np.uint8]
+    rng: np.random.Generator
+    found: dict[tuple[str, str], list[Measured]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def run(self, fold: Fold, named: str, tell: Tell) -> None:
         """Resample the training rows in every way, fit everybody, measure."""
         train = capped(fold.train, self.y, self.max_rows, self.rng)
         rows = _safe_indexing(self.X, train)
-        numbers = np.asarray if self.encode is None else self.encode(rows)
+        numbers = self.encode(rows)
         test = _Test(self, fold, numbers)
         for name, sampler in self.samplers.items():
             tell(f"{name}, {named}: {len(train):,} training rows …")
             with self._noted(f"{name} in {named}"):
                 learned = _resampled(sampler, rows, self.y[train], numbers)
                 self._classify(name, sampler, learned, test, named)
+            tell(f"  average precision: {self._last(name)}")
 
     def _classify(self, name: str, sampler: Any, learned: Learned, test: _Test, named: str) -> None:
         for of, classifier in self.classifiers.items():
             if (model := _ready(classifier, sampler)) is not None:
                 with self._noted(f"{of} after {name} in {named}"), warnings.catch_warnings(record=True) as caught:
                     warnings.simplefilter("always")
+                    # Nystroem takes as many features as there are rows, where these are few.
+                    warnings.filterwarnings("ignore", "n_components > n_samples")
                     model.fit(learned.X, learned.y.astype(int))
                     self.found.setdefault((name, of), []).append(test.measure(model, learned.rate))
                 # A solver that has not arrived, say.
                 self.notes += [f"{of} after {name}: {str(warning.message).splitlines()[0]}" for warning in caught]
+
+    def _last(self, sampler: str) -> str:
+        """What was just measured after a sampler, in words."""
+        measured = {of: found[-1] for (name, of), found in self.found.items() if name == sampler}
+        return ", ".join(f"{of} {one.numbers['ap']:.3f}" for of, one in measured.items()) or "none"
 
     @contextmanager
     def _noted(self, what: str) -> Iterator[None]:
@@ -174,10 +188,8 @@ class _Test:
 
     def __init__(self, trial: _Trial, fold: Fold, numbers: Encode) -> None:
         self.X = numbers(_safe_indexing(trial.X, fold.test))
-        self.y, self.draws = trial.y[fold.test], trial.draws[:, fold.test]
-        weight = np.ones(len(trial.y)) if trial.weight is None else trial.weight
-        self.weight = weight[fold.test]
-        self.rate = float(np.average(trial.y[fold.train], weights=weight[fold.train]))
+        self.y, self.weight, self.draws = trial.y[fold.test], trial.weight[fold.test], trial.draws[:, fold.test]
+        self.rate = float(np.average(trial.y[fold.train], weights=trial.weight[fold.train]))
 
     def measure(self, model: Any, learned_rate: float) -> Measured:
         """All numbers of a fitted classifier; those of probabilities where it gives some."""
@@ -210,6 +222,11 @@ def scores_of(model: Any, X: npt.NDArray[Any]) -> tuple[Floats, bool]:
     if hasattr(model, "predict_proba"):
         return np.asarray(model.predict_proba(X)[:, 1], dtype=np.float64), True
     return np.asarray(model.decision_function(X), dtype=np.float64), False
+
+
+def _as_numbers(rows: Any) -> Encode:
+    """Rows that are numbers already are seen as they are."""
+    return np.asarray
 
 
 def _tested(folds: Sequence[Fold]) -> npt.NDArray[np.int64]:

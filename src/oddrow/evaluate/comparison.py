@@ -29,6 +29,10 @@ HEADINGS = {
 METRICS = ("ap", "auroc", "f1", "recall_at_precision", "precision_at_k", "brier", "brier_corrected")
 
 
+# With fewer tested anomalies, draws of them are too much alike to believe.
+FEWEST_ANOMALIES = 20
+# A gain within this much average precision is none.
+ALIKE = 0.01
 # As small as so many draws can tell.
 SMALLEST_P = 2 / N_DRAWS
 DECIMALS = {"brier": "{:.5f}", "brier_corrected": "{:.5f}"}
@@ -87,6 +91,7 @@ class Verdict:
     gain: Interval
     p: float
     n_classifiers: int
+    n_anomalies: int
 
     @property
     def _p(self) -> str:
@@ -94,11 +99,19 @@ class Verdict:
 
     def __str__(self) -> str:
         low_high = f"{self.gain.low:+.3f} to {self.gain.high:+.3f}"
-        word = "helps" if self.gain.low > 0 else "hurts" if self.gain.high < 0 else "makes no difference"
         return (
-            f"{self.sampler}: {word} here, {self.gain.value:+.3f} average precision over "
-            f"{counted(self.n_classifiers, 'classifier')} (of the test rows: 95 % interval {low_high}, p {self._p})."
+            f"{self.sampler}: {self.word}, {self.gain.value:+.3f} average precision over "
+            f"{counted(self.n_classifiers, 'classifier')} (95 % interval by the test rows {low_high}, p {self._p})."
         )
+
+    @property
+    def word(self) -> str:
+        """What may be said of it."""
+        if self.n_anomalies < FEWEST_ANOMALIES:
+            return f"too few anomalies to tell ({self.n_anomalies})"
+        if self.gain.low > -ALIKE and self.gain.high < ALIKE:
+            return "makes no difference here"
+        return "helps here" if self.gain.low > 0 else "hurts here" if self.gain.high < 0 else "no difference shown here"
 
 
 @dataclass(frozen=True)
@@ -123,7 +136,7 @@ class Comparison:
         cells = [cell for cell in self.cells if cell.sampler == sampler]
         gain = float(np.mean([cell.means["ap"] - cell.ap_without for cell in cells]))
         draws = np.mean([cell.draws_of_gain for cell in cells], axis=0)
-        return Verdict(sampler, interval(gain, draws), p_value(draws), len(cells))
+        return Verdict(sampler, interval(gain, draws), p_value(draws), len(cells), self.n_anomalies)
 
     @property
     def best(self) -> str:
@@ -158,7 +171,7 @@ class Comparison:
         capped = "" if self.max_rows is None else f" (at most {self.max_rows:,}: of the larger class a part was drawn)"
         folds = f"{self.n_folds} folds" if self.n_folds > 1 else "One fold"
         return (
-            f"{folds}: {training} rows train{capped}, {test} test, {self.n_anomalies:,} anomalies among these in all. "
+            f"{folds}: {training} rows train{capped}, {test} test; {self.n_anomalies:,} anomalies are tested. "
             "Means over the folds; in brackets the middle 95 % of draws of the test rows; gain: AP beyond that of "
             "nothing."
         )
