@@ -130,7 +130,7 @@ def _check_settings(settings: Settings, sampling_strategy: float | str) -> None:
 
 def _check_ratio(sampling_strategy: float | str, y: Floats, folds: Sequence[Fold]) -> None:
     """Refuse a ratio that some training rows are beyond before anything is resampled."""
-    most = max(float(y[fold.train].sum() / (y[fold.train] == 0).sum()) for fold in folds)
+    most = max(float(y[fold.train].sum() / max((y[fold.train] == 0).sum(), 1)) for fold in folds)
     if not isinstance(sampling_strategy, str) and sampling_strategy <= most:
         raise ParameterError(
             f"--ratio {sampling_strategy:g}: training rows have {most:.3g} rare ones to a common one. Ask for more."
