@@ -102,10 +102,9 @@ def test_compare_tries_every_sampler_and_says_in_words(oddrow: Oddrow, tmp_path:
     rng = np.random.default_rng(0)
     y = (np.arange(300) % 10 == 0).astype(int)
     shop = np.where(rng.random(300) < 0.3 + 0.4 * y, "web", "books")
-    amount = np.where(rng.random(300) < 0.05, None, (rng.normal(30, 5, 300) + 5 * y).round(2))
-    pl.DataFrame({"amount": amount, "shop": shop, "fraud": y, "n": 1 + 7.0 * (1 - y)}, strict=False).write_csv(
-        tmp_path / "rows.csv"
-    )
+    amount = np.where(rng.random(300) < 0.05, np.nan, (rng.normal(30, 5, 300) + 5 * y).round(2))
+    frame = pl.DataFrame({"amount": amount, "shop": shop, "fraud": y, "n": 1 + 7.0 * (1 - y)})
+    frame.with_columns(pl.col("amount").fill_nan(None)).write_csv(tmp_path / "rows.csv")
     written = "--json", tmp_path / "c.json", "--markdown", tmp_path / "c.md"
     options = "--label", "fraud", "--weight", "n", "--folds", 2, "--set", "training.epochs=1", *written
     ran = oddrow("compare", tmp_path / "rows.csv", *options)

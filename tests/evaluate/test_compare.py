@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -261,13 +263,13 @@ def test_precision_at_100_needs_100_rows() -> None:
     assert "precision_at_k" not in found.cells[0].means
 
 
-def test_boosters_are_tried_where_they_are_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A package of that name with a classifier of that name, as XGBoost and LightGBM have them."""
-    for module, name in (("xgboost", "XGBClassifier"), ("lightgbm", "LGBMClassifier")):
-        (tmp_path / f"{module}.py").write_text(
-            f"class {name}:\n    def __init__(self, **parameters):\n        self.parameters = parameters\n"
-        )
-    monkeypatch.syspath_prepend(tmp_path)
+def test_boosters_are_tried_where_they_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Modules of that name with a classifier of that name, as XGBoost and LightGBM have them; taken out afterwards."""
+    for name, classifier in (("xgboost", "XGBClassifier"), ("lightgbm", "LGBMClassifier")):
+        module = ModuleType(name)
+        module.__spec__ = ModuleSpec(name, loader=None)
+        setattr(module, classifier, SimpleNamespace)
+        monkeypatch.setitem(sys.modules, name, module)
     found = usual_classifiers(3)
-    assert found["XGBoost"].parameters == {"random_state": 3}
-    assert found["LightGBM"].parameters == {"random_state": 3, "verbosity": -1}
+    assert vars(found["XGBoost"]) == {"random_state": 3}
+    assert vars(found["LightGBM"]) == {"random_state": 3, "verbosity": -1}

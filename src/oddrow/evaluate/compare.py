@@ -145,10 +145,12 @@ class _Trial:
             tell(f"{name}, {named}: {len(train):,} training rows …")
             with self._noted(f"{name} in {named}"):
                 learned = _resampled(sampler, rows, self.y[train], numbers)
-                self._classify(name, sampler, learned, test, named)
-            tell(f"  average precision: {self._last(name)}")
+                found = self._classify(name, sampler, learned, test, named)
+                tell(f"  average precision: {found}")
 
-    def _classify(self, name: str, sampler: Any, learned: Learned, test: _Test, named: str) -> None:
+    def _classify(self, name: str, sampler: Any, learned: Learned, test: _Test, named: str) -> str:
+        """Fit every classifier and measure it; returns the average precision of each, in words."""
+        said = []
         for of, classifier in self.classifiers.items():
             if (model := _ready(classifier, sampler)) is not None:
                 with self._noted(f"{of} after {name} in {named}"), warnings.catch_warnings(record=True) as caught:
@@ -156,14 +158,12 @@ class _Trial:
                     # Nystroem takes as many features as there are rows, where these are few.
                     warnings.filterwarnings("ignore", "n_components > n_samples")
                     model.fit(learned.X, learned.y.astype(int))
-                    self.found.setdefault((name, of), []).append(test.measure(model, learned.rate))
+                    measured = test.measure(model, learned.rate)
+                    self.found.setdefault((name, of), []).append(measured)
+                    said.append(f"{of} {measured.numbers['ap']:.3f}")
                 # A solver that has not arrived, say.
                 self.notes += [f"{of} after {name}: {str(warning.message).splitlines()[0]}" for warning in caught]
-
-    def _last(self, sampler: str) -> str:
-        """What was just measured after a sampler, in words."""
-        measured = {of: found[-1] for (name, of), found in self.found.items() if name == sampler}
-        return ", ".join(f"{of} {one.numbers['ap']:.3f}" for of, one in measured.items()) or "none"
+        return ", ".join(said)
 
     @contextmanager
     def _noted(self, what: str) -> Iterator[None]:
