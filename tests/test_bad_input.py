@@ -533,6 +533,7 @@ def labelled(write: Write) -> Path:
         (["--label", "fraud", "--max-rows", "8"], "max_rows=8 leaves nothing of the larger class"),
         (["--label", "amount"], "column 'amount' is no label of two classes"),
         (["--label", "fraud", "--ratio", "0.05"], "--ratio 0.05: training rows have 0.111 rare ones to a common one"),
+        (["--label", "fraud", "--ratio", "0.2", "--max-rows", "20"], "training rows have 0.667 rare ones to a common"),
         (["--label", "fraud", "--ratio", "5"], "ratio=5.0 is not"),
         (["--label", "fraud", "--ratio", "-1"], "ratio=-1.0 is not"),
         (["--label", "fraud", "--set", "training.epochs=-1"], "training.epochs=-1 is not"),

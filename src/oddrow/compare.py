@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from oddrow.errors import ParameterError, check_number, counted
 from oddrow.evaluate.classifiers import usual_classifiers
 from oddrow.evaluate.compare import compare
 from oddrow.evaluate.comparison import Comparison
-from oddrow.evaluate.folds import Fold, Spans, blocks_in_time, stratified_folds, walk_forward
+from oddrow.evaluate.folds import Fold, Spans, blocks_in_time, check_folds, stratified_folds, walk_forward
 from oddrow.evaluate.resampling import usual_samplers
 from oddrow.samplers.cvae import CVAESampler
 from oddrow.settings import Settings
@@ -26,7 +25,7 @@ from oddrow.table.schema import Schema, check_features
 from oddrow.table.selection import Selection, read_selection, tell_columns
 from oddrow.table.split import clock, duration, moment_on_clock
 from oddrow.table.table import Table
-from oddrow.table.write import check_place, written_whole
+from oddrow.table.write import check_place, write_json, write_text
 
 Floats = npt.NDArray[np.float64]
 Tell = Callable[[Any], None]
@@ -93,7 +92,7 @@ def compare_samplers(
     samplers = usual_samplers(settings.seed, sampling_strategy)
     schema, chosen, y = _labelled(_read(tables, settings), settings, tell)
     folds = plan.folds(chosen, y, settings)
-    _check_ratio(sampling_strategy, y, folds)
+    _check_ratio(sampling_strategy, y, folds, max_rows)
     tell(f"{chosen.table.n_rows:,} rows, {int(y.sum()):,} anomalies, {counted(len(folds), 'fold')}.")
     samplers[CVAE] = _cvae(settings, schema, sampling_strategy)
     found = compare(
@@ -111,7 +110,10 @@ def compare_samplers(
     )
     found = replace(found, notes=(*found.notes, *_repeated(chosen.table, schema, folds)))
     tell(found)
-    _write(found, json_to, markdown_to)
+    if json_to is not None:
+        write_json(found.to_dict(), json_to)
+    if markdown_to is not None:
+        write_text(found.to_markdown() + "\n", markdown_to)
     return found
 
 
@@ -128,10 +130,14 @@ def _check_settings(settings: Settings, sampling_strategy: float | str) -> None:
         raise ParameterError(f"'training.{shared[0]}' means nothing here: all folds would share it. Take it out.")
 
 
-def _check_ratio(sampling_strategy: float | str, y: Floats, folds: Sequence[Fold]) -> None:
-    """Refuse a ratio that some training rows are beyond before anything is resampled."""
-    most = max(float(y[fold.train].sum() / max((y[fold.train] == 0).sum(), 1)) for fold in folds)
-    if not isinstance(sampling_strategy, str) and sampling_strategy <= most:
+def _check_ratio(sampling_strategy: float | str, y: Floats, folds: Sequence[Fold], max_rows: int | None) -> None:
+    """Refuse a ratio that some training rows, capped, are beyond before anything is resampled."""
+    if isinstance(sampling_strategy, str):
+        return
+    check_folds(folds, y, max_rows)
+    counts = [np.bincount(y[fold.train].astype(int)) for fold in folds]
+    most = max(n.min() / min(n.max(), (max_rows or n.sum()) - n.min()) for n in counts)
+    if sampling_strategy <= most:
         raise ParameterError(
             f"--ratio {sampling_strategy:g}: training rows have {most:.3g} rare ones to a common one. Ask for more."
         )
@@ -178,12 +184,3 @@ def _encoder(rows: pl.DataFrame, schema: Schema) -> Callable[[pl.DataFrame], npt
     features = Schema(schema.features)
     numbers = Numbers(Table.from_frame(rows).with_schema(features))
     return lambda frame: numbers(Table.from_frame(frame).with_schema(features))
-
-
-def _write(found: Comparison, json_to: Path | None, markdown_to: Path | None) -> None:
-    if json_to is not None:
-        with written_whole(json_to) as unfinished:
-            unfinished.write_text(json.dumps(found.to_dict(), indent=1) + "\n")
-    if markdown_to is not None:
-        with written_whole(markdown_to) as unfinished:
-            unfinished.write_text(found.to_markdown() + "\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +31,7 @@ from oddrow.table.roles import Roles
 from oddrow.table.schema import Schema, check_features
 from oddrow.table.selection import Division, Selection, divide, read_selection, tell_columns
 from oddrow.table.table import SYNTHETIC, Table
-from oddrow.table.write import check_place, check_target, write_table, written_whole
+from oddrow.table.write import check_place, check_target, write_json, write_table
 from oddrow.thresholds import Fingerprint, Rule, Threshold
 from oddrow.train.training import Training
 
@@ -192,7 +191,7 @@ def evaluate(
     evaluation = evaluate_selection(artifact, chosen, tell=tell)
     tell(evaluation)
     if json_to is not None:
-        _write_json(evaluation.to_dict(), json_to)
+        write_json(evaluation.to_dict(), json_to)
     return evaluation
 
 
@@ -345,9 +344,3 @@ def _untrained_twin(detector: Detector, division: Division) -> Detector:
     twin = type(detector)(**{**detector.get_params(deep=False), "training": training})
     _fit_detector(twin, division)
     return twin
-
-
-def _write_json(values: dict[str, Any], path: Path) -> None:
-    """Write plain values as JSON, whole or not at all."""
-    with written_whole(path) as unfinished:
-        unfinished.write_text(json.dumps(values, indent=1) + "\n")

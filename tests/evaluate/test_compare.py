@@ -245,6 +245,14 @@ def test_a_classifier_that_cannot_learn_from_so_few_rows_is_noted() -> None:
     assert any(note.startswith("neighbours after under in fold 1 of 2 was not possible") for note in found.notes)
 
 
+def test_where_nobody_can_learn_that_is_said() -> None:
+    y = np.zeros(8)
+    y[:2] = 1
+    folds = stratified_folds(y, 2, 1, 0)
+    with pytest.raises(EvaluationError, match=r"no classifier could be compared .* neighbours after nothing in fold 1"):
+        compare({NOTHING: None}, {"neighbours": KNeighborsClassifier()}, X[:8], y, folds)
+
+
 def test_a_wrong_parameter_is_no_note() -> None:
     samplers = {NOTHING: None, "CVAE": CVAESampler(training=Training(epochs=-1))}
     with pytest.raises(ParameterError, match=r"training\.epochs=-1"):

@@ -154,6 +154,7 @@ def test_a_run_is_the_same_when_run_again(folder: Path, out: Path, tmp_path: Pat
         ({"protocol": {"n_generated": 0}}, "protocol.n_generated=0 is not"),
         ({"protocol": {"n_generated": 10, "test_share": 1.5}}, "protocol.test_share=1.5 is not"),
         ({"protocol": {"known_ratio": 0.1}}, "protocol.known_ratio is unknown"),
+        ({"training": {"epochs": 3}}, "'training' means nothing in a recipe of this kind"),
         ({"data": {"files": ["a.csv"], "where": "there", "sample": "drawn"}}, "a sample needs both, or neither"),
     ],
 )

@@ -108,6 +108,8 @@ def compare(
     )
     for number, fold in enumerate(folds, 1):
         trial.run(fold, f"fold {number} of {len(folds)}", tell)
+    if not any(trial.cells(len(folds))):
+        raise EvaluationError(f"no classifier could be compared with itself after nothing: {'; '.join(trial.notes)}.")
     return Comparison(
         tuple(trial.cells(len(folds))),
         n_folds=len(folds),

@@ -28,7 +28,6 @@ HEADINGS = {
 }
 METRICS = ("ap", "auroc", "f1", "recall_at_precision", "precision_at_k", "brier", "brier_corrected")
 
-
 # With fewer tested anomalies, draws of them are too much alike to believe.
 FEWEST_ANOMALIES = 20
 # A gain within this much average precision is none.
@@ -185,7 +184,7 @@ class Comparison:
             "n_anomalies": self.n_anomalies,
             "max_rows": self.max_rows,
             "cells": [cell.to_dict() for cell in self.cells],
-            "verdicts": [{"sampler": v.sampler, "gain": list(v.gain), "p": v.p} for v in self.verdicts],
+            "verdicts": [{"sampler": v.sampler, "word": v.word, "gain": list(v.gain), "p": v.p} for v in self.verdicts],
             "notes": list(self.notes),
         }
 

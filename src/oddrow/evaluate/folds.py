@@ -8,13 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.model_selection import RepeatedStratifiedKFold, TimeSeriesSplit
+from sklearn.model_selection import RepeatedStratifiedKFold
 
 from oddrow.errors import EvaluationError, check_number
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-
 
 # So much of its span the last test has to reach, as days end before midnight.
 REACHED = 0.9
@@ -66,13 +65,11 @@ def blocks_in_time(times: npt.NDArray[Any], n_folds: int) -> list[Fold]:
     check_number("folds", n_folds, 1, whole=True)
     if n_folds >= len(times):
         raise EvaluationError(f"{len(times)} rows are too few for {n_folds + 1} blocks in time. Ask for fewer folds.")
-    order = np.argsort(times, kind="stable")
-    if n_folds == 1:
-        parts = [(np.arange(len(order) // 2), np.arange(len(order) // 2, len(order)))]
-    else:
-        parts = list(TimeSeriesSplit(n_splits=n_folds).split(order))
-    folds = [Fold(order[train], order[test]) for train, test in parts]
-    return [Fold(fold.train[times[fold.train] < times[fold.test].min()], fold.test) for fold in folds]
+    blocks = np.array_split(np.argsort(times, kind="stable"), n_folds + 1)
+    earlier = [np.concatenate(blocks[: place + 1]) for place in range(n_folds)]
+    return [
+        Fold(train[times[train] < times[test].min()], test) for train, test in zip(earlier, blocks[1:], strict=True)
+    ]
 
 
 def walk_forward(times: npt.NDArray[Any], spans: Spans, n_folds: int, *, start: float | None = None) -> list[Fold]:
@@ -87,10 +84,10 @@ def walk_forward(times: npt.NDArray[Any], spans: Spans, n_folds: int, *, start: 
     """
     check_number("folds", n_folds, 1, whole=True)
     begin = float(times.min()) if start is None else start
-    folds = [_walked(times, spans, begin + place * spans.test) for place in range(n_folds)]
-    ends = [begin + spans.train + spans.delay + (place + REACHED) * spans.test for place in range(n_folds)]
-    reached = [end <= times.max() for end in ends]
-    within = [fold for fold, is_whole in zip(folds, reached, strict=True) if is_whole and len(fold.train)]
+    begins = begin + np.arange(n_folds) * spans.test
+    reached = begins + spans.train + spans.delay + REACHED * spans.test <= times.max()
+    folds = [_walked(times, spans, float(start)) for start in begins[reached]]
+    within = [fold for fold in folds if len(fold.train)]
     if not within:
         raise EvaluationError(
             f"the rows span {times.max() - begin:g}, too little for {spans.train:g} of training, {spans.delay:g} of "

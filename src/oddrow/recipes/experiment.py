@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -43,7 +40,7 @@ class Experiment:
     ) -> None:
         self.data, self.folder, self.tell, self.command = data, folder, tell, command
         self.recipe = _with_levels(recipe, data)
-        self.runs = Runs(folder, _signature(self.recipe, data), LINE)
+        self.runs = Runs(folder, _shaping(self.recipe, data), LINE)
 
     def run(self, n_runs: int) -> Results:
         """Run all cases that are missing, then gather."""
@@ -209,15 +206,13 @@ def _with_levels(recipe: Recipe[Protocol], data: LabelledTable) -> Recipe[Protoc
     return replace(recipe, settings=replace(recipe.settings, encoder=encoder))
 
 
-def _signature(recipe: Recipe[Protocol], data: LabelledTable) -> str:
-    """Names all that shapes a run, so that results of others are not taken for these: rows, division, parameters."""
+def _shaping(recipe: Recipe[Protocol], data: LabelledTable) -> dict[str, Any]:
+    """All that shapes a run: rows, division, parameters."""
     protocol = asdict(recipe.protocol)
-    described = {
-        "oddrow": version("oddrow"),
+    return {
         "rows": data.sha256,
         "columns": data.table.columns,
         "protocol": {name: protocol[name] for name in ("known_ratio", "n_anomalies", "contestants")},
         "threshold": str(recipe.settings.threshold),
         "detector": recipe.settings.new_detector().get_params(),
     }
-    return hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()[:32]

@@ -91,6 +91,9 @@ class Resampling:
         check_number("protocol.n_generated", self.n_generated, 1, whole=True)
         check_number("protocol.runs", self.runs, 1, whole=True)
         check_number("protocol.test_share", self.test_share, 0, 0.9, above=True)
+        sections = {"detector": settings.parameters, "training": settings.training, "encoder": settings.encoder}
+        if idle := [name for name, given in sections.items() if given]:
+            raise ParameterError(f"'{idle[0]}' means nothing in a recipe of this kind. Take it out.")
 
 
 P = TypeVar("P", Protocol, Resampling)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +35,8 @@ class Resampled:
         self.table, self.y = data.table.take(known), data.y[known]
         self.weight = np.ones(len(self.y)) if data.weight is None else data.weight[known]
         self.share = recipe.protocol.test_share
-        self.runs = Runs(folder, self._signature(), (*LINE, *MORE))
+        described = {"rows": data.sha256, "protocol": {**asdict(recipe.protocol), "runs": None}}
+        self.runs = Runs(folder, described, (*LINE, *MORE))
 
     def run(self, n_runs: int) -> Results:
         """Run all that are missing, then gather."""
@@ -91,12 +89,3 @@ class Resampled:
             save(axes, self.folder / f"losses-{path.replace(' ', '-')}.png")
         except OddrowError as error:
             self.tell(f"No picture of the losses: {error}")
-
-    def _signature(self) -> str:
-        """Names all that shapes a run."""
-        described = {
-            "oddrow": version("oddrow"),
-            "rows": self.data.sha256,
-            "protocol": {**asdict(self.recipe.protocol), "runs": None},
-        }
-        return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any
 
 from oddrow.recipes.labelled import LabelledTable
 from oddrow.recipes.recipe import Published, Recipe
-from oddrow.table.write import written_whole
+from oddrow.table.write import write_json, write_text
 
 HEADINGS = {"f1": "F1", "precision": "precision", "recall": "recall", "auroc": "AUROC", "ap": "AP"}
 METRICS = tuple(HEADINGS)
@@ -108,10 +107,8 @@ class Results:
 
 def write_results(results: Results, folder: Path) -> None:
     """Write results.json and results.md, each whole or not at all."""
-    with written_whole(folder / "results.json") as unfinished:
-        unfinished.write_text(json.dumps(results.to_dict(), indent=1) + "\n")
-    with written_whole(folder / "results.md") as unfinished:
-        unfinished.write_text(results.to_markdown())
+    write_json(results.to_dict(), folder / "results.json")
+    write_text(results.to_markdown(), folder / "results.md")
 
 
 def _kind(line: dict[str, Any]) -> tuple[Any, ...]:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from oddrow.artifact import check_writable
 from oddrow.errors import ArtifactError
-from oddrow.table.write import written_whole
+from oddrow.table.write import write_json
 
 Line = dict[str, Any]
 
 
 class Runs:
-    """Lines of numbers by run; those of another recipe or of other data, by their signature, are refused."""
+    """Lines of numbers by run; `described` is all that shapes them, so that others are not taken for these."""
 
-    def __init__(self, folder: Path, signature: str, keys: Sequence[str]) -> None:
-        self.folder, self.signature, self.keys = folder, signature, keys
+    def __init__(self, folder: Path, described: Mapping[str, Any], keys: Sequence[str]) -> None:
+        text = json.dumps({"oddrow": version("oddrow"), **described}, sort_keys=True, default=str)
+        self.folder, self.signature, self.keys = folder, hashlib.sha256(text.encode()).hexdigest()[:32], keys
 
     def make_folder(self) -> None:
         """Raises `ArtifactError` where it cannot be made or written."""
@@ -44,8 +47,7 @@ class Runs:
 
     def write(self, file: str, lines: Sequence[Line]) -> None:
         """Keep what has been measured in a run."""
-        with written_whole(self.folder / "runs" / file) as unfinished:
-            unfinished.write_text(json.dumps({"signature": self.signature, "lines": list(lines)}, indent=1) + "\n")
+        write_json({"signature": self.signature, "lines": list(lines)}, self.folder / "runs" / file)
 
 
 def check_folder(folder: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -26,6 +28,17 @@ def write_table(frame: pl.DataFrame, path: str | Path) -> None:
     check_target(path)
     with written_whole(path) as unfinished:
         WRITERS[path.suffix](frame, unfinished)
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write text, whole or not at all. Raises `TableError` where nothing can be written."""
+    with written_whole(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
+
+
+def write_json(values: Any, path: Path) -> None:
+    """Write plain values as JSON, whole or not at all. Raises as `write_text`."""
+    write_text(json.dumps(values, indent=1) + "\n", path)
 
 
 def check_target(path: Path) -> None:
