@@ -22,10 +22,12 @@ from oddrow.artifact import CARD, MANIFEST, TENSORS, Artifact, Origin, check_wri
 from oddrow.detectors.autoencoder import AutoencoderDetector
 from oddrow.errors import ArtifactError
 from oddrow.table.encode import TableEncoder
+from oddrow.table.history import History
 from oddrow.table.join import Join
 from oddrow.table.read import ReadOptions
 from oddrow.table.roles import Roles
-from oddrow.thresholds import Fingerprint, Threshold
+from oddrow.thresholds.fingerprint import Fingerprint
+from oddrow.thresholds.threshold import Cap, Threshold
 from oddrow.train.training import Training
 
 FILES = sorted([MANIFEST, TENSORS, CARD])
@@ -151,7 +153,7 @@ def test_a_read_only_place_is_refused_before_training(tmp_path: Path) -> None:
 def test_the_manifest_says_it_all_in_plain_json(artifact: Artifact, tmp_path: Path) -> None:
     artifact.save(tmp_path / "model")
     manifest = json.loads((tmp_path / "model" / MANIFEST).read_text())
-    assert manifest["format"] == 1
+    assert manifest["format"] == 2
     assert manifest["detector"]["class"] == "AutoencoderDetector"
     assert manifest["detector"]["parameters"]["training"]["parameters"]["epochs"] == 2
     assert [column["kind"] for column in manifest["detector"]["state"]["schema"]] == [
@@ -182,16 +184,19 @@ def test_all_that_travels_with_a_model_comes_back(fitted: AutoencoderDetector, t
             fingerprint,
             "oddrow fit a.csv b.csv",
             Join("c.csv", "row_id"),
+            Roles(label="fraud", entity="card"),
         ),
+        Threshold(9.0, "false-discoveries:0.1", "given", discoveries=0.1, calibration=(1.0, 2.5)),
+        (Threshold(1.0, "budget:5", promise="a lot", cap=Cap(5, per_entity=True)), Threshold(0.5, "fixed:0.5")),
+        History.of([{"by": "card", "windows": ["1d"], "features": ["count"]}, {"features": ["night"]}]),
     )
     saved.save(tmp_path / "model")
     loaded = Artifact.load(tmp_path / "model")
-    assert (loaded.threshold, loaded.read, loaded.roles, loaded.origin) == (
-        saved.threshold,
-        saved.read,
-        saved.roles,
-        saved.origin,
-    )
+    for part in ("threshold", "read", "roles", "origin", "block", "earlier", "history"):
+        assert getattr(loaded, part) == getattr(saved, part)
+    card = (tmp_path / "model" / CARD).read_text()
+    assert "Block from score 9 on; rule false-discoveries:0.1" in card
+    assert "Before: 1, budget:5" in card
 
 
 def test_a_model_without_a_join_says_nothing_of_one_and_loads(fitted: AutoencoderDetector, tmp_path: Path) -> None:

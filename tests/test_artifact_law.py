@@ -20,7 +20,8 @@ from oddrow.artifact import CARD, LARGEST_MANIFEST, MANIFEST, TENSORS, Artifact,
 from oddrow.errors import ArtifactError, OddrowError
 from oddrow.table.encode import TableEncoder
 from oddrow.table.join import Join
-from oddrow.thresholds import Fingerprint, Threshold
+from oddrow.thresholds.fingerprint import Fingerprint
+from oddrow.thresholds.threshold import Threshold
 
 ROWS = normal_rows()
 FINGERPRINT = Fingerprint.of(np.arange(5, dtype=np.uint64))

@@ -24,7 +24,7 @@ from oddrow.detectors.base import Detector
 from oddrow.errors import OddrowError, ParameterError
 from oddrow.evaluate.baselines import baselines
 from oddrow.table.encode import TableEncoder
-from oddrow.thresholds import Threshold
+from oddrow.thresholds.threshold import Threshold
 
 ROWS = normal_rows()
 # Every shape is compiled anew: without the five that are known to be odd, these are as many rows again.

@@ -11,7 +11,7 @@ from oddrow.detectors.autoencoder import AutoencoderDetector
 from oddrow.errors import OddrowError, ParameterError
 from oddrow.settings import Settings
 from oddrow.table.join import Join
-from oddrow.thresholds import Rule
+from oddrow.thresholds.rule import Rule
 
 EVERYTHING = """
 label = "Class"
@@ -25,6 +25,9 @@ id = "row"
 weight = "w"
 drop = ["a", "b"]
 threshold = "contamination:0.02@train"
+block = "quantile:0.999"
+amount = "x"
+entity = "a"
 seed = 7
 
 [table]
@@ -48,6 +51,15 @@ batch_size = 64
 [encoder]
 numbers = "robust"
 times = ["hour"]
+
+[[history]]
+by = "row"
+windows = ["7d"]
+delay = "7d"
+features = ["count", "risk"]
+
+[[history]]
+features = ["weekend"]
 """
 
 
@@ -70,7 +82,11 @@ def test_a_toml_file_may_hold_everything(config: Path) -> None:
     )
     assert roles.drop == ("a", "b")
     assert (settings.start, settings.until) == ("2018-07-25", "2018-08-01")
-    assert settings.threshold == Rule("contamination", 0.02, "train")
+    assert settings.threshold == Rule("contamination", (0.02,), "train")
+    assert settings.block == Rule("quantile", (0.999,))
+    assert (roles.amount, roles.entity) == ("x", "a")
+    assert settings.history is not None
+    assert settings.history.names == ["row_count_7d_7d_ago", "row_risk_7d_7d_ago", "is_weekend"]
     assert settings.seed == 7
     assert settings.join == Join("more.csv", "row")
     assert read.names == ("Time", "Class", "row", "w", "a", "b", "x")
@@ -93,7 +109,7 @@ def test_settings_become_a_detector(config: Path) -> None:
 def test_without_anything_the_defaults_hold() -> None:
     settings = Settings.gather()
     assert settings == Settings()
-    assert settings.threshold == Rule("quantile", 0.99)
+    assert settings.threshold == Rule("quantile", (0.99,))
     defaults = AutoencoderDetector().get_params(deep=False)
     found = settings.new_detector().get_params(deep=False)
     assert {name: found[name] for name in ("hidden", "activations", "noise", "scoring", "contamination")} == {
@@ -108,7 +124,7 @@ def test_the_later_one_wins(config: Path) -> None:
     assert settings.roles.drop == ("c",)
     assert settings.seed == 9
     assert settings.roles.label == "Class"
-    assert settings.threshold == Rule("fixed", 1.0)
+    assert settings.threshold == Rule("fixed", (1.0,))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-RECIPES = "kdd99, kdd99-rev, kdd99-contaminated, thyroid, arrhythmia, ieee-cis, creditcard-cvae"
+RECIPES = "kdd99, kdd99-rev, kdd99-contaminated, thyroid, arrhythmia, ieee-cis, creditcard-cvae, handbook"
+RULE_NAMES = (
+    "fixed, quantile, mean-std, contamination, fbeta, recall, precision, cost, budget, budget-per-entity, "
+    "false-alarms, false-discoveries"
+)
 
 Tables = Annotated[
     list[str], typer.Argument(help="Files or patterns: CSV, Parquet, Arrow IPC, NPZ, MATLAB v5.", metavar="TABLE...")
@@ -29,6 +33,11 @@ Time = Annotated[str | None, typer.Option("--time", help="Column to choose and o
 Start = Annotated[str | None, typer.Option("--from", help="First time taken: a number or an ISO date.")]
 Until = Annotated[str | None, typer.Option("--until", help="First time not taken.")]
 Weight = Annotated[str | None, typer.Option("--weight", help="Column that says how many rows a row stands for.")]
+Amount = Annotated[str | None, typer.Option("--amount", help="Column that says what a missed anomaly costs.")]
+Entity = Annotated[str | None, typer.Option("--entity", help="Column that says whose row it is: a card, a customer.")]
+Block = Annotated[
+    str | None, typer.Option("--block", help="Rule of a second, higher cut: review below it, block above.")
+]
 Join = Annotated[
     str | None, typer.Option("--join", help="Second table: its columns beside the rows of the first.", metavar="TABLE")
 ]
@@ -83,13 +92,16 @@ def fit(
     until: Until = None,
     id: Annotated[str | None, typer.Option(help="Column that names a row; written beside its score.")] = None,
     weight: Weight = None,
+    amount: Amount = None,
+    entity: Entity = None,
     drop: Drop = None,
     join: Join = None,
     on: On = None,
     detector: Annotated[str | None, typer.Option(help="Which detector: autoencoder, dagmm.")] = None,
     threshold: Annotated[
-        str | None, typer.Option(help="Rule such as quantile:0.99, with @train or @validation.")
+        str | None, typer.Option(help="Rule such as quantile:0.99 or budget:100, with @train or @validation.")
     ] = None,
+    block: Block = None,
     config: Config = None,
     sets: Sets = [],  # noqa: B006
     seed: Seed = None,
@@ -106,7 +118,8 @@ def fit(
         "from": start,
         "until": until,
     }
-    options |= {"id": id, "weight": weight, "drop": drop, "threshold": threshold, "seed": seed, "join": join, "on": on}
+    options |= {"id": id, "weight": weight, "amount": amount, "entity": entity, "drop": drop, "join": join, "on": on}
+    options |= {"threshold": threshold, "block": block, "seed": seed}
     settings = Settings.gather(config, sets, options | {"detector.name": detector})
     workflow.fit(tables, out, settings, tell=console.tell, command=_command())
 
@@ -135,6 +148,8 @@ def evaluate(
     anomaly: Anomaly = None,
     normal: Normal = None,
     weight: Weight = None,
+    amount: Amount = None,
+    entity: Entity = None,
     time: Time = None,
     start: Start = None,
     until: Until = None,
@@ -145,12 +160,33 @@ def evaluate(
     from oddrow import console, workflow
 
     chosen: dict[str, Any] = {"label": label, "weight": weight, "time": time, "start": start, "until": until}
-    chosen |= {
-        "join": join,
-        "anomaly": anomaly.split(",") if anomaly else (),
-        "normal": normal.split(",") if normal else (),
-    }
+    chosen |= {"amount": amount, "entity": entity, "join": join, "anomaly": _values(anomaly), "normal": _values(normal)}
     workflow.evaluate(tables, model, **chosen, json_to=json, tell=console.tell)
+
+
+@app.command()
+def threshold(
+    tables: Tables,
+    model: Model,
+    rule: Annotated[str, typer.Option("--rule", help=f"{RULE_NAMES}; numbers follow after colons.")],
+    block: Block = None,
+    label: Label = None,
+    anomaly: Anomaly = None,
+    normal: Normal = None,
+    weight: Weight = None,
+    amount: Amount = None,
+    entity: Entity = None,
+    time: Time = None,
+    start: Start = None,
+    until: Until = None,
+    join: Join = None,
+) -> None:
+    """Choose a saved model's cut again, on the rows of a table; nothing is trained, the old one is kept on record."""
+    from oddrow import console, workflow
+
+    chosen: dict[str, Any] = {"label": label, "weight": weight, "time": time, "start": start, "until": until}
+    chosen |= {"amount": amount, "entity": entity, "join": join, "anomaly": _values(anomaly), "normal": _values(normal)}
+    workflow.decide(tables, model, rule, block=block, **chosen, tell=console.tell)
 
 
 @app.command()
@@ -239,6 +275,10 @@ def demo(
     from oddrow.demo import run
 
     run(out, rows, seed=seed, tell=console.tell)
+
+
+def _values(text: str | None) -> tuple[str, ...]:
+    return tuple(text.split(",")) if text else ()
 
 
 def _command() -> str:

@@ -145,7 +145,14 @@ def _check_ratio(sampling_strategy: float | str, y: Floats, folds: Sequence[Fold
 
 def _read(tables: str | Sequence[str], settings: Settings) -> Selection:
     return read_selection(
-        tables, settings.read, settings.roles, settings.start, settings.until, join=settings.join, both=True
+        tables,
+        settings.read,
+        settings.roles,
+        settings.start,
+        settings.until,
+        join=settings.join,
+        history=settings.history,
+        both=True,
     )
 
 

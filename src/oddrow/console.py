@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table as Grid
 
 from oddrow.evaluate.comparison import Comparison
-from oddrow.evaluate.protocol import Evaluation, Result
+from oddrow.evaluate.protocol import Evaluation
+from oddrow.evaluate.result import K_PER_DAY, K, Result
 from oddrow.table.schema import Schema
+
+Cell = Callable[[Result], str]
 
 # Without a terminal there is no width to keep to, and a table folded at 80 columns helps nobody.
 # Column names are printed as they are: [red] and :apple: mean nothing here.
@@ -45,35 +49,48 @@ def show_schema(schema: Schema) -> None:
 
 
 def show_evaluation(evaluation: Evaluation) -> None:
-    """The table of results beside the baselines, and what qualifies it."""
-    cut = evaluation.threshold
+    """The numbers of the ranking and of the cut beside the baselines, and what qualifies them."""
+    cut, first = evaluation.threshold, evaluation.results[0]
+    tell(f"{evaluation.n_rows:,} rows, {evaluation.n_anomalies:,} anomalies ({evaluation.rate:.3%}).")
+    _show_table(RANKING, evaluation.results)
+    promise = f" It promises: {cut.promise}." if cut.promise else ""
+    tell(f"\nThreshold {cut.value:.6g}: {cut.rule}, chosen on {cut.source} rows.{promise}")
+    _show_table(AT_CUT, evaluation.results)
+    counts = first.confusion
     tell(
-        f"{evaluation.n_rows:,} rows, {evaluation.n_anomalies:,} anomalies ({evaluation.rate:.3%}). "
-        f"Threshold {cut.value:.6g}: {cut.rule}, chosen on {cut.source} rows."
+        f"\n{first.name}: {counts.true_alerts:,.0f} true alerts, {counts.false_alerts:,.0f} false alerts, "
+        f"{counts.missed:,.0f} missed, {counts.passed:,.0f} passed."
     )
-    ks = list(evaluation.results[0].precision_at)
-    names = [f"P@{k}" for k in ks]
-    grid = _grid("", "AP", "AUROC", *names, "precision", "recall", "F1", "alerts", right_from=1)
-    for result in evaluation.results:
-        grid.add_row(*_cells(result, ks))
-    out.print(grid)
-    first = evaluation.results[0].confusion
-    tell(
-        f"{evaluation.results[0].name}: {first.true_alerts:,.0f} true alerts, {first.false_alerts:,.0f} false alerts, "
-        f"{first.missed:,.0f} missed, {first.passed:,.0f} passed."
-    )
+    for line in _qualifying(evaluation):
+        tell(line)
+
+
+def _qualifying(evaluation: Evaluation) -> Iterator[str]:
+    first = evaluation.results[0]
+    if first.daily is not None:
+        yield f"{first.daily.n_days:,} days, {first.daily.most_alerts:,.0f} alerts on the busiest one."
     twins = [result for result in evaluation.results if result.name == "untrained twin"]
-    if twins and twins[0].average_precision > evaluation.results[0].average_precision:
-        tell("The untrained twin ranks these rows better: training did not help here. Look for columns that drift with")
-        tell("time or name single rows (--drop), or train less (--set training.epochs=N).")
+    if twins and twins[0].average_precision > first.average_precision:
+        yield "The untrained twin ranks these rows better: training did not help here. Look for columns that drift with"
+        yield "time or name single rows (--drop), or train less (--set training.epochs=N)."
     for name, share in evaluation.overlap.items():
         if name != "duplicates" and share > 0:
-            tell(
+            yield (
                 f"About {share:.1%} of the test rows equal a row of the {name} rows "
                 f"({evaluation.overlap['duplicates']:.1%} repeat another test row)."
             )
-    for note in evaluation.notes:
-        tell(note)
+    yield from evaluation.notes
+    yield "In brackets: the middle 95 % of draws of the test rows."
+
+
+def _show_table(columns: dict[str, Cell], results: Sequence[Result]) -> None:
+    """A line for each result; columns that nobody has are left out."""
+    cells = {name: [cell(result) for result in results] for name, cell in columns.items()}
+    shown = {name: of for name, of in cells.items() if any(of)}
+    grid = _grid("", *shown, right_from=1)
+    for result, *line in zip(results, *shown.values(), strict=True):
+        grid.add_row(result.name, *line)
+    out.print(grid)
 
 
 def show_comparison(comparison: Comparison) -> None:
@@ -81,15 +98,53 @@ def show_comparison(comparison: Comparison) -> None:
     out.print(comparison.to_markdown())
 
 
-def _cells(result: Result, ks: list[int]) -> list[str]:
-    at_cut = result.confusion
-    numbers = [result.average_precision, result.auroc, *(result.precision_at[k] for k in ks)]
-    numbers += [at_cut.precision, at_cut.recall, at_cut.f1]
-    return [
-        result.name,
-        *(f"{number:.3f}" for number in numbers),
-        f"{at_cut.true_alerts + at_cut.false_alerts:,.0f}",
-    ]
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _sure(name: str, value: Cell) -> Cell:
+    """A number with its interval behind it."""
+
+    def cell(result: Result) -> str:
+        found, text = result.intervals.get(name), value(result)
+        return text if found is None or not text else f"{text} ({found.low:.3f} to {found.high:.3f})"
+
+    return cell
+
+
+def _at(k: int) -> Cell:
+    """The precision among the k highest scores."""
+    return lambda result: _number(result.precision_at.get(k))
+
+
+def _of_ceiling(found: str, ceiling: str) -> Cell:
+    """A daily mean, of what could be reached."""
+
+    def cell(result: Result) -> str:
+        daily = result.daily
+        if daily is None or getattr(daily, found) is None:
+            return ""
+        return f"{getattr(daily, found):.3f} of {getattr(daily, ceiling):.3f}"
+
+    return cell
+
+
+RANKING: dict[str, Cell] = {
+    "AP": _sure("average_precision", lambda result: _number(result.average_precision)),
+    "AUROC": lambda result: _number(result.auroc),
+    "recall at 1 % false alarms": lambda result: _number(result.recall_at_false_alarms),
+    **{f"P@{k}": _at(k) for k in K},
+    f"P@{K_PER_DAY} a day": _of_ceiling("precision", "ceiling"),
+    f"cards, P@{K_PER_DAY} a day": _of_ceiling("card_precision", "card_ceiling"),
+}
+AT_CUT: dict[str, Cell] = {
+    "precision": _sure("precision", lambda result: _number(result.confusion.precision)),
+    "recall": _sure("recall", lambda result: _number(result.confusion.recall)),
+    "F1": lambda result: _number(result.confusion.f1),
+    "alerts": lambda result: f"{result.confusion.true_alerts + result.confusion.false_alerts:,.0f}",
+    "a day": lambda result: "" if result.daily is None else f"{result.daily.alerts:,.1f}",
+    "value caught": _sure("value_caught", lambda result: _number(result.value_caught)),
+}
 
 
 def _grid(*names: str, right_from: int | None = None) -> Grid:

@@ -12,17 +12,18 @@ from oddrow.detectors.base import Detector
 from oddrow.detectors.known import DETECTORS
 from oddrow.errors import ParameterError, TableError, did_you_mean
 from oddrow.table.encode import TableEncoder
+from oddrow.table.history import History
 from oddrow.table.join import Join
 from oddrow.table.read import ReadOptions
 from oddrow.table.roles import Roles
 from oddrow.table.schema import Schema
 from oddrow.table.table import Table
-from oddrow.thresholds import Rule
+from oddrow.thresholds.rule import Rule
 from oddrow.train.training import Training
 
-ROLES = ("label", "anomaly", "normal", "time", "id", "weight", "drop")
+ROLES = ("label", "anomaly", "normal", "time", "id", "weight", "amount", "entity", "drop")
 LISTS = ("anomaly", "normal", "drop", "names", "missing")
-TOP = (*ROLES, "from", "until", "join", "on", "threshold", "seed")
+TOP = (*ROLES, "from", "until", "join", "on", "threshold", "block", "seed")
 SECTIONS = ("table", "schema", "detector", "training", "encoder")
 GIVEN_ELSEWHERE = {"training", "encoder", "kinds", "random_state"}
 
@@ -39,6 +40,8 @@ class Settings:
     training: Mapping[str, Any] = field(default_factory=dict)
     encoder: Mapping[str, Any] = field(default_factory=dict)
     threshold: Rule = field(default_factory=lambda: Rule.parse("quantile"))
+    block: Rule | None = None
+    history: History | None = None
     start: str | None = None
     until: str | None = None
     join: Join | None = None
@@ -66,7 +69,7 @@ class Settings:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Settings:
         """Settings from nested plain values, as a TOML file holds them."""
-        _check_names(values, (*TOP, *SECTIONS), "")
+        _check_names(values, (*TOP, *SECTIONS, "history"), "")
         if nested := [name for name in TOP if isinstance(values.get(name), Mapping)]:
             raise ParameterError(f"'{nested[0]}' is one value, not a section: write {nested[0]}=VALUE.")
         values = _with_section_of_detector(values)
@@ -88,6 +91,8 @@ class Settings:
             training=section["training"],
             encoder=section["encoder"],
             threshold=Rule.parse(str(values.get("threshold", "quantile"))),
+            block=None if values.get("block") is None else Rule.parse(str(values["block"])),
+            history=History.of(values["history"]) if "history" in values else None,
             start=_text(values.get("from")),
             until=_text(values.get("until")),
             join=Join.of(_text(values.get("join")), _text(values.get("on"))),
@@ -118,7 +123,13 @@ class Settings:
             raise ParameterError(
                 f"schema.{name}: the column is no feature ({reasons[name]}). Take one of the two back."
             )
+        reasons = {**self._whose(), **reasons}
         return Schema.infer(table.frame, {**dict.fromkeys(reasons, "dropped"), **self.kinds}, reasons)
+
+    def _whose(self) -> dict[str, str]:
+        """The columns that say whose history a row has: no features, unless a kind is given for them."""
+        names = [] if self.history is None else self.history.entities
+        return {name: "whose history it is" for name in names if name not in self.kinds}
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

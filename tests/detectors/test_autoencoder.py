@@ -10,7 +10,9 @@ import polars as pl
 import pytest
 
 from oddrow.detectors.autoencoder import SPREAD_FLOOR, AutoencoderDetector, usual_widths
+from oddrow.detectors.together import fit_together
 from oddrow.errors import OddrowError, ParameterError, TableError
+from oddrow.evaluate.metrics import average_precision
 from oddrow.table.encode import TableEncoder
 from oddrow.train.training import Training
 
@@ -210,3 +212,71 @@ def test_a_refused_value_is_named_by_its_row_in_the_table_in_whatever_slice_it_l
     )
     with pytest.raises(TableError, match=r"1 of 40,000 values are infinite \(row 35000 inf\)"):
         plain.anomaly_score(frame)
+
+
+def planted(n_normal: int, n_odd: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Normal rows on a line, and odd rows of one kind near it: few labels tell what no row tells alone."""
+    rng = np.random.default_rng(seed)
+    line = rng.normal(size=(n_normal + n_odd, 1)) @ np.ones((1, 4))
+    y = np.repeat([0.0, 1.0], [n_normal, n_odd])
+    X = line + rng.normal(0, 0.5, line.shape)
+    X[y == 1, 0] += 1.5
+    order = rng.permutation(len(y))
+    return X[order], y[order]
+
+
+def test_known_anomalies_are_learned_from_where_that_is_asked_for() -> None:
+    X, y = planted(1500, 60, seed=0)
+    X_test, y_test = planted(1500, 100, seed=1)
+    found = {
+        weight: average_precision(y_test, detector(30, known_weight=weight).fit(X, y).anomaly_score(X_test))
+        for weight in (0.0, 10.0)
+    }
+    assert found[10.0] > found[0.0] + 0.1
+
+
+def test_labels_change_nothing_more_than_asked_for() -> None:
+    X, y = planted(300, 10, seed=0)
+    scores = {
+        (weight, labelled): detector(known_weight=weight).fit(X[y == 0] if not labelled else X, y if labelled else None)
+        for weight, labelled in ((0.0, True), (5.0, False), (0.0, False))
+    }
+    one, other, plain = (fitted.anomaly_score(X) for fitted in scores.values())
+    np.testing.assert_array_equal(other, plain, "without a known anomaly there is nothing to learn from")
+    np.testing.assert_array_equal(one, plain, "left out is left out")
+    unknown = np.where(y == 1, np.nan, 0.0)
+    fitted = detector(known_weight=5.0).fit(X, unknown)
+    assert fitted.n_known_anomalies_ == 0
+
+
+def contaminated(seed: int) -> np.ndarray:
+    """1,900 rows on a line and 40 far from it."""
+    far = 6 * np.array([1.0, -1, 1, -1]) + np.random.default_rng(seed).normal(0, 0.3, (40, 4))
+    return np.vstack([planted(1900, 0, seed)[0], far])
+
+
+def test_a_trial_of_training_leaves_the_oddest_rows_out() -> None:
+    y = np.repeat([0.0, 1.0], [1900, 40])
+    found = {
+        trim: average_precision(y, detector(60, trim=trim).fit(contaminated(0)).anomaly_score(contaminated(1)))
+        for trim in (0.0, 0.05)
+    }
+    assert found[0.0] < 0.2, "far as they are, they have been learned"
+    assert found[0.05] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [({"known_weight": -1}, "known_weight=-1 is not"), ({"trim": 0.6}, "trim=0.6 is not"), ({"trim": "x"}, "trim='x'")],
+)
+def test_weights_and_shares_that_mean_nothing(parameters: dict[str, Any], said: str) -> None:
+    with pytest.raises(ParameterError, match=said):
+        detector(**parameters).fit(rows())
+
+
+def test_several_that_learn_from_known_anomalies_train_as_each_would_alone() -> None:
+    X, y = planted(300, 12, seed=0)
+    each = [detector(known_weight=3.0, trim=0.05, random_state=seed) for seed in (0, 1)]
+    alone = [detector(known_weight=3.0, trim=0.05, random_state=seed).fit(X, y).anomaly_score(X) for seed in (0, 1)]
+    together = [fitted.anomaly_score(X) for fitted in fit_together(each, [X, X], [y, y])]
+    np.testing.assert_allclose(together, alone, rtol=1e-3)

@@ -15,8 +15,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 from sklearn.mixture import GaussianMixture
 
-from oddrow.detectors.base import fit_together
 from oddrow.detectors.dagmm import DAGMMDetector
+from oddrow.detectors.together import fit_together
 from oddrow.errors import ParameterError, TrainingError
 from oddrow.nets.dagmm import DAGMM
 from oddrow.table.encode import TableEncoder

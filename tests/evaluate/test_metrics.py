@@ -6,18 +6,29 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import brier_score_loss, f1_score, precision_recall_fscore_support, precision_score, recall_score
+from sklearn.metrics import (
+    brier_score_loss,
+    f1_score,
+    precision_recall_fscore_support,
+    precision_score,
+    recall_score,
+    roc_curve,
+)
 
-from oddrow.errors import EvaluationError
+from oddrow.errors import EvaluationError, ParameterError
 from oddrow.evaluate.metrics import (
     Confusion,
     auroc,
     average_precision,
     brier,
+    calibration_error,
     confusion,
+    cost,
     precision_at,
     prior_corrected,
+    recall_at_false_alarm_rate,
     recall_at_precision,
+    value_caught,
 )
 
 Y = np.array([1.0, 0.0, 1.0, 0.0, 0.0])
@@ -139,3 +150,100 @@ def test_a_probability_learned_at_another_rate_is_taken_back_to_the_true_one() -
     at_half, at_hundredth = (1 / (1 + (1 - rate) / rate * np.exp(0.5 - x)) for rate in (0.5, 0.01))
     np.testing.assert_allclose(prior_corrected(at_half, 0.5, 0.01), at_hundredth)
     np.testing.assert_allclose(prior_corrected(at_half, 0.5, 0.5), at_half)
+
+
+# What a fraud team looks at
+
+tied = st.lists(
+    st.tuples(st.sampled_from([0.0, 1.0]), st.integers(0, 5), st.sampled_from([0.5, 1.0, 4.0])), min_size=2, max_size=40
+)
+
+
+@given(tied, st.floats(0, 1))
+def test_recall_at_a_false_alarm_rate_is_that_of_the_lowest_cut_allowed(
+    rows: list[tuple[float, float, float]], rate: float
+) -> None:
+    y, scores, weight = (np.array(part, dtype=float) for part in zip(*rows, strict=True))
+    if 0 < y.sum() < len(y):
+        at_cuts = [confusion(y, scores >= cut, weight) for cut in np.unique(scores)]
+        n_normal = weight[y == 0].sum()
+        allowed = [at_cut.recall for at_cut in at_cuts if at_cut.false_alerts / n_normal <= rate]
+        found = recall_at_false_alarm_rate(rate, y, scores, weight)
+        assert found == pytest.approx(max(allowed, default=0.0))
+
+
+def test_recall_at_a_false_alarm_rate_reads_scikit_learns_curve() -> None:
+    rng = np.random.default_rng(0)
+    y = (rng.random(2000) < 0.1).astype(float)
+    scores = np.round(rng.normal(size=2000) + y, 2)
+    false_alarms, recall, _ = roc_curve(y, scores, drop_intermediate=False)
+    for rate in (0, 0.01, 0.05, 1):
+        expected = recall[false_alarms <= rate].max()
+        assert recall_at_false_alarm_rate(rate, y, scores) == expected
+
+
+def test_recall_at_a_false_alarm_rate_needs_a_rate_and_both_classes() -> None:
+    with pytest.raises(ParameterError, match=r"rate=1\.5 is not a finite number"):
+        recall_at_false_alarm_rate(1.5, Y, SCORES)
+    with pytest.raises(EvaluationError, match="no normal row is among the 5 rows"):
+        recall_at_false_alarm_rate(0.1, np.ones(5), SCORES)
+    with pytest.raises(EvaluationError, match="no anomaly is among the 5 rows"):
+        recall_at_false_alarm_rate(0.1, np.zeros(5), SCORES)
+
+
+AMOUNT = np.array([30.0, 7.0, 10.0, 100.0, 0.0])
+ALERTS = np.array([True, True, False, True, False])
+
+
+def test_value_caught_is_the_share_of_the_anomalies_amount() -> None:
+    assert value_caught(Y, ALERTS, AMOUNT) == 30 / 40
+    assert value_caught(Y, ALERTS, AMOUNT, np.array([1.0, 9.0, 3.0, 9.0, 9.0])) == 30 / 60
+    assert value_caught(Y, ALERTS, np.zeros(5)) == 0
+    assert value_caught(Y, ALERTS, np.ones(5)) == confusion(Y, ALERTS).recall
+
+
+def test_cost_is_false_alarms_and_missed_amounts() -> None:
+    assert cost(Y, ALERTS, AMOUNT, 2.5) == 2 * 2.5 + 10
+    assert cost(Y, ALERTS, AMOUNT, 2.5, WEIGHT) == (2 + 3) * 2.5 + 10
+    assert cost(Y, ALERTS, AMOUNT, 2.5, np.full(5, 3.0)) == 3 * (2 * 2.5 + 10)
+    assert cost(Y, Y == 1, AMOUNT, 2.5) == 0
+
+
+@pytest.mark.parametrize("wrong", [-1.0, float("nan"), float("inf")])
+def test_amounts_are_finite_and_not_negative(wrong: float) -> None:
+    amount = np.array([1.0, wrong, 1.0, wrong, 1.0])
+    with pytest.raises(EvaluationError, match=r"amount: 2 of 5 values are negative or not finite \(row 1 .*, row 3 "):
+        value_caught(Y, ALERTS, amount)
+    with pytest.raises(EvaluationError, match="amount: 2 of 5"):
+        cost(Y, ALERTS, amount, 1.0)
+    with pytest.raises(ParameterError, match="per_false_alarm"):
+        cost(Y, ALERTS, AMOUNT, wrong)
+
+
+def test_calibration_error_by_hand() -> None:
+    y, probability = np.array([1.0, 0.0, 1.0, 1.0]), np.array([0.12, 0.18, 0.95, 1.0])
+    # Two rows in the bin from 0.1: one of two came true of 0.15; two in the last: all, of 0.975.
+    assert calibration_error(y, probability) == pytest.approx((0.35 + 0.025) / 2)
+    assert calibration_error(y, probability, n_bins=1) == pytest.approx(3 / 4 - probability.mean())
+    # Weighted, one of three came true of (0.12 + 2 × 0.18) / 3.
+    weighted = calibration_error(y, probability, np.array([1.0, 2.0, 1.0, 1.0]))
+    assert weighted == pytest.approx((1 - 0.48 + 0.05) / 5)
+
+
+def test_true_probabilities_are_calibrated_and_sharper_ones_are_not() -> None:
+    rng = np.random.default_rng(0)
+    probability = rng.random(50_000)
+    y = (rng.random(50_000) < probability).astype(float)
+    assert calibration_error(y, probability) < 0.01
+    assert calibration_error(y, np.round(probability)) == pytest.approx(0.25, abs=0.01)
+
+
+@pytest.mark.parametrize("wrong", [-0.1, 1.1, float("nan")])
+def test_scores_are_no_probabilities(wrong: float) -> None:
+    with pytest.raises(EvaluationError, match=r"probability: 1 of 2 values are outside \[0, 1\] \(row 1 "):
+        calibration_error(np.array([0.0, 1.0]), np.array([0.5, wrong]))
+
+
+def test_no_bins_are_refused() -> None:
+    with pytest.raises(ParameterError, match="n_bins"):
+        calibration_error(Y, Y, n_bins=0)

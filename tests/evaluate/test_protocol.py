@@ -10,9 +10,14 @@ import pytest
 from sklearn.covariance import EmpiricalCovariance
 
 from oddrow.errors import EvaluationError
-from oddrow.evaluate.baselines import Mahalanobis, baselines
-from oddrow.evaluate.protocol import Evaluation, HeldOut, measure
-from oddrow.thresholds import Fingerprint, Rule, Threshold
+from oddrow.evaluate.baselines import Mahalanobis, Supervised, baselines
+from oddrow.evaluate.held_out import HeldOut
+from oddrow.evaluate.protocol import Evaluation
+from oddrow.evaluate.result import measure
+from oddrow.thresholds.fingerprint import Fingerprint
+from oddrow.thresholds.rule import Rule
+from oddrow.thresholds.scored import ScoredRows
+from oddrow.thresholds.threshold import Cap, Threshold
 
 Y = np.array([1.0, 0.0, 1.0, 0.0, 0.0])
 SCORES = np.array([5.0, 4.0, 3.0, 2.0, 1.0])
@@ -107,7 +112,7 @@ def test_an_evaluation_is_plain_json() -> None:
 def test_permuting_test_labels_changes_no_threshold() -> None:
     rng = np.random.default_rng(0)
     scores = rng.normal(size=200)
-    cut = Threshold(Rule.parse("contamination:0.1").choose(scores), "contamination:0.1")
+    cut = Rule.parse("contamination:0.1").threshold(ScoredRows(scores))
     y = (rng.random(200) < 0.2).astype(float)
     results = [measure("it", held_out(200, y=labels), scores, cut) for labels in (y, rng.permutation(y))]
     assert results[0].threshold == results[1].threshold
@@ -139,3 +144,56 @@ def test_mahalanobis_is_scikit_learns_also_for_many_rows_and_a_singular_covarian
     scores = Mahalanobis().fit(X).anomaly_score(X)
     as64 = X.astype(np.float64)
     np.testing.assert_allclose(scores, EmpiricalCovariance().fit(as64).mahalanobis(as64), rtol=1e-6, atol=1e-9)
+
+
+# Days, amounts, cards
+
+
+def test_days_and_amounts_by_hand() -> None:
+    rows = held_out(time=np.array([0, 0, 86_400, 86_400, 3 * 86_400.0]), amount=np.array([10.0, 1, 30, 1, 1]))
+    result = measure("it", rows, SCORES, CUT)
+    assert result.value_caught == 10 / 40
+    assert result.daily is not None
+    assert (result.daily.n_days, result.daily.alerts, result.daily.most_alerts) == (4, 2 / 4, 2)
+    assert result.daily.precision == pytest.approx((1 + 1) / 100 / 3)
+    assert result.daily.ceiling == pytest.approx((1 + 1) / 100 / 3)
+    assert result.daily.card_precision is None
+    assert result.recall_at_false_alarms == 1 / 2
+    by_card = measure("it", held_out(time=rows.time, entity=np.array([1, 2, 1, 2, 3])), SCORES, CUT)
+    assert by_card.daily is not None
+    assert by_card.daily.card_precision == pytest.approx(1 / 100 / 3), "a card that was found leaves the later days"
+
+
+def test_a_sample_has_no_precision_of_a_days_work() -> None:
+    rows = held_out(time=np.zeros(5), weight=np.full(5, 2.0))
+    result = measure("it", rows, SCORES, CUT)
+    assert result.daily is not None
+    assert (result.daily.alerts, result.daily.precision) == (4, None)
+
+
+def test_intervals_at_a_capped_cut_are_of_its_alerts() -> None:
+    rng = np.random.default_rng(0)
+    y = (rng.random(400) < 0.2).astype(float)
+    rows = held_out(400, y=y, time=np.repeat([0, 86_400.0], 200))
+    cut = Threshold(-9.0, "budget:20", cap=Cap(20))
+    result = measure("it", rows, rng.normal(y, 1), cut, intervals=True)
+    assert result.confusion.true_alerts + result.confusion.false_alerts == 40
+    assert result.intervals["precision"].value == result.confusion.precision
+    assert result.intervals["precision"].low < result.confusion.precision < result.intervals["precision"].high
+    assert result.intervals["average_precision"].value == result.average_precision
+
+
+def test_a_threshold_chosen_on_the_normal_rows_of_the_test_is_refused() -> None:
+    rows = held_out()
+    cut = Threshold(1.0, "quantile:0.99", "given", Fingerprint.of(rows.hashes[rows.y == 0]))
+    with pytest.raises(EvaluationError, match="was chosen on exactly these 3 rows"):
+        measure("it", rows, SCORES, cut)
+
+
+def test_the_supervised_baseline_learns_from_labels_and_caps_its_rows() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60_000, 2)).astype(np.float32)
+    y = (np.abs(X[:, 0]) < 0.01).astype(float)
+    scores = Supervised(0).fit(X, y).anomaly_score(X[:1000])
+    assert scores.shape == (1000,)
+    assert scores[y[:1000] == 1].min() > scores[y[:1000] == 0].mean()

@@ -131,3 +131,23 @@ def test_columns_with_a_role_are_no_features_and_say_why() -> None:
     # A true time stays a feature: its hour and weekday can tell.
     assert "t" not in roles.reasons(frame.with_columns(t=pl.lit(datetime(2024, 1, 1))))
     assert Roles().reasons(frame) == {}
+
+
+def test_amounts_and_entities() -> None:
+    frame = pl.DataFrame({"a": ["1.5", "0"], "card": ["x", "y"]})
+    assert Roles(amount="a").amounts(frame, np.arange(2)).tolist() == [1.5, 0]  # type: ignore[union-attr]
+    with pytest.raises(TableError, match=r"column 'a': 1 of 1 values are no amounts \(row 9 -2\)"):
+        Roles(amount="a").amounts(pl.DataFrame({"a": [-2]}), np.array([9]))
+    cards = Roles(entity="card").entities(pl.DataFrame({"card": ["b", "a", "b", None, None]}))
+    assert cards is not None
+    assert cards[0] == cards[2]
+    assert len(set(cards.tolist())) == 4, "rows of nobody belong to nobody else"
+    assert Roles().amounts(frame, np.arange(2)) is None
+    assert Roles().entities(frame) is None
+    assert Roles(entity="card", amount="a").reasons(frame) == {"card": "whose row it is"}
+
+
+def test_roles_whose_column_is_absent_can_be_left_out() -> None:
+    roles = Roles(label="y", time="t", amount="a")
+    assert roles.without_absent(("time", "amount"), ["y", "a"]) == Roles(label="y", amount="a")
+    assert roles.without_absent((), []) == roles

@@ -13,9 +13,9 @@ import numpy.typing as npt
 import polars as pl
 
 from oddrow.detectors.base import Detector
-from oddrow.detectors.scoring import mean_in_blocks
+from oddrow.detectors.scoring import mean_in_blocks, score_in_blocks
 from oddrow.errors import check_choice, check_number
-from oddrow.nets.autoencoder import Autoencoder
+from oddrow.nets.autoencoder import Autoencoder, Repelling
 from oddrow.nets.parameters import check_activations, check_widths, named_activations
 from oddrow.table.encode import TableEncoder
 from oddrow.train.training import Training
@@ -56,6 +56,12 @@ class AutoencoderDetector(Detector):
     scoring : {"standardized", "mse"}
         Each column's error in units of its own mean error on training rows, averaged over the columns; or the plain
         mean of the errors (squared for numbers, cross-entropy in nats for categories).
+    known_weight : float
+        How much each known anomaly (y is 1) counts in training, where it must not be rebuilt; a normal row counts 1.
+        With 0 known anomalies are left out. Choose 10 where anomalies to come are like the known ones.
+    trim : float
+        Share of the training rows to leave out: those rebuilt worst after an eighth of the epochs. Choose 0.05 where
+        anomalies are among the training rows and nobody knows which.
     training : Training or None
         How to train; None is `Training()`.
     encoder : TableEncoder or None
@@ -75,7 +81,9 @@ class AutoencoderDetector(Detector):
     history_ : list of dict, loss and validation_loss of each epoch.
     schema_, encoder_, offset_, n_features_in_, n_known_anomalies_
 
-    Source: Vincent et al. (2010), stacked denoising autoencoders; Hawkins et al. (2002), replicator networks, eq. 4.
+    Source: Vincent et al. (2010), stacked denoising autoencoders; Hawkins et al. (2002), replicator networks, eq. 4;
+    for `known_weight` Yamanaka et al. (2019), autoencoding binary classifiers; for `trim` Shen and Sanghavi (2019),
+    iterative trimmed loss minimization, algorithm 1, of which one round is done.
 
     >>> X = np.random.default_rng(0).normal(size=(200, 3))
     >>> detector = AutoencoderDetector(hidden=(8,), training=Training(epochs=2), random_state=0).fit(X)
@@ -90,6 +98,8 @@ class AutoencoderDetector(Detector):
         activations: str | Sequence[str] = "gelu",
         noise: float = 0.5,
         scoring: str = "standardized",
+        known_weight: float = 0.0,
+        trim: float = 0.0,
         training: Training | None = None,
         encoder: TableEncoder | None = None,
         kinds: dict[str, str] | None = None,
@@ -100,6 +110,8 @@ class AutoencoderDetector(Detector):
         self.activations = activations
         self.noise = noise
         self.scoring = scoring
+        self.known_weight = known_weight
+        self.trim = trim
         self.training = training
         self.encoder = encoder
         self.kinds = kinds
@@ -136,6 +148,28 @@ class AutoencoderDetector(Detector):
         check_activations(self.activations, USUAL_LAYERS if self.hidden is None else len(self.hidden))
         check_number("noise", self.noise, 0, 2)
         check_choice("scoring", self.scoring, SCORINGS)
+        check_number("known_weight", self.known_weight, 0)
+        check_number("trim", self.trim, 0, 0.5)
+
+    @property
+    def learns_from_known(self) -> bool:
+        """Whether known anomalies are learned from, rather than left out."""
+        return self.known_weight > 0
+
+    @property
+    def trims(self) -> bool:
+        """Whether a short trial of training says first which rows to leave out."""
+        return self.trim > 0
+
+    def _kept(self, network: Autoencoder, fitting: Any) -> npt.NDArray[np.bool_]:
+        scores = score_in_blocks(Autoencoder.score, self._finish(network, fitting), fitting)
+        return scores <= np.quantile(scores, 1 - self.trim)
+
+    def _in_training(self, network: Autoencoder) -> Autoencoder | Repelling:
+        return Repelling(network, float(self.known_weight)) if self.learns_from_known else network
+
+    def _after_training(self, network: Autoencoder | Repelling) -> Autoencoder:
+        return network.network if isinstance(network, Repelling) else network
 
     def _finish(self, network: Autoencoder, fitting: Any) -> Autoencoder:
         """The trained network with its outputs weighed: columns count alike, and within one its outputs."""

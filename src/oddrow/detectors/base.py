@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import equinox as eqx
@@ -18,17 +15,17 @@ import polars as pl
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import _check_feature_names, check_is_fitted, validate_data
 
-from oddrow.detectors.labels import without_known_anomalies
+from oddrow.detectors.labels import apart_by_label
+from oddrow.detectors.prepared import Prepared
 from oddrow.detectors.scoring import score_in_blocks
-from oddrow.errors import ArtifactError, NotFiniteError, ParameterError, TableError, TrainingError, check_number
+from oddrow.errors import ArtifactError, NotFiniteError, TableError, TrainingError, check_number
 from oddrow.table.encode import TableEncoder
 from oddrow.table.schema import Schema, check_features
 from oddrow.table.split import split_random
 from oddrow.table.table import Table, as_table
 from oddrow.train.checkpoint import signature_of
-from oddrow.train.compilation import forget_compiled_code, keep_compiled_code
+from oddrow.train.compilation import keep_compiled_code
 from oddrow.train.history import epochs_done
-from oddrow.train.loop import train_together
 from oddrow.train.seeds import generator
 from oddrow.train.training import Training, as_training
 
@@ -38,20 +35,6 @@ T = TypeVar("T")
 ROWS_ENCODED_AT_ONCE = 32_768
 # While the network scores one slice, the next one is encoded.
 SLICES_AT_ONCE = 2
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """What a detector trains with: encoded rows to fit and to hold out, a seed.
-
-    `drawn_from` is the table that both were drawn from; where the rows to hold out were given, there is none, and
-    `fitting` holds all training rows.
-    """
-
-    fitting: tuple[jax.Array, ...]
-    held_out: tuple[jax.Array, ...] | None
-    seed: int
-    drawn_from: Table | None
 
 
 class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
@@ -70,6 +53,8 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
 
     def fit(self, X: Any, y: Any = None, *, validation: Any = None) -> Detector:
         """Learn what normal looks like; `validation` are rows to watch it on, else a share of X is drawn."""
+        from oddrow.detectors.together import fit_together
+
         return fit_together([self], [X], [y], [validation])[0]
 
     def _prepare(self, X: Any, y: Any, validation: Any) -> Prepared:
@@ -80,7 +65,8 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         self.check_parameters()
         table = self._table(X, reset=True)
         check_enough_rows(table, 2)
-        rows, self.n_known_anomalies_ = without_known_anomalies(table, y)
+        rows, known = apart_by_label(table, y)
+        self.n_known_anomalies_ = known.n_rows
         self.schema_ = table.fitted_schema(self.kinds)
         check_features(self.schema_)
         rng = generator(self.random_state)
@@ -89,12 +75,30 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         self.encoder_ = self._new_encoder().fit(fitting, self.schema_)
         encoded = None if held_out is None else self._encode(held_out)
         drawn_from = rows if validation is None else None
-        return Prepared(self._encode(fitting), encoded, int(rng.integers(2**31)), drawn_from)
+        seed = int(rng.integers(2**31))
+        return Prepared(self._encode(fitting), encoded, seed, drawn_from, self._encode_known(known.frame))
+
+    def _encode_known(self, anomalies: pl.DataFrame) -> tuple[jax.Array, ...] | None:
+        """Known anomalies, for a detector that learns from them."""
+        if not self.learns_from_known or not anomalies.height:
+            return None
+        self.schema_.check(anomalies)
+        return self._encode(anomalies)
 
     def _encode(self, frame: pl.DataFrame) -> tuple[jax.Array, ...]:
         """Encoded rows where the network is; on the CPU, NumPy reads them there without a copy."""
         encoded = self.encoder_.transform_slices(self.schema_.slices(frame), frame.height)
         return tuple(map(jnp.asarray, encoded))
+
+    @property
+    def learns_from_known(self) -> bool:
+        """Whether known anomalies are learned from, rather than left out."""
+        return False
+
+    @property
+    def trims(self) -> bool:
+        """Whether a short trial of training says first which rows to leave out."""
+        return False
 
     @property
     def used_training(self) -> Training:
@@ -193,7 +197,7 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
             "feature_names_in": list(self.feature_names_in_) if hasattr(self, "feature_names_in_") else None,
             "n_known_anomalies": self.n_known_anomalies_,
         }
-        return plain, {f"network{name}": np.asarray(leaf) for name, leaf in _named_leaves(self.network_)}
+        return plain, {f"network{name}": np.asarray(leaf) for name, leaf in named_leaves(self.network_)}
 
     def from_state(self, plain: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Detector:
         """Take back what `to_state` gave. Raises `ArtifactError` where an array has another shape than it must."""
@@ -208,8 +212,8 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
             self.feature_names_in_ = np.array(plain["feature_names_in"], dtype=object)
         # Shapes are found without computing anything, so that a hostile width allocates nothing.
         skeleton = eqx.filter_eval_shape(self._new_network, 0)
-        _check_arrays(arrays, {f"network{name}": leaf for name, leaf in _named_leaves(skeleton)})
-        leaves = {name: jnp.asarray(arrays[f"network{name}"]) for name, _ in _named_leaves(skeleton)}
+        _check_arrays(arrays, {f"network{name}": leaf for name, leaf in named_leaves(skeleton)})
+        leaves = {name: jnp.asarray(arrays[f"network{name}"]) for name, _ in named_leaves(skeleton)}
         self.network_ = jax.tree_util.tree_map_with_path(
             lambda path, leaf: leaves.get(jax.tree_util.keystr(path), leaf), skeleton
         )
@@ -223,8 +227,20 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
     def _new_network(self, seed: int) -> Any:
         """An untrained network for the fitted encoder."""
 
+    def _in_training(self, network: Any) -> Any:
+        """The network as the loop trains it."""
+        return network
+
+    def _after_training(self, network: Any) -> Any:
+        """What `_in_training` was given, trained."""
+        return network
+
     def _check_enough(self, n_rows: int) -> None:
         """Refuse too few training rows for this detector."""
+
+    def _kept(self, network: Any, fitting: Any) -> npt.NDArray[np.bool_]:
+        """Which of the training rows (n,) to train on, as the network of a trial says."""
+        return np.ones(len(fitting[0]), bool)
 
     def _diverged(self, error: NotFiniteError) -> NotFiniteError:
         """What went wrong in training, with what helps this detector."""
@@ -265,92 +281,10 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
 
     def _signature(self, prepared: Prepared) -> str:
         """Names the rows and everything that shapes the training."""
-        return signature_of(self.get_params(), (*prepared.fitting, *(prepared.held_out or ())))
+        return signature_of(self.get_params(), (*prepared.trained_on, *(prepared.held_out or ())))
 
 
-def fit_together(
-    detectors: Sequence[Detector],
-    tables: Iterable[Any],
-    labels: Iterable[Any] | None = None,
-    validation: Iterable[Any] | None = None,
-) -> list[Detector]:
-    """Fit detectors of one kind side by side, each to its own table: twenty seeds cost little more than one.
-
-    Those whose networks have the same form, whose `training` is the same and whose epochs have as many steps train
-    together, each as it would alone. Tables are taken one after the other and let go once they are encoded. Returns
-    the detectors, fitted.
-    """
-    for name, given in {"tables": tables, "labels": labels, "validation": validation}.items():
-        _check_as_many(name, given, len(detectors))
-    nothing = [None] * len(detectors)
-    # No name for the zip: it would hold on to the last table until training is over.
-    prepared = [
-        detector._prepare(X, y, held_out)
-        for detector, X, y, held_out in zip(detectors, tables, labels or nothing, validation or nothing, strict=True)
-    ]
-    networks = [detector._new_network(ready.seed) for detector, ready in zip(detectors, prepared, strict=True)]
-    alike: dict[Any, list[int]] = {}
-    for place, each in enumerate(zip(detectors, networks, prepared, strict=True)):
-        alike.setdefault(_form(*each), []).append(place)
-    for group, places in enumerate(alike.values()):
-        folder = f"group-{group}" if len(alike) > 1 else None
-        if group:
-            forget_compiled_code()
-        _train(_of(places, detectors), _of(places, prepared), _of(places, networks), folder=folder)
-    return list(detectors)
-
-
-def _check_as_many(name: str, given: Any, n_detectors: int) -> None:
-    if isinstance(given, Sized) and len(given) != n_detectors:
-        raise ParameterError(f"{name}: {len(given)} were given for {n_detectors} detectors.")
-
-
-def _of(places: Sequence[int], everything: Sequence[T]) -> list[T]:
-    return [everything[place] for place in places]
-
-
-def _form(detector: Detector, network: Any, ready: Prepared) -> tuple[Any, ...]:
-    """What runs that train together have in common."""
-    training = detector.used_training
-    shapes = tuple((name, leaf.shape) for name, leaf in _named_leaves(network))
-    has_held_out = ready.held_out is not None
-    # The form of the network holds what stands in it besides arrays, such as lambda_energy.
-    return (
-        jax.tree.structure(network),
-        shapes,
-        repr(training.get_params()),
-        training.steps_for(len(ready.fitting[0])),
-        has_held_out,
-    )
-
-
-def _train(
-    detectors: Sequence[Detector], prepared: Sequence[Prepared], networks: Sequence[Any], *, folder: str | None
-) -> None:
-    """Train runs of one form; with `folder`, their files lie in one of that name, apart from those of other forms."""
-    training = detectors[0].used_training.below(folder)
-    held_out = [ready.held_out for ready in prepared if ready.held_out is not None]
-    try:
-        trained = train_together(
-            networks,
-            [ready.fitting for ready in prepared],
-            training,
-            seeds=[ready.seed for ready in prepared],
-            validation=held_out or None,
-            signature=_joint_signature(detectors, prepared) if training.checkpoint is not None else "",
-        )
-    except NotFiniteError as error:
-        raise detectors[0]._diverged(error) from error
-    for detector, ready, done in zip(detectors, prepared, trained, strict=True):
-        detector._complete(done.network, done.history, ready)
-
-
-def _joint_signature(detectors: Sequence[Detector], prepared: Sequence[Prepared]) -> str:
-    each = [detector._signature(ready) for detector, ready in zip(detectors, prepared, strict=True)]
-    return each[0] if len(each) == 1 else hashlib.sha256("".join(each).encode()).hexdigest()[:32]
-
-
-def _named_leaves(network: Any) -> list[tuple[str, Any]]:
+def named_leaves(network: Any) -> list[tuple[str, Any]]:
     """The arrays of a network by their place in it, as in `.stack.layers[0].weight`."""
     leaves = jax.tree_util.tree_flatten_with_path(network)[0]
     return [(jax.tree_util.keystr(path), leaf) for path, leaf in leaves]

@@ -12,17 +12,18 @@ from oddrow.errors import TableError
 from oddrow.table.table import Table
 
 
-def without_known_anomalies(table: Table, y: Any) -> tuple[Table, int]:
-    """The rows of a table to learn from, and how many were left out because y (n,) is 1 there."""
+def apart_by_label(table: Table, y: Any) -> tuple[Table, Table]:
+    """The rows of a table to learn normal from, and those where y (n,) is 1: known anomalies."""
+    none = table.take(np.arange(0))
     if y is None:
-        return table, 0
+        return table, none
     anomalous = _known_anomalies(y)
     if len(anomalous) != table.n_rows:
         raise TableError(f"y has {len(anomalous):,} values for {table.n_rows:,} rows.")
     n_known = int(anomalous.sum())
     if n_known == table.n_rows:
         raise TableError(f"all {n_known:,} rows are anomalous (y is 1): nothing is left to learn normal from.")
-    return (table.take(~anomalous), n_known) if n_known else (table, 0)
+    return (table.take(~anomalous), table.take(anomalous)) if n_known else (table, none)
 
 
 def _known_anomalies(y: Any) -> npt.NDArray[np.bool_]:

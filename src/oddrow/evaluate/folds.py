@@ -1,4 +1,4 @@
-"""Which rows train and which test, again and again: stratified at random, or walking forward in time."""
+"""Which rows train and which test, again and again: stratified at random, by entity, or walking forward in time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.model_selection import RepeatedStratifiedKFold
+from sklearn.model_selection import RepeatedStratifiedKFold, StratifiedGroupKFold
 
 from oddrow.errors import EvaluationError, check_number
 
@@ -17,6 +17,8 @@ Ints = npt.NDArray[np.int64]
 
 # So much of its span the last test has to reach, as days end before midnight.
 REACHED = 0.9
+# A fold may test this much more or less than its share of the rows and of the anomalies; so many where these are few.
+OFF_SHARE, OFF_ROWS = 0.5, 2
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,52 @@ def stratified_folds(y: Floats, n_folds: int, n_repeats: int, seed: int) -> list
         )
     splitter = RepeatedStratifiedKFold(n_splits=n_folds, n_repeats=n_repeats, random_state=seed)
     return [Fold(train, test) for train, test in splitter.split(y, y)]
+
+
+def entity_folds(y: Floats, entity: Ints, n_folds: int, seed: int) -> list[Fold]:
+    """Every row tested once, all rows of an entity in the same fold, classes spread evenly.
+
+    For labels y (n,) and codes of cards, say, in entity (n,). Takes a second for some 5,000 entities, however many rows
+    they have. Raises `EvaluationError` where entities hold so much that a fold would lack a class, or test less than
+    half or more than one and a half times its share of the rows or of the anomalies.
+
+    >>> y, entity = np.array([1.0, 0, 1, 0, 1, 0, 1, 0]), np.array([7, 7, 7, 8, 8, 8, 9, 9])
+    >>> [np.unique(entity[fold.test]).tolist() for fold in entity_folds(y, entity, 2, seed=0)]
+    [[8, 9], [7]]
+    """
+    check_number("folds", n_folds, 2, whole=True)
+    _check_entities(y, entity, n_folds)
+    splitter = StratifiedGroupKFold(n_splits=n_folds, shuffle=True, random_state=seed)
+    folds = [Fold(train, test) for train, test in splitter.split(y, y, entity)]
+    _check_balance(folds, y, entity)
+    check_folds(folds, y, entity=entity)
+    return folds
+
+
+def _check_entities(y: Floats, entity: Ints, n_folds: int) -> None:
+    """Raise `EvaluationError` where there are fewer entities of a class than folds."""
+    for kind, of in {"an anomaly": y == 1, "a normal row": y != 1}.items():
+        n_entities = len(np.unique(entity[of]))
+        if n_entities < n_folds:
+            raise EvaluationError(
+                f"{n_entities} of {len(np.unique(entity)):,} entities have {kind}: too few for {n_folds} folds. "
+                "Expected one for each at least: ask for fewer folds, or split by time."
+            )
+
+
+def _check_balance(folds: Sequence[Fold], y: Floats, entity: Ints) -> None:
+    """Raise `EvaluationError` where a fold tests far more or less than its share of the rows or of the anomalies."""
+    for kind, of in {"rows": np.ones(len(y), dtype=bool), "anomalies": y == 1}.items():
+        tested, fair = np.array([of[fold.test].sum() for fold in folds]), of.sum() / len(folds)
+        off = np.abs(tested - fair)
+        if off.max() > max(OFF_SHARE * fair, OFF_ROWS):
+            codes, counts = np.unique(entity[of], return_counts=True)
+            number = int(off.argmax())
+            raise EvaluationError(
+                f"fold {number + 1} of {len(folds)} would test {tested[number] / of.sum():.0%} of the {kind}: "
+                f"entity {codes[counts.argmax()]} alone holds {counts.max() / of.sum():.0%}. Expected about "
+                f"{1 / len(folds):.0%}: ask for fewer folds, or split by time."
+            )
 
 
 def blocks_in_time(times: npt.NDArray[Any], n_folds: int) -> list[Fold]:
@@ -103,11 +151,53 @@ def _walked(times: npt.NDArray[Any], spans: Spans, begin: float) -> Fold:
     return Fold(np.flatnonzero(train), np.flatnonzero(test))
 
 
-def check_folds(folds: Sequence[Fold], y: Floats, most: int | None = None) -> None:
-    """Raise `EvaluationError` where a row is on both sides, a side lacks a class, or `most` rows leave one out."""
+def without_compromised(
+    fold: Fold,
+    y: Floats,
+    entity: Ints,
+    times: Floats,
+    *,
+    delay: float,
+    day: float = 86_400.0,
+    begin: float | None = None,
+) -> Fold:
+    """The fold without test rows of entities that are known to be compromised when the row's day begins.
+
+    These are blocked by then, and no detector's merit (Le Borgne et al., 2022, chapter 3, `get_train_test_set`). Known
+    are anomalies in training, and on the day that begins at T all from `begin` to before T - delay, those between
+    training and test too: y, entity and times are of all rows (n,). Days are counted from `begin`, by default the
+    earliest training time; delay and day are in the unit of times.
+
+    >>> y, entity, times = np.array([1.0, 0, 0, 1, 0]), np.array([7, 8, 7, 8, 8]), np.array([0.0, 1, 3, 3, 5])
+    >>> fold = Fold(np.array([0, 1]), np.array([2, 3, 4]))
+    >>> without_compromised(fold, y, entity, times, delay=1, day=1).test.tolist()
+    [3]
+    """
+    check_number("delay", delay, 0)
+    check_number("day", day, 0, above=True)
+    begin = float(times[fold.train].min()) if begin is None else begin
+    codes, code = np.unique(entity, return_inverse=True)
+    known = np.full(len(codes), np.inf)
+    anomalous = np.flatnonzero((y == 1) & (times >= begin))
+    np.minimum.at(known, code[anomalous], times[anomalous])
+    known[code[fold.train[y[fold.train] == 1]]] = -np.inf
+    day_begins = begin + np.floor((times[fold.test] - begin) / day) * day
+    return Fold(fold.train, fold.test[known[code[fold.test]] >= day_begins - delay])
+
+
+def check_folds(folds: Sequence[Fold], y: Floats, most: int | None = None, entity: Ints | None = None) -> None:
+    """Raise `EvaluationError` where a fold is not honest or has nothing to measure.
+
+    That is where a row, or one of `entity` (n,), is on both sides, a side lacks a class, or `most` rows leave one out.
+    """
     for number, fold in enumerate(folds, 1):
         if len(np.intersect1d(fold.train, fold.test)):
             raise EvaluationError(f"fold {number}: a row trains and tests. Expected each on one side.")
+        if entity is not None and len(both := np.intersect1d(entity[fold.train], entity[fold.test])):
+            raise EvaluationError(
+                f"fold {number}: entity {both[0]} trains and tests, as {len(both):,} in all do. "
+                "Expected each on one side: split by entity."
+            )
         for name, rows in {"training": fold.train, "test": fold.test}.items():
             n_anomalies = int((y[rows] == 1).sum())
             if n_anomalies in (0, len(rows)):

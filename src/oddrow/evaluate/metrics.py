@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
-from oddrow.errors import EvaluationError
+from oddrow.errors import EvaluationError, check_number, offenders
 
 Floats = npt.NDArray[np.float64]
 
@@ -98,9 +98,78 @@ def recall_at_precision(least: float, y: Floats, scores: Floats, weight: Floats 
     return float(recall[precision >= least].max())
 
 
+def recall_at_false_alarm_rate(rate: float, y: Floats, scores: Floats, weight: Floats | None = None) -> float:
+    """Share of the anomalies that the lowest cut finds whose false alarm rate is at most `rate`, in [0, 1]; weighted.
+
+    The false alarm rate is the share of the normal rows at or above the cut. Rows that tie are alerts together or not
+    at all. Raises `EvaluationError` where y (n,) lacks a class.
+
+    >>> recall_at_false_alarm_rate(0.5, np.array([1.0, 0.0, 1.0, 0.0]), np.array([4.0, 3.0, 2.0, 1.0]))
+    1.0
+    """
+    check_number("rate", rate, 0, 1)
+    check_both_classes(y)
+    # All points of the curve: those that lie on a straight line would be missed by a rate between their neighbours.
+    false_alarms, recall, _ = roc_curve(y, scores, sample_weight=weight, drop_intermediate=False)
+    return float(recall[np.searchsorted(false_alarms, rate, side="right") - 1])
+
+
+def value_caught(y: Floats, alerts: npt.NDArray[np.bool_], amount: Floats, weight: Floats | None = None) -> float:
+    """Share of the anomalies' amount (n,) that is in alerts, in [0, 1]; 0 where they have no amount at all; weighted.
+
+    Raises `EvaluationError` where an amount is negative or not finite.
+
+    >>> value_caught(np.array([1.0, 1.0, 0.0]), np.array([True, False, True]), np.array([30.0, 10.0, 5.0]))
+    0.75
+    """
+    check_amounts(amount)
+    found = confusion(y, alerts, amount if weight is None else amount * weight)
+    return found.recall
+
+
+def cost(
+    y: Floats,
+    alerts: npt.NDArray[np.bool_],
+    amount: Floats,
+    per_false_alarm: float,
+    weight: Floats | None = None,
+) -> float:
+    """What the cut costs, in the unit of amount (n,): each false alarm its price, each missed anomaly its amount.
+
+    Weighted. Raises `EvaluationError` where an amount is negative or not finite.
+
+    >>> cost(np.array([1.0, 1.0, 0.0]), np.array([True, False, True]), np.array([30.0, 10.0, 5.0]), 2.0)
+    12.0
+    """
+    check_number("per_false_alarm", per_false_alarm, 0)
+    check_amounts(amount)
+    missed = confusion(y, alerts, amount if weight is None else amount * weight).missed
+    return confusion(y, alerts, weight).false_alerts * per_false_alarm + missed
+
+
 def brier(y: Floats, probability: Floats, weight: Floats | None = None) -> float:
     """Mean squared distance of probabilities (n,) from what happened (Brier, 1950); weighted."""
     return float(np.average((probability - y) ** 2, weights=weight))
+
+
+def calibration_error(y: Floats, probability: Floats, weight: Floats | None = None, n_bins: int = 10) -> float:
+    """Expected calibration error (Naeini et al., 2015): how far probabilities are from the shares that came true.
+
+    Probabilities (n,) of an anomaly in [0, 1] fall into bins of equal width; the distance in each bin, between the mean
+    probability and the share of anomalies, counts by the weight of its rows. Raises `EvaluationError` for others.
+
+    >>> calibration_error(np.array([0.0, 0.0, 0.0, 1.0]), np.array([0.25, 0.25, 0.25, 0.25]))
+    0.0
+    >>> calibration_error(np.array([0.0, 1.0]), np.array([0.25, 1.0]))
+    0.125
+    """
+    check_number("n_bins", n_bins, 1, whole=True)
+    inside = (probability >= 0) & (probability <= 1)
+    _check_rows("probability", probability, inside, "outside [0, 1]", "probabilities of an anomaly; scores are none")
+    weight = np.ones(len(y)) if weight is None else weight
+    place = np.minimum((probability * n_bins).astype(np.int64), n_bins - 1)
+    distance = np.bincount(place, weights=weight * (probability - y))
+    return float(np.abs(distance).sum() / weight.sum())
 
 
 def prior_corrected(probability: Floats, learned_rate: float, true_rate: float) -> Floats:
@@ -112,3 +181,26 @@ def prior_corrected(probability: Floats, learned_rate: float, true_rate: float) 
     anomalous = probability * true_rate / learned_rate
     normal = (1 - probability) * (1 - true_rate) / (1 - learned_rate)
     return np.asarray(anomalous / (anomalous + normal))
+
+
+def check_both_classes(y: Floats) -> None:
+    """Raise `EvaluationError` where labels y (n,) hold no anomaly or no normal row."""
+    n_anomalies = int((y == 1).sum())
+    if n_anomalies in (0, len(y)):
+        kind = "anomaly" if n_anomalies == 0 else "normal row"
+        raise EvaluationError(f"no {kind} is among the {len(y):,} rows. Expected both classes: measure on more rows.")
+
+
+def check_amounts(amount: Floats) -> None:
+    """Raise `EvaluationError` where an amount (n,) is negative or not finite."""
+    fine = np.isfinite(amount) & (amount >= 0)
+    _check_rows("amount", amount, fine, "negative or not finite", "finite amounts of at least 0; leave these rows out")
+
+
+def _check_rows(name: str, values: Floats, fine: npt.NDArray[np.bool_], wrong: str, expected: str) -> None:
+    if not fine.all():
+        rows = np.flatnonzero(~fine)
+        shown = offenders(rows.tolist(), values[rows[:3]].tolist())
+        raise EvaluationError(
+            f"{name}: {len(rows):,} of {len(values):,} values are {wrong} ({shown}). Expected {expected}."
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -11,6 +12,11 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from oddrow.nets.layers import Batch, Embeddings, Rows, Stack, apart
+
+# Numbers and categories: what a row has where nobody says whether it is a known anomaly.
+N_PARTS = 2
+# An anomaly that is rebuilt exactly would cost infinitely much.
+LEAST_ERROR = 1e-4
 
 
 class Autoencoder(eqx.Module):
@@ -85,9 +91,12 @@ class Autoencoder(eqx.Module):
     def loss(self, batch: Batch, key: PRNGKeyArray | None) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
         """Mean error over the rows, weighted, and over the outputs; without a key there is no noise."""
         rows, weight = batch
+        return (weight @ self.row_errors(rows, key)) / weight.sum(), {}
+
+    def row_errors(self, rows: Rows, key: PRNGKeyArray | None) -> Float[Array, " rows"]:
+        """The mean error of each row over the outputs; without a key there is no noise."""
         seen = rows if key is None or self.noise == 0 else self.corrupt(rows, key)
-        per_row = self.errors(rows, seen).mean(axis=1)
-        return (weight @ per_row) / weight.sum(), {}
+        return self.errors(rows, seen).mean(axis=1)
 
     def corrupt(self, rows: Rows, key: PRNGKeyArray) -> Rows:
         """The rows with noise on every number and some categories made missing."""
@@ -99,3 +108,26 @@ class Autoencoder(eqx.Module):
             return noisy, categories
         kept = jax.random.bernoulli(category_key, 1 - strength / 2, categories.shape)
         return noisy, jnp.where(kept, categories, 0)
+
+
+class Repelling(eqx.Module):
+    """An autoencoder in training that must not rebuild known anomalies (Yamanaka et al., 2019, autoencoding binary
+    classifiers, eq. 9).
+
+    The error of a row is taken for the negative logarithm of the probability that it is normal: a known anomaly costs
+    -log(1 - exp(-error)), `weight` times. NOTE[DIFF] The paper weighs both classes alike; here few anomalies stand
+    beside very many normal rows.
+    """
+
+    network: Autoencoder
+    weight: float = eqx.field(static=True)
+
+    def loss(self, batch: tuple[Any, Any], key: PRNGKeyArray | None) -> tuple[Float[Array, ""], dict[str, Any]]:
+        """As the autoencoder's; rows have a third part (rows,), 1 for a known anomaly, but for those held out."""
+        rows, weight = batch
+        if len(rows) == N_PARTS:
+            return self.network.loss((rows, weight), key)
+        *parts, known = rows
+        per_row = self.network.row_errors((parts[0], parts[1]), key)
+        surprise = -jnp.log1p(-jnp.exp(-jnp.maximum(per_row, LEAST_ERROR)))
+        return (weight @ jnp.where(known == 1, self.weight * surprise, per_row)) / weight.sum(), {}

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from oddrow.detectors.autoencoder import AutoencoderDetector
-from oddrow.detectors.base import Detector, fit_together
+from oddrow.detectors.base import Detector
 from oddrow.detectors.dagmm import DAGMMDetector
+from oddrow.detectors.together import fit_together
 from oddrow.evaluate.baselines import Baseline, Forest, Mahalanobis, OneClass
 from oddrow.nets.parameters import named_activations
 from oddrow.settings import Settings

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from oddrow.artifact import Artifact, Origin
 from oddrow.errors import OddrowError, TrainingError, counted
-from oddrow.evaluate.protocol import Result, measure
+from oddrow.evaluate.result import Result, measure
 from oddrow.plots import latent_space, save
 from oddrow.recipes.cases import Case, Divided, divide_case
 from oddrow.recipes.contestants import fit_contestant
@@ -22,7 +22,8 @@ from oddrow.recipes.labelled import LabelledTable
 from oddrow.recipes.recipe import Protocol, Recipe
 from oddrow.recipes.results import LINE, Results, write_results
 from oddrow.recipes.runs import Runs
-from oddrow.thresholds import Threshold
+from oddrow.thresholds.scored import ScoredRows
+from oddrow.thresholds.threshold import Threshold
 
 Floats = npt.NDArray[np.float64]
 Tell = Callable[[Any], None]
@@ -134,8 +135,8 @@ class Experiment:
     def _honest_cut(self, model: Any, rows: Divided) -> Threshold:
         rule = self.recipe.settings.threshold
         scores = model.anomaly_score(self.data.table.take(rows.held_out))
-        value = rule.choose(scores, self.data.weight_of(rows.held_out))
-        return Threshold(value, str(rule), rule.source, self.data.fingerprint(rows.held_out))
+        chosen_on = ScoredRows(scores, self.data.weight_of(rows.held_out))
+        return rule.threshold(chosen_on, source=rule.source, fingerprint=self.data.fingerprint(rows.held_out))
 
     def _keep(self, detector: Any, case: Case, rows: Divided) -> None:
         """Save the model with its honest cut, and the z space of the test rows."""

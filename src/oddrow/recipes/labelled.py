@@ -13,14 +13,14 @@ import numpy.typing as npt
 import polars as pl
 
 from oddrow.errors import raise_all
-from oddrow.evaluate.protocol import HeldOut
+from oddrow.evaluate.held_out import HeldOut
 from oddrow.recipes.cases import RowNumbers
 from oddrow.recipes.recipe import Recipe
 from oddrow.table.fingerprint import table_hashes
 from oddrow.table.join import Join, read_joined
 from oddrow.table.schema import missing_column
 from oddrow.table.table import Table
-from oddrow.thresholds import Fingerprint
+from oddrow.thresholds.fingerprint import Fingerprint
 
 Floats = npt.NDArray[np.float64]
 

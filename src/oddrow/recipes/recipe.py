@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib import resources
 from pathlib import Path
@@ -13,6 +13,7 @@ from oddrow.errors import ParameterError, TableError, check_choice, check_number
 from oddrow.settings import Settings
 from oddrow.table.join import Join
 
+NAN = float("nan")
 OWN = ("title", "source", "data", "protocol")
 BESIDE = ("published", "kind")
 # What a recipe divides, seeds and joins itself, and files that its contestants would share.
@@ -96,18 +97,53 @@ class Resampling:
             raise ParameterError(f"'{idle[0]}' means nothing in a recipe of this kind. Take it out.")
 
 
-P = TypeVar("P", Protocol, Resampling)
-KINDS: dict[str, type[Protocol] | type[Resampling]] = {"detection": Protocol, "resampling": Resampling}
+@dataclass(frozen=True)
+class Prequential:
+    """How detectors and classifiers are judged week after week: train a span, wait for labels, test a span.
+
+    `spans` is "train,delay,test"; `parts` names sets of folds, by the days on which their training begins. A classifier
+    that is tuned is tuned on the folds that begin on `tuned_from`.
+    """
+
+    spans: str
+    parts: Mapping[str, Sequence[str]]
+    tuned_from: tuple[str, ...]
+    runs: int = 3
+
+    def check(self, settings: Settings) -> None:
+        """Raise `ParameterError` for a value that means nothing."""
+        check_number("protocol.runs", self.runs, 1, whole=True)
+        if settings.roles.time is None or settings.roles.entity is None:
+            raise ParameterError("time, entity: a recipe of this kind needs both.")
+        if settings.detector != "autoencoder":
+            raise ParameterError("detector: a recipe of this kind knows the name autoencoder.")
+
+    @property
+    def starts(self) -> list[str]:
+        """The days on which training begins, each once, over all parts."""
+        return list(dict.fromkeys(start for starts in self.parts.values() for start in starts))
+
+
+P = TypeVar("P", Protocol, Resampling, Prequential)
+KINDS: dict[str, type[Protocol] | type[Resampling] | type[Prequential]] = {
+    "detection": Protocol,
+    "resampling": Resampling,
+    "prequential": Prequential,
+}
 
 
 @dataclass(frozen=True)
 class Published:
-    """A published row to stand beside, NaN where a number was not given."""
+    """A published row to stand beside, NaN where a number was not given; `rule` is the cut, or the part, it is of."""
 
     method: str
-    f1: float
-    precision: float = float("nan")
-    recall: float = float("nan")
+    rule: str = "published"
+    f1: float = NAN
+    precision: float = NAN
+    recall: float = NAN
+    auroc: float = NAN
+    ap: float = NAN
+    card_precision: float = NAN
 
 
 @dataclass(frozen=True)
@@ -129,12 +165,13 @@ class Recipe(Generic[P]):
         if missing := [key for key in OWN if key not in own]:
             raise ParameterError(f"recipe {name}: '{missing[0]}' is missing.")
         settings = Settings.from_dict({key: value for key, value in values.items() if key not in (*OWN, *BESIDE)})
-        decided = [key for key in DECIDED if key in values]
+        kind = values.get("kind", "detection")
+        check_choice("kind", kind, KINDS)
+        # Weeks are weeks of a time column; elsewhere rows are drawn.
+        decided = [key for key in DECIDED if key in values and (key, kind) != ("time", "prequential")]
         decided += [f"training.{key}" for key in DECIDED_OF_TRAINING if key in settings.training]
         if decided:
             raise ParameterError(f"recipe {name}: '{decided[0]}' means nothing in a recipe, which decides it itself.")
-        kind = values.get("kind", "detection")
-        check_choice("kind", kind, KINDS)
         recipe: Recipe[Any] = cls(
             name,
             str(own["title"]),

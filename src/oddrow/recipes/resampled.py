@@ -16,7 +16,7 @@ from oddrow.recipes.honest import CVAE, UNDER, AfterDividing
 from oddrow.recipes.labelled import LabelledTable
 from oddrow.recipes.learning import CLASSIFIERS, LearnAndTest, Line, lines
 from oddrow.recipes.recipe import Recipe, Resampling
-from oddrow.recipes.results import LINE, Results, write_results
+from oddrow.recipes.results import HEADINGS, LINE, Results, write_results
 from oddrow.recipes.runs import Runs
 from oddrow.train.history import History
 
@@ -46,7 +46,7 @@ class Resampled:
             if not self.runs.read(file):
                 self.runs.write(file, [*self._as_published(run), *self._honest(run)])
         found = [self.runs.read(file) for file in files]
-        results = Results.of(self.recipe, self.data, found, runs=n_runs, said=self._said, more=MORE)
+        results = Results.of(self.recipe, self.data, found, runs=n_runs, said=self._said, headings={**HEADINGS, **MORE})
         write_results(results, self.folder)
         return results
 

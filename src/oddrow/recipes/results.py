@@ -24,7 +24,8 @@ LINE = ("detector", "rule", *METRICS, *TIMES)
 class Results:
     """One row for each detector, cut and contamination: {"mean", "sd"} of every metric over the runs.
 
-    `heading` says in words what was run. The standard deviation is that of a sample (n - 1), 0 where there is one run.
+    `heading` says in words what was run, `column` what tells rows of one detector apart. The standard deviation is that
+    of a sample (n - 1), 0 where there is one run.
     """
 
     recipe: str
@@ -36,6 +37,7 @@ class Results:
     runs: int
     rows: tuple[dict[str, Any], ...]
     headings: Mapping[str, str]
+    column: str = "cut"
 
     @classmethod
     def of(
@@ -46,21 +48,21 @@ class Results:
         *,
         runs: int,
         said: str = "",
-        more: Mapping[str, str] | None = None,
+        headings: Mapping[str, str] = HEADINGS,
+        column: str = "cut",
     ) -> Results:
-        """Gather the lines of all runs; `more` are metrics besides the usual ones, by key, with their headings.
+        """Gather the lines of all runs; `headings` are the metrics to show, by key.
 
         `said` is what the heading says besides source, rows and runs.
         """
         lines = [line for of_run in found for line in of_run]
-        headings = {**HEADINGS, **(more or {})}
         kinds = dict.fromkeys(map(_kind, lines))
         rows = tuple(_row(kind, [line for line in lines if _kind(line) == kind], headings) for kind in kinds)
         read = f"{data.table.source}: {data.table.n_rows:,} rows, {data.n_anomalies:,} anomalies"
         counted = f"{runs} runs, mean ± sd" if runs > 1 else "1 run"
         heading = f"**{recipe.title}.** {'; '.join([f'{recipe.source}. {read}', counted, *([said] if said else [])])}."
         numbers = data.table.n_rows, data.n_anomalies, runs
-        return cls(recipe.name, heading, recipe.published, data.table.source, *numbers, rows, headings)
+        return cls(recipe.name, heading, recipe.published, data.table.source, *numbers, rows, headings, column)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -75,11 +77,14 @@ class Results:
         )
 
     def _by_metric(self) -> list[str]:
-        lines = [f"| | cut | {' | '.join(self.headings.values())} |", f"|---|---{'|---' * len(self.headings)}|"]
+        lines = [
+            f"| | {self.column} | {' | '.join(self.headings.values())} |",
+            f"|---|---{'|---' * len(self.headings)}|",
+        ]
         for row in self.published:
             numbers = [getattr(row, name, float("nan")) for name in self.headings]
             shown = ["" if math.isnan(number) else f"{number:.3f}" for number in numbers]
-            lines.append(f"| *{row.method}, as published* | published | {' | '.join(shown)} |")
+            lines.append(f"| *{row.method}, as published* | {row.rule} | {' | '.join(shown)} |")
         for found in self.rows:
             cells = [self._cell(found[name]) for name in self.headings]
             lines.append(f"| {found['detector']} | {found['rule']} | {' | '.join(cells)} |")
@@ -101,8 +106,8 @@ class Results:
         return lines
 
     def _cell(self, spread: dict[str, float]) -> str:
-        """Mean and standard deviation; one run has none."""
-        return f"{spread['mean']:.3f}" + (f" ± {spread['sd']:.3f}" if self.runs > 1 else "")
+        """Mean and standard deviation; one run has none, unless it has several folds."""
+        return f"{spread['mean']:.3f}" + (f" ± {spread['sd']:.3f}" if self.runs > 1 or spread["sd"] > 0 else "")
 
 
 def write_results(results: Results, folder: Path) -> None:

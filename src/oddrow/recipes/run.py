@@ -9,10 +9,12 @@ from typing import Any
 from oddrow.errors import TrainingError, check_number
 from oddrow.recipes.experiment import Experiment
 from oddrow.recipes.labelled import LabelledTable
-from oddrow.recipes.recipe import Protocol, Recipe
+from oddrow.recipes.prequential import PrequentialRuns
+from oddrow.recipes.recipe import Prequential, Protocol, Recipe
 from oddrow.recipes.resampled import Resampled
 from oddrow.recipes.results import Results
 from oddrow.recipes.runs import check_folder
+from oddrow.recipes.weeks import Transactions
 
 Tell = Callable[[Any], None]
 
@@ -29,9 +31,13 @@ def run_recipe(
     n_runs = recipe.protocol.runs if runs is None else runs
     check_number("runs", n_runs, 1, whole=True)
     check_folder(Path(out))
-    rows = LabelledTable.read(recipe, Path(data))
-    _tell_rows(rows, tell)
     try:
+        if isinstance(recipe.protocol, Prequential):
+            weeks = Transactions.read(recipe, Path(data))
+            _tell_rows(weeks.data, tell)
+            return PrequentialRuns(recipe, weeks, Path(out), tell).run(n_runs)
+        rows = LabelledTable.read(recipe, Path(data))
+        _tell_rows(rows, tell)
         if isinstance(recipe.protocol, Protocol):
             return Experiment(recipe, rows, Path(out), tell, command).run(n_runs)
         return Resampled(recipe, rows, Path(out), tell).run(n_runs)

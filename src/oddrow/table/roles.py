@@ -1,8 +1,9 @@
-"""Columns with a part to play besides the features: label, time, id, weight."""
+"""Columns with a part to play besides the features: label, time, id, weight, amount, entity."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from oddrow.table.schema import as_numbers, as_text, missing_column
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
+# Roles that are one column each.
+NAMING = ("label", "time", "id", "weight", "amount", "entity")
 ANOMALOUS = ("1", "true")
 NORMAL = ("0", "false")
 
@@ -23,7 +26,8 @@ NORMAL = ("0", "false")
 class Roles:
     """Which column is the label, the time, the id, the weight, and which columns are not to be looked at.
 
-    `anomaly` or `normal` are the label's values that mean so, as text; by default 1 and true are anomalous.
+    `anomaly` or `normal` are the label's values that mean so, as text; by default 1 and true are anomalous. `amount` is
+    what is lost with a missed anomaly; `entity` says whose row it is: a card, a customer.
     """
 
     label: str | None = None
@@ -32,15 +36,14 @@ class Roles:
     time: str | None = None
     id: str | None = None
     weight: str | None = None
+    amount: str | None = None
+    entity: str | None = None
     drop: tuple[str, ...] = ()
 
     def check(self, columns: list[str]) -> None:
         """Raise one `TableError` for every named column that is not there."""
-        named = {"--label": self.label, "--time": self.time, "--id": self.id, "--weight": self.weight}
-        wanted = [
-            *((option, name) for option, name in named.items() if name),
-            *(("--drop", n) for n in self.drop),
-        ]
+        named = ((f"--{role}", getattr(self, role)) for role in NAMING)
+        wanted = [*((option, name) for option, name in named if name), *(("--drop", name) for name in self.drop)]
         raise_all([f"{option}: {missing_column(name, columns)}" for option, name in wanted if name not in columns])
         if self.anomaly and self.normal:
             raise ParameterError("--anomaly and --normal were both given: say one, the other values are the rest.")
@@ -48,27 +51,40 @@ class Roles:
     @property
     def columns(self) -> list[str]:
         """The columns that a role needs to be there."""
-        return [name for name in (self.label, self.time, self.id, self.weight) if name is not None]
+        return list(dict.fromkeys(name for role in NAMING if (name := getattr(self, role)) is not None))
+
+    def without_absent(self, roles: Iterable[str], columns: list[str]) -> Roles:
+        """These roles, but for those named whose column is absent."""
+        absent: dict[str, Any] = {role: None for role in roles if getattr(self, role) not in columns}
+        return replace(self, **absent)
 
     def reasons(self, frame: pl.DataFrame) -> dict[str, str]:
         """The columns that are no features because of their role, and which role that is.
 
         A numeric time only orders the rows; a true time stays, so that its hour and weekday can tell.
         """
-        named = {self.label: "the label", self.id: "names the row", self.weight: "the weight"}
+        named = {
+            self.label: "the label",
+            self.id: "names the row",
+            self.weight: "the weight",
+            self.entity: "whose row it is",
+        }
         if self.time is not None and not isinstance(frame[self.time].dtype, (pl.Date, pl.Datetime)):
             named[self.time] = "orders the rows"
         named |= dict.fromkeys(self.drop, "left out (--drop)")
         return {name: reason for name, reason in named.items() if name is not None}
+
+    def known_labels(self, frame: pl.DataFrame) -> Floats:
+        """The label as (n,) float64, whatever classes there are: 1 anomaly, 0 normal, NaN unknown."""
+        assert self.label is not None
+        return self._zeros_and_ones(_as_text(frame[self.label]))
 
     def labels(self, frame: pl.DataFrame, *, both: bool) -> Floats:
         """The label as (n,) float64: 1 anomaly, 0 normal, NaN unknown.
 
         Raises `TableError` where the values are not two classes or all are anomalous; with `both`, where one is absent.
         """
-        assert self.label is not None
-        values = _as_text(frame[self.label])
-        y = self._zeros_and_ones(values)
+        y = self.known_labels(frame)
         n_anomalies, n_normal = int(np.nansum(y == 1)), int(np.nansum(y == 0))
         if n_anomalies + n_normal == 0:
             raise TableError(f"column '{self.label}': every value is missing. Expected a label, or no --label at all.")
@@ -88,18 +104,25 @@ class Roles:
         """
         if self.weight is None:
             return None
-        numbers = as_numbers(frame[self.weight])
-        if numbers is None or (numbers == 0).all():
+        weights = _at_least_zero(frame[self.weight], rows, "weight")
+        if not weights.any():
             raise TableError(f"column '{self.weight}': no value is a weight. Expected numbers, 0 and above.")
-        bad = (numbers.is_null() | numbers.is_nan() | (numbers < 0) | numbers.is_infinite()).fill_null(True)
-        if bad.any():
-            odd = rows[bad.to_numpy()].tolist()
-            shown = offenders(odd, frame[self.weight].filter(bad)[:3].to_list())
-            raise TableError(
-                f"column '{self.weight}': {len(odd):,} of {len(bad):,} values are no weights ({shown}). "
-                "Expected finite numbers of at least 0."
-            )
-        return numbers.to_numpy()
+        return weights
+
+    def amounts(self, frame: pl.DataFrame, rows: Rows) -> Floats | None:
+        """The amount column as (n,) float64, None where there is none.
+
+        Raises `TableError` for an amount that is below 0 or missing: what would a miss cost there?
+        """
+        return None if self.amount is None else _at_least_zero(frame[self.amount], rows, "amount")
+
+    def entities(self, frame: pl.DataFrame) -> Rows | None:
+        """A code for whose row each is, (n,), None where there is no such column; a row of nobody has its own."""
+        if self.entity is None:
+            return None
+        codes = frame[self.entity].rank("dense").cast(pl.Int64)
+        alone = pl.Series(-1 - np.arange(frame.height))
+        return codes.zip_with(codes.is_not_null(), alone).to_numpy()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -126,6 +149,21 @@ class Roles:
                 f"column '{self.label}' is no label of two classes: besides 0, 1, true and false it holds "
                 f"{first_names(others)}. Say which values are anomalous (--anomaly V,V) or normal (--normal V,V)."
             )
+
+
+def _at_least_zero(values: pl.Series, rows: Rows, kind: str) -> Floats:
+    numbers = as_numbers(values)
+    if numbers is None:
+        raise TableError(f"column '{values.name}': no value is a{'n' * (kind[0] == 'a')} {kind}. Expected numbers.")
+    bad = (numbers.is_null() | numbers.is_nan() | (numbers < 0) | numbers.is_infinite()).fill_null(True)
+    if bad.any():
+        odd = rows[bad.to_numpy()].tolist()
+        shown = offenders(odd, values.filter(bad)[:3].to_list())
+        raise TableError(
+            f"column '{values.name}': {len(odd):,} of {len(bad):,} values are no {kind}s ({shown}). "
+            "Expected finite numbers of at least 0."
+        )
+    return numbers.to_numpy()
 
 
 def _as_text(values: pl.Series) -> pl.Series:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,12 @@ import numpy.typing as npt
 import polars as pl
 
 from oddrow.errors import ParameterError, TableError
+from oddrow.table.history import History
 from oddrow.table.join import Join, read_joined
 from oddrow.table.read import ReadOptions
 from oddrow.table.roles import Roles
 from oddrow.table.schema import Schema, as_numbers
-from oddrow.table.split import check_times, rows_between, split_latest, split_random
+from oddrow.table.split import check_times, clock, orders_rows, rows_between, split_latest, split_random
 from oddrow.table.table import Table
 
 Floats = npt.NDArray[np.float64]
@@ -28,28 +29,43 @@ RISING = 0.99
 
 @dataclass(frozen=True)
 class Selection:
-    """The rows of a table that were asked for, with their labels, weights and places in the table."""
+    """The rows of a table that were asked for, with their places in the table, and (n,) of each where it is known:
+    label, weight, amount, entity, time in seconds.
+    """
 
     table: Table
     rows: Rows
     y: Floats | None
     weight: Floats | None
+    amount: Floats | None = None
+    entity: Rows | None = None
+    time: Floats | None = None
+
+    @property
+    def all(self) -> Selection:
+        """All of them."""
+        return self
 
     @property
     def normal(self) -> Selection:
         """The rows not known to be anomalous."""
         return self if self.y is None else self.take(self.y != 1)
 
+    @property
+    def labelled(self) -> Selection:
+        """The rows of which is known what they are."""
+        return self.take(np.zeros(len(self.rows), bool) if self.y is None else ~np.isnan(self.y))
+
     def take(self, rows: npt.NDArray[Any]) -> Selection:
         """Some of these rows, by number (m,) or mask (n,)."""
-        y = None if self.y is None else self.y[rows]
-        weight = None if self.weight is None else self.weight[rows]
-        return Selection(self.table.take(rows), self.rows[rows], y, weight)
+        known = {name: getattr(self, name) for name in ("y", "weight", "amount", "entity", "time")}
+        taken = {name: None if values is None else values[rows] for name, values in known.items()}
+        return Selection(self.table.take(rows), self.rows[rows], **taken)
 
 
 @dataclass(frozen=True)
 class Division:
-    """What `fit` learns from: rows to train on (known anomalies among them, to be left out), rows held out."""
+    """What `fit` learns from: rows to train on, rows held out; known anomalies are among both, and train nobody."""
 
     fitting: Selection
     held_out: Selection | None
@@ -63,23 +79,56 @@ def read_selection(
     until: str | None,
     *,
     join: Join | None = None,
+    history: History | None = None,
     both: bool = False,
+    labelled: bool = True,
+    absent: Iterable[str] = (),
 ) -> Selection:
-    """Read tables and take the rows asked for, with labels (`both` classes must be there) and weights."""
+    """Read tables and take the rows asked for, with labels (`both` classes must be there), weights, amounts, entities.
+
+    The history is that of all rows that were read. Of the roles named in `absent` the column may be absent; where rows
+    need not be `labelled`, a label is known to their history alone.
+    """
     table = read_joined(tables, read, join)
+    roles = roles.without_absent(absent, _usable(table, roles.time))
     roles.check(table.columns)
     if (start or until) and roles.time is None:
         raise ParameterError("--from and --until choose rows by a time column: say which with --time C.")
-    rows = np.arange(table.n_rows)
     if roles.time is not None:
         check_times(table.frame[roles.time])
+    table = with_history(table, roles, history)
+    rows = np.arange(table.n_rows)
     if roles.time is not None and (start or until):
         rows = np.flatnonzero(rows_between(table.frame[roles.time], start, until))
         if not len(rows):
             raise TableError(f"{table.source}: no row has {span(roles.time, start, until)}.")
         table = table.take(rows)
-    y = None if roles.label is None else roles.labels(table.frame, both=both)
-    return Selection(table, rows, y, roles.weights(table.frame, rows))
+    return Selection(
+        table,
+        rows,
+        roles.labels(table.frame, both=both) if labelled and roles.label is not None else None,
+        roles.weights(table.frame, rows),
+        roles.amounts(table.frame, rows),
+        roles.entities(table.frame),
+        None if roles.time is None else clock(table.frame[roles.time]),
+    )
+
+
+def _usable(table: Table, time: str | None) -> list[str]:
+    """The columns, but for a time that orders nothing: the table's schema has more to say of it."""
+    return [name for name in table.columns if name != time or orders_rows(table.frame[name])]
+
+
+def with_history(table: Table, roles: Roles, history: History | None) -> Table:
+    """The table with what each of its entities did before each row."""
+    if history is None:
+        return table
+    if roles.time is None:
+        raise ParameterError("[[history]] is of what was before: say by which column rows are in time, with --time C.")
+    if history.needs_label and roles.label is None:
+        raise ParameterError("[[history]] counts known anomalies (risk): say which column knows them, with --label C.")
+    y = roles.known_labels(table.frame) if history.needs_label else None
+    return replace(table, frame=history.add(table.frame, roles.time, y))
 
 
 def rising_with_time(frame: pl.DataFrame, schema: Schema, time: str | None) -> list[str]:
@@ -121,19 +170,29 @@ def span(time: str, start: str | None, until: str | None) -> str:
 
 
 def divide(chosen: Selection, roles: Roles, fraction: float, seed: int) -> Division:
-    """Hold out a share of the rows not known to be anomalous: the latest ones where there is a time, else at random."""
-    normal = np.arange(len(chosen.rows)) if chosen.y is None else np.flatnonzero(chosen.y != 1)
-    if roles.time is not None:
-        _, drawn = split_latest(chosen.table.frame[roles.time][normal], fraction)
+    """Hold out a share of the rows: the latest ones where there is a time, else a random one of either class."""
+    anomalous = np.zeros(len(chosen.rows), bool) if chosen.y is None else chosen.y == 1
+    normal = np.flatnonzero(~anomalous)
+    if roles.time is None:
+        held_out = _drawn(normal, np.flatnonzero(anomalous), fraction, seed)
     else:
-        _, drawn = split_random(len(normal), fraction, np.random.default_rng(seed))
-    if not len(drawn):
-        return Division(chosen, None)
-    held_out = np.zeros(len(chosen.rows), dtype=bool)
-    held_out[normal[drawn]] = True
-    fitting = ~held_out
-    if roles.time is not None:
-        # An anomaly later than the first held-out row is no training row either.
-        times = chosen.table.frame[roles.time]
-        fitting &= (times < times.filter(pl.Series(held_out)).min()).to_numpy()
-    return Division(chosen.take(fitting), chosen.take(held_out))
+        held_out = _latest(chosen.table.frame[roles.time], normal, fraction)
+    return Division(chosen.take(~held_out), chosen.take(held_out)) if held_out.any() else Division(chosen, None)
+
+
+def _drawn(normal: Rows, anomalous: Rows, fraction: float, seed: int) -> npt.NDArray[np.bool_]:
+    rng = np.random.default_rng(seed)
+    held_out = np.zeros(len(normal) + len(anomalous), bool)
+    for rows in (normal, anomalous):
+        held_out[rows[split_random(len(rows), fraction, rng)[1]]] = True
+    # Anomalies alone would be nothing to choose by.
+    held_out &= held_out[normal].any()
+    return held_out
+
+
+def _latest(times: pl.Series, normal: Rows, fraction: float) -> npt.NDArray[np.bool_]:
+    """The latest normal rows, and the anomalies as late as those: an anomaly is no training row there either."""
+    _, latest = split_latest(times[normal], fraction)
+    if not len(latest):
+        return np.zeros(len(times), bool)
+    return (times >= times[normal[latest]].min()).to_numpy()

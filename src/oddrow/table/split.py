@@ -112,9 +112,14 @@ def duration(text: str, times: pl.Series) -> float:
     return value
 
 
+def orders_rows(times: pl.Series) -> bool:
+    """Whether values of this type have an order in time: numbers, dates, times."""
+    return times.dtype.is_numeric() or times.dtype in (pl.Date, pl.Datetime)
+
+
 def check_times(times: pl.Series) -> None:
     """Raise `TableError` for values that have no order in time, or are missing."""
-    if not (times.dtype.is_numeric() or times.dtype in (pl.Date, pl.Datetime)):
+    if not orders_rows(times):
         raise TableError(
             f"column '{times.name}': values of type {times.dtype} order no rows. Expected numbers, dates or times."
         )

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator
 from oddrow.errors import ParameterError, check_number
 
 USUAL_EPOCHS, LEAST_STEPS = 40, 3200
+TRIAL = 8
 
 
 class Training(BaseEstimator):  # type: ignore[misc]
@@ -88,6 +89,11 @@ class Training(BaseEstimator):  # type: ignore[misc]
         places = {name: place for name in ("checkpoint", "tensorboard") if (place := getattr(self, name)) is not None}
         moved = {} if folder is None else {name: str(Path(place, folder)) for name, place in places.items()}
         return Training(**{**self.get_params(), **moved})
+
+    def trial(self, n_rows: int) -> Training:
+        """The beginning of this training alone: an eighth of its epochs, one at least where it has any."""
+        epochs = -(-self.epochs_for(n_rows) // TRIAL)
+        return Training(**{**self.get_params(), "epochs": epochs, "checkpoint": None, "tensorboard": None})
 
     def epochs_for(self, n_rows: int) -> int:
         """How many epochs a table of this many training rows gets."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from oddrow.errors import ParameterError, TableError
-from oddrow.table.history import handbook_features
+from oddrow.table.history import History, handbook_features
 
 START = datetime(2018, 4, 2)  # a Monday
 INPUTS = ["time", "customer_id", "terminal_id", "amount", "is_fraud"]
@@ -321,12 +320,9 @@ def test_a_delay_below_a_day_is_refused(delay: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def handbook() -> pl.DataFrame:
+def handbook(data: Path) -> pl.DataFrame:
     """The last 58 days of the Handbook's transformed file: 3 weeks, and all that they look back on."""
-    folder = os.environ.get("ODDROW_DATA")
-    if folder is None:
-        pytest.skip("ODDROW_DATA names no folder with fraud_detection_handbook/fdh_transformed.parquet")
-    path = Path(folder) / "fraud_detection_handbook" / "fdh_transformed.parquet"
+    path = data / "fraud_detection_handbook" / "fdh_transformed.parquet"
     if not path.exists():
         pytest.skip("ODDROW_DATA holds no fraud_detection_handbook/fdh_transformed.parquet")
     recent = pl.col("TX_DATETIME") >= datetime(2018, 8, 4)
@@ -342,3 +338,18 @@ def test_every_value_is_the_handbooks_but_for_tied_rows(handbook: pl.DataFrame) 
     assert handbook.filter(compared).height > 190_000
     assert not (differs & ~tied).any()
     assert differs.sum() <= tied.sum() <= 20
+
+
+def test_a_declared_history_gives_the_handbooks_values_too(handbook: pl.DataFrame) -> None:
+    windows = ["1d", "7d", "30d"]
+    declared = History.of(
+        [
+            {"features": ["weekend", "night"]},
+            {"by": "customer_id", "windows": windows, "features": ["count", "mean amount"]},
+            {"by": "terminal_id", "windows": windows, "features": ["count", "risk"], "delay": "7d"},
+        ]
+    )
+    y = handbook["is_fraud"].cast(pl.Float64).to_numpy()
+    found = declared.add(handbook.select(INPUTS), "time", y).select(declared.names)
+    expected = handbook_features(handbook.select(INPUTS)).select(FEATURES)
+    assert_frame_equal(found.rename(dict(zip(found.columns, FEATURES, strict=True))), expected, check_exact=True)

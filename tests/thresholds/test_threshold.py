@@ -12,10 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oddrow.errors import EvaluationError, ParameterError
-from oddrow.thresholds import RULES, SKETCH_SIZE, Fingerprint, Rule, Threshold
+from oddrow.thresholds.fingerprint import SKETCH_SIZE, Fingerprint
+from oddrow.thresholds.rule import RULES, Rule
+from oddrow.thresholds.scored import ScoredRows
+from oddrow.thresholds.threshold import Threshold
 
 SCORES = np.array([4.0, 1.0, 3.0, 2.0])
 WEIGHT = np.array([1.0, 5.0, 2.0, 2.0])  # of the scores 4, 1, 3, 2
+
+
+def cut(rule: str, scores: np.ndarray, weight: np.ndarray | None = None) -> float:
+    return Rule.parse(rule).threshold(ScoredRows(scores, weight)).value
 
 
 @pytest.mark.parametrize(
@@ -39,8 +46,8 @@ WEIGHT = np.array([1.0, 5.0, 2.0, 2.0])  # of the scores 4, 1, 3, 2
     ],
 )
 def test_each_rule_by_hand(rule: str, plain: float, weighted: float) -> None:
-    assert Rule.parse(rule).choose(SCORES) == pytest.approx(plain, rel=1e-12)
-    assert Rule.parse(rule).choose(SCORES, WEIGHT) == pytest.approx(weighted, rel=1e-12)
+    assert cut(rule, SCORES) == pytest.approx(plain, rel=1e-12)
+    assert cut(rule, SCORES, WEIGHT) == pytest.approx(weighted, rel=1e-12)
 
 
 def test_a_score_at_the_threshold_is_an_alert() -> None:
@@ -59,21 +66,21 @@ def test_contamination_flags_at_most_the_share_but_at_least_one_row(
     weight = np.array([random.choice([0.5, 1.0, 3.0]) for _ in scores])
     for used in (None, weight):
         of_row = np.ones(len(scores)) if used is None else used
-        cut = Rule("contamination", share).choose(scores, used)
-        flagged = of_row[scores >= cut].sum()
-        assert (scores >= cut).any()
-        assert flagged <= share * of_row.sum() + 1e-9 or cut == scores.max()
+        at = cut(f"contamination:{share!r}", scores, used)
+        flagged = of_row[scores >= at].sum()
+        assert (scores >= at).any()
+        assert flagged <= share * of_row.sum() + 1e-9 or at == scores.max()
         # It is the lowest such cut: the next lower score would flag too many.
-        if (scores < cut).any():
-            lower = scores[scores < cut].max()
+        if (scores < at).any():
+            lower = scores[scores < at].max()
             assert of_row[scores >= lower].sum() > share * of_row.sum() - 1e-9
 
 
 @given(some_scores | few_levels, shares, shares)
 def test_a_larger_share_never_flags_fewer(scores: np.ndarray, one: float, other: float) -> None:
     low, high = sorted([one, other])
-    assert Rule("contamination", low).choose(scores) >= Rule("contamination", high).choose(scores)
-    assert Rule("quantile", low).choose(scores) <= Rule("quantile", high).choose(scores)
+    assert cut(f"contamination:{low!r}", scores) >= cut(f"contamination:{high!r}", scores)
+    assert cut(f"quantile:{low!r}", scores) <= cut(f"quantile:{high!r}", scores)
 
 
 @given(some_scores | few_levels, st.floats(-10, 10), st.floats(-10, 10))
@@ -87,19 +94,27 @@ def test_a_weight_counts_like_that_many_rows(scores: np.ndarray, share: float, t
     weight = np.resize([float(times), 1.0], len(scores))
     repeated = np.repeat(scores, weight.astype(int))
     for name in ("quantile", "contamination", "mean-std"):
-        cut = Rule(name, share).choose(scores, weight)
-        assert cut == pytest.approx(Rule(name, share).choose(repeated), rel=1e-9, abs=1e-9)
+        weighted = cut(f"{name}:{share!r}", scores, weight)
+        assert weighted == pytest.approx(cut(f"{name}:{share!r}", repeated), rel=1e-9, abs=1e-9)
+
+
+WRITTEN = {name: f"{name}:5" if name == "cost" else name for name in RULES}
 
 
 @pytest.mark.parametrize("name", [name for name in RULES if name != "fixed"])
 def test_scores_that_choose_nothing_are_refused(name: str) -> None:
-    rule = Rule.parse(name)
-    with pytest.raises(EvaluationError, match=f"threshold rule {rule}: 0 scores"):
-        rule.choose(np.array([]))
+    rule = Rule.parse(WRITTEN[name])
+
+    def rows(scores: list[float], weight: float = 1.0) -> ScoredRows:
+        zeros, y = np.zeros(len(scores)), np.arange(len(scores)) % 2.0
+        return ScoredRows(np.array(scores), zeros + weight, y, zeros, zeros, zeros.astype(np.int64))
+
+    with pytest.raises(EvaluationError, match=rf"threshold rule {rule}: (0 scores|no known anomaly)"):
+        rule.threshold(rows([]))
     with pytest.raises(EvaluationError, match="must be finite"):
-        rule.choose(np.array([1.0, np.nan]))
+        rule.threshold(rows([1.0, np.nan] if rule.needs_labels else [np.nan, 1.0]))
     with pytest.raises(EvaluationError, match="add up to 0"):
-        rule.choose(SCORES, np.zeros(4))
+        rule.threshold(rows([1.0, 2.0, 3.0, 4.0], weight=0.0))
 
 
 # How rules are written
@@ -108,30 +123,39 @@ def test_scores_that_choose_nothing_are_refused(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
-        ("fixed:2.5", Rule("fixed", 2.5)),
-        ("quantile", Rule("quantile", 0.99)),
-        ("contamination", Rule("contamination", 0.01)),
-        ("mean-std", Rule("mean-std", 3)),
-        ("mean-std:2@train", Rule("mean-std", 2, "train")),
-        ("quantile@validation", Rule("quantile", 0.99, "validation")),
-        ("fixed:-1e-5", Rule("fixed", -1e-5)),
+        ("fixed:2.5", Rule("fixed", (2.5,))),
+        ("quantile", Rule("quantile", (0.99,))),
+        ("contamination", Rule("contamination", (0.01,))),
+        ("mean-std", Rule("mean-std", (3,))),
+        ("mean-std:2@train", Rule("mean-std", (2,), "train")),
+        ("quantile@validation", Rule("quantile", (0.99,), "validation")),
+        ("fixed:-1e-5", Rule("fixed", (-1e-5,))),
+        ("recall", Rule("recall", (0.8, 0.95))),
+        ("recall:0.5:0.9", Rule("recall", (0.5, 0.9))),
+        ("false-alarms:0.02", Rule("false-alarms", (0.02,))),
+        ("false-alarms:0.02:0.9", Rule("false-alarms", (0.02, 0.9))),
+        ("budget", Rule("budget", (100,))),
+        ("cost:2.5", Rule("cost", (2.5,))),
     ],
 )
 def test_rules_are_parsed(text: str, rule: Rule) -> None:
     assert Rule.parse(text) == rule
 
 
-@given(st.sampled_from(sorted(RULES)), st.floats(0, 1))
+@given(st.sampled_from(["fixed", "quantile", "mean-std", "contamination"]), st.floats(0, 1))
 def test_a_rule_reads_back_as_it_was_written(name: str, number: float) -> None:
     for value in (number, np.float64(number)):
-        assert Rule.parse(str(Rule(name, value))) == Rule(name, number)
+        assert Rule.parse(str(Rule(name, (value,)))) == Rule(name, (number,))
     assert str(Rule.parse("mean-std:3")) == "mean-std:3"
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("quantle:0.9", r"is not one of fixed, quantile, mean-std, contamination. Did you mean 'quantile'\?"),
+        (
+            "quantle:0.9",
+            r"is not one of fixed, .*false-discoveries. Did you mean 'quantile'\?",
+        ),
         ("", "is not one of"),
         ("quantile:many", "threshold rule 'quantile:many': 'many' is not a number"),
         ("quantile:", "'' is not a number"),
@@ -141,6 +165,14 @@ def test_a_rule_reads_back_as_it_was_written(name: str, number: float) -> None:
         ("fixed:inf", "threshold rule fixed=inf is not a finite number"),
         ("quantile:0.9@test", "is not one of validation, train"),
         ("quantile:0.9@trian", r"Did you mean 'train'\?"),
+        ("quantile:0.9:0.8", "quantile takes 1 numbers at most"),
+        ("cost", "say its number, such as cost:5"),
+        ("budget:2.5", "threshold rule budget=2.5 is not a whole number at least 1"),
+        ("budget:0", "is not a whole number at least 1"),
+        ("recall:0.8:1", "threshold rule recall=1 is not a finite number at least 0.5"),
+        ("recall:1", "threshold rule recall=1 is not a finite number above 0 and at most 0.9999"),
+        ("recall:0.5@train", "does not follow from rows that were trained on"),
+        ("false-alarms@train", "does not follow from rows that were trained on"),
     ],
 )
 def test_other_rules_are_refused(text: str, said: str) -> None:
@@ -151,7 +183,7 @@ def test_other_rules_are_refused(text: str, said: str) -> None:
 # What a threshold remembers
 
 
-def rows(*numbers: int) -> np.ndarray:
+def hashes(*numbers: int) -> np.ndarray:
     return np.array(numbers, dtype=np.uint64)
 
 
@@ -160,36 +192,36 @@ def many(n: int, seed: int = 0) -> np.ndarray:
 
 
 def test_thresholds_and_fingerprints_round_trip_through_json() -> None:
-    for fingerprint in (None, Fingerprint.of(rows(3, 1, 2**64 - 1)), Fingerprint.of(many(3000))):
+    for fingerprint in (None, Fingerprint.of(hashes(3, 1, 2**64 - 1)), Fingerprint.of(many(3000))):
         threshold = Threshold(0.1 + 0.2, "quantile:0.99", "validation", fingerprint)
         assert Threshold.from_dict(json.loads(json.dumps(threshold.to_dict()))) == threshold
 
 
 @pytest.mark.parametrize("n", [1, 5, SKETCH_SIZE, 5000])
 def test_a_fingerprint_knows_its_rows_in_any_order(n: int) -> None:
-    hashes = many(n)
-    mark = Fingerprint.of(hashes)
+    some = many(n)
+    mark = Fingerprint.of(some)
     assert mark.n_rows == n
-    assert mark.sketch == tuple(sorted(hashes.tolist())[:SKETCH_SIZE])
-    assert mark.is_of(hashes)
-    assert mark.is_of(hashes[::-1])
-    assert not mark.is_of(hashes[1:])
-    assert not mark.is_of(np.append(hashes, rows(1)))
+    assert mark.sketch == tuple(sorted(some.tolist())[:SKETCH_SIZE])
+    assert mark.is_of(some)
+    assert mark.is_of(some[::-1])
+    assert not mark.is_of(some[1:])
+    assert not mark.is_of(np.append(some, hashes(1)))
     assert not mark.is_of(many(n, seed=1))
 
 
 def test_the_sketch_holds_every_hash_once() -> None:
     repeated = np.tile(many(SKETCH_SIZE + 100), 9)
     assert Fingerprint.of(repeated).sketch == tuple(np.unique(repeated)[:SKETCH_SIZE].tolist())
-    assert Fingerprint.of(rows(7, 7, 3)).sketch == (3, 7)
+    assert Fingerprint.of(hashes(7, 7, 3)).sketch == (3, 7)
 
 
 def test_small_overlaps_are_exact() -> None:
-    mark = Fingerprint.of(rows(1, 2, 3, 4))
-    assert mark.overlap(rows(3, 4, 5, 6, 6)) == 0.4
-    assert mark.overlap(rows(9)) == 0
-    assert mark.overlap(rows()) == 0
-    assert Fingerprint.of(rows()).overlap(rows(1)) == 0
+    mark = Fingerprint.of(hashes(1, 2, 3, 4))
+    assert mark.overlap(hashes(3, 4, 5, 6, 6)) == 0.4
+    assert mark.overlap(hashes(9)) == 0
+    assert mark.overlap(hashes()) == 0
+    assert Fingerprint.of(hashes()).overlap(hashes(1)) == 0
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.7, 1.0])

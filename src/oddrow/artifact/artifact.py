@@ -1,0 +1,141 @@
+"""`Artifact`: a saved model. Loading parses, checks against the allow-list and the shapes, and only then constructs."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from oddrow.artifact.card import model_card
+from oddrow.artifact.checks import check_fitted, check_keys, check_nothing_else, check_type
+from oddrow.artifact.described import CLASSES, constructed, described, tuples
+from oddrow.artifact.folder import (
+    CARD,
+    FORMAT,
+    MANIFEST,
+    TENSORS,
+    check_writable,
+    read_manifest,
+    read_tensors,
+    replacing,
+)
+from oddrow.artifact.origin import Origin
+from oddrow.detectors.base import Detector
+from oddrow.errors import ArtifactError, OddrowError
+from oddrow.table.history import History
+from oddrow.table.read import ReadOptions
+from oddrow.table.roles import Roles
+from oddrow.thresholds.threshold import Threshold
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A fitted detector, its threshold, how its tables are read, which columns play which part, its origin.
+
+    `block` is a second, higher cut, where there are bands; `earlier` are the cuts that it had before; `history` is what
+    its tables are told of the past of each row's entities.
+    """
+
+    detector: Detector
+    threshold: Threshold
+    read: ReadOptions = field(default_factory=ReadOptions)
+    roles: Roles = field(default_factory=Roles)
+    origin: Origin | None = None
+    block: Threshold | None = None
+    earlier: tuple[Threshold, ...] = ()
+    history: History | None = None
+
+    def save(self, folder: str | Path) -> None:
+        """Write the folder whole or not at all; an older artifact there is replaced.
+
+        Raises `ArtifactError` where the place cannot be written or holds something that is no artifact.
+        """
+        folder = Path(folder).absolute()
+        if not isinstance(self.threshold, Threshold):
+            raise ArtifactError(f'threshold={self.threshold!r} is no Threshold. Pass Threshold(2.5, "fixed:2.5").')
+        check_writable(folder)
+        manifest, arrays = self._to_manifest()
+        with replacing(folder) as unfinished:
+            (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=1, allow_nan=False) + "\n")
+            save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, unfinished / TENSORS)
+            # safetensors writes for the owner alone: whoever may read the manifest may read the weights.
+            shutil.copymode(unfinished / MANIFEST, unfinished / TENSORS)
+            (unfinished / CARD).write_text(self.card(), encoding="utf-8")
+
+    def _to_manifest(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        state, arrays = self.detector.to_state()
+        names = ("oddrow", "jax", "equinox", "optax", "numpy", "polars", "scikit-learn")
+        return {
+            "format": FORMAT,
+            "versions": {"python": platform.python_version(), **{name: version(name) for name in names}},
+            "detector": {**described(self.detector), "state": state},
+            "threshold": self.threshold.to_dict(),
+            "block": None if self.block is None else self.block.to_dict(),
+            "earlier": [cut.to_dict() for cut in self.earlier],
+            "history": None if self.history is None else self.history.to_list(),
+            "read": self.read.to_dict(),
+            "roles": self.roles.to_dict(),
+            "origin": None if self.origin is None else self.origin.to_dict(),
+        }, arrays
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Artifact:
+        """Read a saved model. Raises `ArtifactError` for anything that is not one, whole and unaltered in form."""
+        folder = Path(folder)
+        manifest = read_manifest(folder)
+        arrays = read_tensors(folder / TENSORS)
+        try:
+            return cls._from_manifest(manifest, arrays)
+        except OddrowError as error:
+            raise ArtifactError(f"{folder}: {error}") from error
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise ArtifactError(f"{folder / MANIFEST}: it does not hold what it should ({error!r}).") from error
+
+    @classmethod
+    def _from_manifest(cls, manifest: dict[str, Any], arrays: dict[str, Any]) -> Artifact:
+        check_keys(
+            manifest,
+            {
+                "format",
+                "versions",
+                "detector",
+                "threshold",
+                "block",
+                "earlier",
+                "history",
+                "read",
+                "roles",
+                "origin",
+            },
+            "the manifest",
+        )
+        of = manifest["detector"]
+        check_keys(of, {"class", "parameters", "state"}, "detector")
+        detector: Detector = constructed(of, CLASSES)
+        detector.from_state(of["state"], arrays)
+        check_fitted(detector)
+        origin, block, history = manifest["origin"], manifest["block"], manifest["history"]
+        artifact = cls(
+            detector,
+            Threshold.from_dict(manifest["threshold"]),
+            ReadOptions(**tuples(manifest["read"])),
+            Roles(**tuples(manifest["roles"])),
+            None if origin is None else Origin.from_dict(origin),
+            None if block is None else Threshold.from_dict(block),
+            tuple(map(Threshold.from_dict, manifest["earlier"])),
+            None if history is None else History.of(history),
+        )
+        check_type(artifact, cls, "the manifest")
+        check_nothing_else(manifest, artifact._to_manifest()[0])
+        return artifact
+
+    def card(self) -> str:
+        """What a reader must know of the model, as Markdown."""
+        return model_card(self)

@@ -1,0 +1,56 @@
+"""`HeldOut`: rows to measure on, and what they refuse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from oddrow.errors import EvaluationError
+from oddrow.thresholds.scored import day_of
+from oddrow.thresholds.threshold import Threshold
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The rows to measure on: labels y (n,) of 0 and 1, content hashes, which are synthetic; weight, amount, time in
+    seconds and entity where they are known.
+    """
+
+    y: Floats
+    hashes: npt.NDArray[np.uint64]
+    synthetic: npt.NDArray[np.bool_]
+    weight: Floats | None = None
+    amount: Floats | None = None
+    time: Floats | None = None
+    entity: Ints | None = None
+
+    def check(self, threshold: Threshold) -> None:
+        """Raise `EvaluationError` for synthetic rows, or a threshold that was chosen on these very rows."""
+        if self.synthetic.any():
+            raise EvaluationError(
+                f"{int(self.synthetic.sum()):,} of {len(self.y):,} test rows are synthetic (oddrow_synthetic is true). "
+                "Test on real rows only."
+            )
+        mark = threshold.fingerprint
+        # Most rules look at the normal rows alone.
+        if mark is not None and (mark.is_of(self.hashes) or mark.is_of(self.hashes[self.y != 1])):
+            raise EvaluationError(
+                f"the threshold ({threshold.rule}) was chosen on exactly these {mark.n_rows:,} rows. "
+                "Evaluate on rows that chose nothing."
+            )
+
+    @cached_property
+    def day(self) -> Ints | None:
+        """The day of each row, (n,)."""
+        return None if self.time is None else day_of(self.time)
+
+    @property
+    def duplicate_share(self) -> float:
+        """Share of the rows that repeat another one."""
+        return 1 - len(np.unique(self.hashes)) / len(self.hashes)

@@ -1,0 +1,184 @@
+"""`Rule`: how to choose a threshold, as one writes it: a name, its numbers, whose scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from oddrow.errors import ParameterError, check_choice, check_number
+from oddrow.thresholds.choice import Choice
+from oddrow.thresholds.fingerprint import Fingerprint
+from oddrow.thresholds.labelled import check_known, cost, f_beta, precision, recall
+from oddrow.thresholds.scored import ScoredRows
+from oddrow.thresholds.threshold import Threshold
+from oddrow.thresholds.unlabelled import (
+    budget,
+    budget_per_entity,
+    contamination,
+    false_alarms,
+    false_discoveries,
+    fixed,
+    mean_std,
+    quantile,
+)
+
+INFINITE = np.inf
+SOURCES = ("validation", "train")
+OPTIONS = {"y": "--label C", "amount": "--amount C", "time": "--time C", "entity": "--entity C"}
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number of a rule: its range, whole or not, and what it is where nobody says; None if it must be said."""
+
+    low: float = -INFINITE
+    high: float = INFINITE
+    usual: float | None = None
+    whole: bool = False
+    above: bool = False
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A rule's function, its numbers, which rows it takes (normal, labelled, all) and what it must know of them."""
+
+    choose: Callable[..., Choice]
+    numbers: tuple[Number, ...]
+    rows: str = "normal"
+    needs: tuple[str, ...] = ()
+    # A promise for rows to come does not follow from rows that were trained on.
+    held_out_only: bool = False
+
+
+_CONFIDENCE = Number(0.5, 0.9999, 0.95)
+
+RULES = {
+    "fixed": Kind(fixed, (Number(usual=1.0),)),
+    "quantile": Kind(quantile, (Number(0, 1, 0.99),)),
+    "mean-std": Kind(mean_std, (Number(usual=3.0),)),
+    "contamination": Kind(contamination, (Number(0, 1, 0.01),)),
+    "fbeta": Kind(f_beta, (Number(0, 100, 1.0, above=True),), "labelled", ("y",)),
+    "recall": Kind(recall, (Number(0, 0.9999, 0.8, above=True), _CONFIDENCE), "labelled", ("y",), True),
+    "precision": Kind(precision, (Number(0, 0.9999, 0.5, above=True), _CONFIDENCE), "labelled", ("y",), True),
+    "cost": Kind(cost, (Number(0, above=True),), "labelled", ("y", "amount")),
+    "budget": Kind(budget, (Number(1, usual=100, whole=True),), "all", ("time",)),
+    "budget-per-entity": Kind(budget_per_entity, (Number(1, usual=1, whole=True),), "all", ("time", "entity")),
+    "false-alarms": Kind(
+        false_alarms, (Number(0, 1, 0.01, above=True), Number(0.5, 0.9999, optional=True)), held_out_only=True
+    ),
+    "false-discoveries": Kind(false_discoveries, (Number(0, 0.9999, 0.1, above=True),), held_out_only=True),
+}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How to choose a threshold: a name, its numbers, and whose scores: validation (where there are any) or train."""
+
+    name: str
+    numbers: tuple[float, ...]
+    source: str = "validation"
+
+    @classmethod
+    def parse(cls, text: str) -> Rule:
+        """Read `name:number`, or `name:number:number`, with `@train` or `@validation` behind it, where wanted.
+
+        >>> Rule.parse("quantile:0.99@train")
+        Rule(name='quantile', numbers=(0.99,), source='train')
+        >>> Rule.parse("recall:0.8")
+        Rule(name='recall', numbers=(0.8, 0.95), source='validation')
+        """
+        rule, at, source = text.partition("@")
+        name, *given = rule.split(":")
+        check_choice("threshold rule", name, RULES)
+        if at:
+            check_choice(f"the rows of threshold rule {text!r}", source, SOURCES)
+        parsed = cls(name, _numbers(text, name, given), source if at else "validation")
+        if parsed.source == "train" and RULES[name].held_out_only:
+            raise ParameterError(
+                f"threshold rule {text!r}: what {name} promises does not follow from rows that were trained on. "
+                "Leave @train out."
+            )
+        return parsed
+
+    def __str__(self) -> str:
+        # As many digits as it takes to read the same number back.
+        return ":".join([self.name, *(f"{float(number)!r}".removesuffix(".0") for number in self.numbers)])
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether it looks at known anomalies."""
+        return "y" in self._kind.needs
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether it looks at no row at all."""
+        return self.name == "fixed"
+
+    def check(self, known: Any, *, trained: bool = False) -> None:
+        """Raise `ParameterError` for what the rule must know of each row and is None there: y, amount, time, entity.
+
+        `trained` says that there are only rows that were trained on.
+        """
+        if lacking := [name for name in self._kind.needs if getattr(known, name) is None]:
+            options = " and ".join(OPTIONS[name] for name in lacking)
+            raise ParameterError(f"threshold rule {self}: it must know more of each row. Say {options}.")
+        if trained and self._kind.held_out_only:
+            raise ParameterError(
+                f"threshold rule {self}: its promise needs held-out rows, and there are none. "
+                "Raise training.validation_fraction."
+            )
+
+    def threshold(
+        self, rows: ScoredRows, *, source: str = "given", fingerprint: Fingerprint | None = None
+    ) -> Threshold:
+        """The threshold that these rows lead to.
+
+        Raises `ParameterError` as `check`, and `EvaluationError` where the rows cannot support what the rule promises.
+
+        >>> rows = ScoredRows(np.array([1.0, 2.0, 3.0, 4.0]), y=np.array([0.0, 0.0, 1.0, 1.0]))
+        >>> Rule.parse("fbeta:1").threshold(rows).value
+        3.0
+        """
+        if self.is_fixed:
+            return Threshold(self.numbers[0], str(self), promise=fixed(rows, *self.numbers).promise)
+        self.check(rows)
+        if self.needs_labels:
+            check_known(rows.labelled, f"threshold rule {self}")
+        used: ScoredRows = self.of(rows)
+        used.check(f"threshold rule {self}")
+        choice = self._kind.choose(used, *self.numbers)
+        return Threshold(choice.value, str(self), source, fingerprint, *choice[1:])
+
+    def of(self, rows: Any) -> Any:
+        """The part of some rows that the rule looks at: those taken for normal, those with a label, or all."""
+        return getattr(rows, self._kind.rows)
+
+    @property
+    def _kind(self) -> Kind:
+        return RULES[self.name]
+
+
+def _numbers(text: str, name: str, given: list[str]) -> tuple[float, ...]:
+    known = RULES[name].numbers
+    if len(given) > len(known):
+        raise ParameterError(f"threshold rule {text!r}: {name} takes {len(known)} numbers at most.")
+    numbers = [_parsed(text, number) for number in given]
+    for number in known[len(given) :]:
+        if number.usual is None and not number.optional:
+            raise ParameterError(f"threshold rule {text!r}: say its number, such as {name}:5.")
+        numbers += [] if number.usual is None else [number.usual]
+    for value, of in zip(numbers, known, strict=False):
+        check_number(f"threshold rule {name}", value, of.low, of.high, whole=of.whole, above=of.above)
+    return tuple(numbers)
+
+
+def _parsed(text: str, number: str) -> float:
+    try:
+        value = float(number)
+    except ValueError as error:
+        raise ParameterError(f"threshold rule {text!r}: {number!r} is not a number.") from error
+    return int(value) if value.is_integer() else value

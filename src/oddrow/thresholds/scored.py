@@ -1,0 +1,86 @@
+"""`ScoredRows`: what a rule may look at to choose a threshold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from oddrow.errors import EvaluationError
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+DAY_S = 86_400.0
+
+
+@dataclass(frozen=True)
+class ScoredRows:
+    """Scores (n,) with what is known of each row, (n,) or None where nobody knows.
+
+    weight : how many rows a row stands for. y : 1 anomaly, 0 normal, NaN unknown. amount : what is lost with a missed
+    anomaly, in a unit of money. time : seconds. entity : a code for whose row it is.
+    """
+
+    scores: Floats
+    weight: Floats | None = None
+    y: Floats | None = None
+    amount: Floats | None = None
+    time: Floats | None = None
+    entity: Ints | None = None
+
+    @property
+    def weights(self) -> Floats:
+        """How many rows each row stands for, 1 where nothing is said."""
+        return np.ones(len(self.scores)) if self.weight is None else self.weight
+
+    @property
+    def all(self) -> ScoredRows:
+        """All of them."""
+        return self
+
+    @property
+    def normal(self) -> ScoredRows:
+        """The rows not known to be anomalous."""
+        return self if self.y is None else self.take(self.y != 1)
+
+    @property
+    def labelled(self) -> ScoredRows:
+        """The rows of which is known what they are."""
+        return self.take(np.zeros(len(self.scores), bool) if self.y is None else ~np.isnan(self.y))
+
+    @property
+    def anomalous(self) -> npt.NDArray[np.bool_]:
+        """Mask (n,): known to be anomalous."""
+        return np.zeros(len(self.scores), bool) if self.y is None else self.y == 1
+
+    def take(self, rows: npt.NDArray[Any]) -> ScoredRows:
+        """Some of these rows, by number (m,) or mask (n,)."""
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        return replace(self, **{name: value[rows] for name, value in given.items()})
+
+    def check(self, what: str) -> None:
+        """Raise `EvaluationError` where there is nothing to choose by; `what` begins the message."""
+        if len(self.scores) == 0 or not np.isfinite(self.scores).all():
+            raise EvaluationError(f"{what}: {len(self.scores)} scores, all of which must be finite.")
+        if not self.weights.sum() > 0:
+            raise EvaluationError(f"{what}: the weights of the {len(self.scores)} rows add up to 0.")
+
+    def check_alike(self, what: str) -> None:
+        """Raise `EvaluationError` where rows stand for unequal numbers of rows: no bound is known for such."""
+        if len(np.unique(self.weights)) > 1:
+            raise EvaluationError(
+                f"{what}: its promise holds for rows that count alike, and these have weights from "
+                f"{self.weights.min():g} to {self.weights.max():g}. Use a rule without a promise, such as quantile."
+            )
+
+
+def day_of(time: Floats) -> Ints:
+    """The day of each time (n,) in seconds, as whole numbers.
+
+    >>> day_of(np.array([0.0, 86_399.0, 86_400.0]))
+    array([0, 0, 1])
+    """
+    return np.floor(time / DAY_S).astype(np.int64)

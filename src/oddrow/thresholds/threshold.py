@@ -1,0 +1,119 @@
+"""`Threshold`: a cut that knows where it came from, and two of them as bands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from oddrow.errors import EvaluationError, ParameterError
+from oddrow.thresholds.capping import capped
+from oddrow.thresholds.conformal import discoveries
+from oddrow.thresholds.fingerprint import Fingerprint
+from oddrow.thresholds.scored import day_of
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+BANDS = ("pass", "review", "block")
+
+
+@dataclass(frozen=True)
+class Cap:
+    """No more alerts than so many in a day, or in a day of one entity."""
+
+    most: int
+    per_entity: bool = False
+
+    def __str__(self) -> str:
+        return f"at most {self.most:,} a day" + (" for each entity" if self.per_entity else "")
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A cut: rows with score >= value are alerts. Knows its rule, the rows it was chosen on, and what it promises.
+
+    With a `cap`, of the rows of a day that reach the value only the highest are alerts. With `calibration`, scores
+    (m,) of normal rows, and `discoveries`, the highest share of false alerts wanted, a batch of rows is cut where
+    Benjamini and Hochberg's procedure says.
+
+    >>> Threshold(2.0, "fixed:2").alerts(np.array([1.0, 2.0]))
+    array([False,  True])
+    """
+
+    value: float
+    rule: str
+    source: str = "given"
+    fingerprint: Fingerprint | None = None
+    promise: str = ""
+    cap: Cap | None = None
+    discoveries: float | None = None
+    calibration: tuple[float, ...] = ()
+
+    def alerts(self, scores: Floats, time: Floats | None = None, entity: Ints | None = None) -> Mask:
+        """Mask (n,): True where the score reaches the threshold.
+
+        With a cap it needs the `time` (n,) of each row in seconds, and perhaps its `entity` (n,), and all rows of a
+        day at once. Raises `EvaluationError` where these are missing.
+        """
+        reached: Mask = scores >= self.value
+        if self.cap is not None:
+            return capped(scores, reached, self.cap.most, self._groups(time, entity))
+        if self.discoveries is not None:
+            return reached & discoveries(np.array(self.calibration), scores, self.discoveries)
+        return reached
+
+    def _groups(self, time: Floats | None, entity: Ints | None) -> list[Ints]:
+        assert self.cap is not None
+        if time is None:
+            raise EvaluationError(f"the threshold ({self.rule}) allows {self.cap}: it needs the time of each row.")
+        if not self.cap.per_entity:
+            return [day_of(time)]
+        if entity is None:
+            raise EvaluationError(f"the threshold ({self.rule}) allows {self.cap}: it needs the entity of each row.")
+        return [day_of(time), entity]
+
+    @property
+    def remembered(self) -> Threshold:
+        """What is kept of a threshold that another one has replaced: no rows, only which they were."""
+        mark = self.fingerprint
+        return replace(self, calibration=(), fingerprint=None if mark is None else replace(mark, sketch=()))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {**asdict(self), "calibration": list(self.calibration)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Threshold:
+        """The threshold written by `to_dict`."""
+        fingerprint, cap = values["fingerprint"], values["cap"]
+        return cls(
+            **{
+                **values,
+                "fingerprint": None if fingerprint is None else Fingerprint.from_dict(fingerprint),
+                "cap": None if cap is None else Cap(**cap),
+                "calibration": tuple(values["calibration"]),
+            }
+        )
+
+
+def check_bands(review: Threshold, block: Threshold | None) -> None:
+    """Raise `ParameterError` where what is blocked would not even be reviewed."""
+    if block is not None and block.value < review.value:
+        raise ParameterError(
+            f"the cut to block ({block.rule}: {block.value:.6g}) is below the one to review ({review.rule}: "
+            f"{review.value:.6g}). Expected it at least as high."
+        )
+
+
+def bands(reviewed: Mask, blocked: Mask) -> Sequence[str]:
+    """The band of each row (n,): block, review or pass.
+
+    >>> bands(np.array([False, True, True]), np.array([False, False, True]))
+    ['pass', 'review', 'block']
+    """
+    return [BANDS[place] for place in np.where(blocked, 2, np.where(reviewed, 1, 0))]

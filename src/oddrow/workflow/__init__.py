@@ -1,0 +1,20 @@
+"""The whole story, in Python and for the command line: inspect, fit, score, evaluate, decide."""
+
+from oddrow.workflow.deciding import decide
+from oddrow.workflow.evaluating import evaluate, evaluate_selection
+from oddrow.workflow.fitting import fit, training_rows
+from oddrow.workflow.scoring import score, score_table
+from oddrow.workflow.tables import Tell, inspect, silent
+
+__all__ = [
+    "Tell",
+    "decide",
+    "evaluate",
+    "evaluate_selection",
+    "fit",
+    "inspect",
+    "score",
+    "score_table",
+    "silent",
+    "training_rows",
+]

@@ -1,0 +1,83 @@
+"""What stands beside a model: trivial baselines, its untrained twin, and where labels are enough one that has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from oddrow.artifact import Artifact
+from oddrow.errors import EvaluationError, ParameterError
+from oddrow.evaluate.baselines import FEWEST_LABELLED, Supervised, baselines
+from oddrow.evaluate.held_out import HeldOut
+from oddrow.evaluate.result import Result, measure
+from oddrow.table.numbers import Numbers, Scorer
+from oddrow.table.selection import Division, Selection
+from oddrow.thresholds.fingerprint import Fingerprint
+from oddrow.thresholds.rule import SOURCES, Rule
+from oddrow.workflow.deciding import check_rules, rows_for, scored
+from oddrow.workflow.fitting import training_rows, untrained_twin
+from oddrow.workflow.tables import Tell, hashes_of
+
+# What cuts the others where the model's own threshold was given rather than chosen.
+STAND_IN_RULE = "quantile:0.99"
+
+
+@dataclass(frozen=True)
+class Beside:
+    """The rows that a model was trained and cut on, read again, and the rule by which everybody is cut."""
+
+    artifact: Artifact
+    division: Division
+    rule: Rule
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, artifact: Artifact) -> Beside:
+        """Raises `ArtifactError` where the rows are gone or have changed."""
+        division = training_rows(artifact)
+        rule, notes = _rule(artifact, division)
+        return cls(artifact, division, rule, notes)
+
+    def results(self, chosen: Selection, test: HeldOut, others: Mapping[str, Scorer], tell: Tell) -> list[Result]:
+        """Everybody fitted and cut like the model: same rows, same rule."""
+        cut_rows = rows_for(self.rule, self.division)
+        fingerprint = Fingerprint.of(hashes_of(self.artifact.detector, cut_rows))
+        results = []
+        for name, scorer in {**self._scorers(), **others}.items():
+            tell(f"Measuring {name} …")
+            scores = scorer(cut_rows.table)
+            cut = self.rule.threshold(scored(cut_rows, scores), source=self.rule.source, fingerprint=fingerprint)
+            results.append(measure(name, test, scorer(chosen.table), cut, intervals=True))
+        return results
+
+    def _scorers(self) -> dict[str, Scorer]:
+        normal = self.division.fitting.normal.table
+        numbers = Numbers(normal)
+        seed = self.artifact.origin.seed if self.artifact.origin is not None else 0
+        scorers = {name: numbers.scorer(model.fit(numbers(normal))) for name, model in baselines(seed).items()}
+        twin = {"untrained twin": untrained_twin(self.artifact.detector, self.division).anomaly_score}
+        return {**scorers, **twin, **self._supervised(numbers, seed)}
+
+    def _supervised(self, numbers: Numbers, seed: int) -> dict[str, Scorer]:
+        """A classifier that has the labels, where there are enough of them to learn from."""
+        y = self.division.fitting.y
+        if y is None or (y == 1).sum() < FEWEST_LABELLED:
+            return {}
+        labelled = self.division.fitting.labelled
+        assert labelled.y is not None
+        return {"forest with labels": numbers.scorer(Supervised(seed).fit(numbers(labelled.table), labelled.y))}
+
+
+def _rule(artifact: Artifact, division: Division) -> tuple[Rule, tuple[str, ...]]:
+    """The rule of the model's threshold on its own held-out rows, and what is to be said of it."""
+    given = artifact.threshold
+    if given.fingerprint is None:
+        return Rule.parse(STAND_IN_RULE), (f"The threshold was given; the others are cut by {STAND_IN_RULE}.",)
+    if given.source in SOURCES:
+        return Rule.parse(f"{given.rule}@{given.source}"), ()
+    rule = Rule.parse(given.rule)
+    try:
+        check_rules([rule], division)
+    except (EvaluationError, ParameterError) as error:
+        return Rule.parse(STAND_IN_RULE), (f"The others are cut by {STAND_IN_RULE} on held-out rows: {error}",)
+    return rule, ("The threshold was chosen on other rows; the others are cut by its rule on the held-out rows.",)

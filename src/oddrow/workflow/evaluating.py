@@ -1,0 +1,90 @@
+"""Evaluating: labelled tables and a saved model in, its numbers beside the baselines out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from oddrow.artifact import Artifact
+from oddrow.errors import OddrowError, ParameterError
+from oddrow.evaluate.held_out import HeldOut
+from oddrow.evaluate.protocol import Evaluation
+from oddrow.evaluate.result import measure
+from oddrow.table.numbers import Scorer
+from oddrow.table.selection import Selection
+from oddrow.table.write import check_place, write_json
+from oddrow.workflow.beside import Beside
+from oddrow.workflow.tables import Tell, hashes_of, roles_given, select_for, silent
+
+
+def evaluate(
+    tables: str | Sequence[str],
+    model: str | Path,
+    *,
+    label: str | None = None,
+    anomaly: Sequence[str] = (),
+    normal: Sequence[str] = (),
+    weight: str | None = None,
+    amount: str | None = None,
+    entity: str | None = None,
+    time: str | None = None,
+    start: str | None = None,
+    until: str | None = None,
+    join: str | None = None,
+    json_to: Path | None = None,
+    tell: Tell = silent,
+) -> Evaluation:
+    """Measure a saved model on labelled rows beside IsolationForest, Mahalanobis and its untrained twin.
+
+    The baselines are fitted to the model's own training rows, read again from where they were; where these are gone
+    or have changed, the result says so and stands alone. `join` is as in `score`, `json_to` a file for the numbers.
+    """
+    if json_to is not None:
+        check_place(json_to)
+    artifact = Artifact.load(model)
+    given = {"label": label, "anomaly": tuple(anomaly), "normal": tuple(normal), "weight": weight, "time": time}
+    roles, absent = roles_given(artifact, {**given, "amount": amount, "entity": entity})
+    chosen = select_for(artifact, tables, roles, start, until, join, tell=tell, both=True, absent=absent)
+    evaluation = evaluate_selection(artifact, chosen, tell=tell)
+    tell(evaluation)
+    if json_to is not None:
+        write_json(evaluation.to_dict(), json_to)
+    return evaluation
+
+
+def evaluate_selection(
+    artifact: Artifact, chosen: Selection, *, others: Mapping[str, Scorer] | None = None, tell: Tell = silent
+) -> Evaluation:
+    """Measure on rows already chosen; `others` are further rankings of a table's rows to stand beside."""
+    if chosen.y is None:
+        raise ParameterError("evaluate needs to know the label: --label C.")
+    n_unknown = int(np.isnan(chosen.y).sum())
+    notes = [f"{n_unknown:,} rows without a label were left out."] if n_unknown else []
+    chosen = chosen.labelled
+    test = held_out_rows(artifact, chosen)
+    test.check(artifact.threshold)
+    tell("Measuring the model …")
+    name, scores = type(artifact.detector).__name__, artifact.detector.anomaly_score(chosen.table)
+    results = [measure(name, test, scores, artifact.threshold, intervals=True)]
+    try:
+        beside = Beside.of(artifact)
+        notes += beside.notes
+        results += beside.results(chosen, test, others or {}, tell)
+    except OddrowError as error:
+        notes.append(f"No baselines: {error}")
+    if artifact.roles.weight is not None and chosen.weight is None:
+        notes.append(f"Rows count alike here; the model was fitted with --weight {artifact.roles.weight}.")
+    seen = {"threshold": artifact.threshold.fingerprint}
+    if artifact.origin is not None:
+        seen["training"] = artifact.origin.fingerprint
+    return Evaluation.of(test, artifact.threshold, tuple(results), seen, tuple(notes))
+
+
+def held_out_rows(artifact: Artifact, chosen: Selection) -> HeldOut:
+    """Chosen rows as those to measure on; all of them have a label."""
+    assert chosen.y is not None
+    hashes = hashes_of(artifact.detector, chosen)
+    known = chosen.weight, chosen.amount, chosen.time, chosen.entity
+    return HeldOut(chosen.y, hashes, chosen.table.synthetic, *known)

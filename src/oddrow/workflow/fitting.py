@@ -1,0 +1,142 @@
+"""Fitting: tables in, a saved model out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from oddrow.artifact import Artifact, Origin, check_writable
+from oddrow.detectors.base import Detector, check_enough_rows
+from oddrow.errors import ArtifactError, TrainingError, counted
+from oddrow.settings import Settings
+from oddrow.table.schema import check_features
+from oddrow.table.selection import Division, divide, read_selection, tell_columns
+from oddrow.thresholds.fingerprint import Fingerprint
+from oddrow.train.training import Training
+from oddrow.workflow.deciding import check_rules, choose_threshold
+from oddrow.workflow.tables import Tell, hashes_of, named, silent
+
+
+def fit(
+    tables: str | Sequence[str],
+    out: str | Path,
+    settings: Settings,
+    *,
+    tell: Tell = silent,
+    command: str = "",
+) -> Artifact:
+    """Read tables, learn what is normal, choose a threshold, save the model in the folder `out`.
+
+    Raises an `OddrowError` where anything is wrong; then `out` is untouched.
+    """
+    out = Path(out)
+    check_writable(out)
+    checkpoint = f"{out}.checkpoint"
+    detector = settings.new_detector(checkpoint=checkpoint, progress=tell is not silent)
+    chosen = read_selection(
+        tables,
+        settings.read,
+        settings.roles,
+        settings.start,
+        settings.until,
+        join=settings.join,
+        history=settings.history,
+    )
+    check_enough_rows(chosen.table, 2)
+    schema = settings.schema_of(chosen.table)
+    tell_columns(chosen.table, schema, settings.roles.time, tell)
+    check_features(schema)
+    schema.check(chosen.table.frame, chosen.rows)
+    needed = [*schema.feature_names, *settings.roles.columns]
+    chosen = replace(chosen, table=chosen.table.keep(needed).with_schema(schema))
+    division = divide(chosen, settings.roles, detector.used_training.validation_fraction, settings.seed)
+    rules = [rule for rule in (settings.threshold, settings.block) if rule is not None]
+    check_rules(rules, division)
+    try:
+        fit_detector(detector, division)
+    except KeyboardInterrupt as interrupt:
+        raise TrainingError(_how_to_resume(detector.used_training.checkpoint)) from interrupt
+    detector.used_training.set_params(checkpoint=None, progress=False, tensorboard=None)
+    threshold, *more = (choose_threshold(rule, detector, division) for rule in rules)
+    block = more[0] if more else None
+    origin = _origin(tables, settings, detector, division, command)
+    artifact = Artifact(detector, threshold, settings.read, settings.roles, origin, block, history=settings.history)
+    done = "Replaced" if out.exists() else "Saved"
+    artifact.save(out)
+    n_fitted = origin.n_rows - detector.n_known_anomalies_
+    n_left_out = len(chosen.rows) - n_fitted - origin.n_held_out
+    tell(
+        f"{len(chosen.rows):,} rows: {n_fitted:,} trained on in {counted(detector.n_epochs_, 'epoch')}, "
+        f"{origin.n_held_out:,} held out, {n_left_out:,} known anomalies left out."
+    )
+    tell(f"Threshold {threshold.value:.6g} ({threshold.rule}, chosen on the {threshold.source} rows). {done} {out}.")
+    tell(f"It promises: {threshold.promise}.")
+    if block is not None:
+        tell(f"Block from {block.value:.6g} on ({block.rule}). It promises: {block.promise}.")
+        if block.value < threshold.value:
+            tell("That is below the threshold: whatever is an alert is blocked. Choose another cut: oddrow threshold.")
+    return artifact
+
+
+def fit_detector(detector: Detector, division: Division) -> None:
+    """Train on the rows to fit, watched on the normal ones held out."""
+    validation = None if division.held_out is None else division.held_out.normal.table
+    detector.fit(division.fitting.table, division.fitting.y, validation=validation)
+
+
+def _how_to_resume(checkpoint: str | None) -> str:
+    if checkpoint is not None and Path(checkpoint).exists():
+        return (
+            f"stopped. The state of training is kept in {checkpoint}: run the same command again to go on from there."
+        )
+    return "stopped; nothing was written, and there is no state of training to go on from."
+
+
+def _origin(
+    tables: str | Sequence[str], settings: Settings, detector: Detector, division: Division, command: str
+) -> Origin:
+    n_held_out = 0 if division.held_out is None else len(division.held_out.normal.rows)
+    return Origin(
+        named(tables),
+        settings.start,
+        settings.until,
+        len(division.fitting.rows),
+        n_held_out,
+        settings.seed,
+        Fingerprint.of(hashes_of(detector, division.fitting)),
+        command,
+        settings.join,
+        settings.roles,
+    )
+
+
+def training_rows(artifact: Artifact) -> Division:
+    """The rows a model was trained on and those held out, read again. Raises `ArtifactError` where they changed."""
+    origin = artifact.origin
+    if origin is None:
+        raise ArtifactError("the model was not fitted from files.")
+    chosen = read_selection(
+        origin.tables,
+        artifact.read,
+        origin.roles,
+        origin.start,
+        origin.until,
+        join=origin.join,
+        history=artifact.history,
+    )
+    chosen = replace(chosen, table=chosen.table.with_schema(artifact.detector.schema_))
+    division = divide(chosen, origin.roles, artifact.detector.used_training.validation_fraction, origin.seed)
+    if not origin.fingerprint.is_of(hashes_of(artifact.detector, division.fitting)):
+        raise ArtifactError(
+            f"{origin.named} no longer holds the rows that the model was trained on, or a recipe drew them."
+        )
+    return division
+
+
+def untrained_twin(detector: Detector, division: Division) -> Detector:
+    """The same detector with the same seed, no epoch trained."""
+    training = Training(**{**detector.used_training.get_params(), "epochs": 0, "checkpoint": None})
+    twin = type(detector)(**{**detector.get_params(deep=False), "training": training})
+    fit_detector(twin, division)
+    return twin

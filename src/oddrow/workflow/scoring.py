@@ -1,0 +1,80 @@
+"""Scoring: tables and a saved model in, a table of scores and alerts out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from oddrow.artifact import Artifact
+from oddrow.errors import TableError
+from oddrow.table.roles import Roles
+from oddrow.table.selection import Selection
+from oddrow.table.table import SYNTHETIC
+from oddrow.table.write import check_target, write_table
+from oddrow.thresholds.threshold import bands
+from oddrow.workflow.tables import Tell, named, select_for, silent
+
+
+def score(
+    tables: str | Sequence[str],
+    model: str | Path,
+    out: str | Path,
+    *,
+    time: str | None = None,
+    start: str | None = None,
+    until: str | None = None,
+    join: str | None = None,
+    tell: Tell = silent,
+) -> pl.DataFrame:
+    """Score the rows of tables with a saved model and write id or row, anomaly_score and alert to `out`.
+
+    `join` is the table to put beside them, for a model that was fitted with one.
+    """
+    check_target(Path(out))
+    if Path(out).resolve() in {Path(table).resolve() for table in (*named(tables), *([join] if join else []))}:
+        raise TableError(f"{out}: this is a table to read; its rows would be lost. Give another --out.")
+    artifact = Artifact.load(model)
+    roles = _roles_to_score(artifact, time, in_range=bool(start or until))
+    chosen = select_for(artifact, tables, roles, start, until, join, tell=tell, labelled=False)
+    scored = score_table(artifact, chosen)
+    write_table(scored, out)
+    tell(
+        f"{int(scored['alert'].sum()):,} alerts in {scored.height:,} rows (score at least "
+        f"{artifact.threshold.value:.6g}). Wrote {out}."
+    )
+    return scored
+
+
+def score_table(artifact: Artifact, chosen: Selection) -> pl.DataFrame:
+    """The scored rows: the id column under its own name, else `row` (0-based), then anomaly_score and alert.
+
+    A model with a second cut gives `band` too: pass, review, block.
+    """
+    scores = artifact.detector.anomaly_score(chosen.table)
+    name = artifact.roles.id
+    if name in ("anomaly_score", "alert", "band"):
+        raise TableError(f"the id column '{name}' has the name of a column that score writes. Rename it.")
+    first = chosen.table.frame[name] if name is not None else pl.Series("row", chosen.rows)
+    marks = [pl.Series(SYNTHETIC, chosen.table.synthetic)] if chosen.table.synthetic.any() else []
+    alerts = artifact.threshold.alerts(scores, chosen.time, chosen.entity)
+    decided = [pl.Series("anomaly_score", scores), pl.Series("alert", alerts)]
+    if artifact.block is not None:
+        blocked = alerts & artifact.block.alerts(scores, chosen.time, chosen.entity)
+        decided.append(pl.Series("band", bands(alerts, blocked)))
+    return pl.DataFrame([first, *decided, *marks])
+
+
+def _roles_to_score(artifact: Artifact, time: str | None, *, in_range: bool) -> Roles:
+    """The roles that are needed: to choose rows, to know their history and the day of each, whose they are."""
+    roles, history = artifact.roles, artifact.history
+    caps = [cut.cap for cut in (artifact.threshold, artifact.block) if cut is not None and cut.cap is not None]
+    return Roles(
+        label=roles.label if history is not None and history.needs_label else None,
+        anomaly=roles.anomaly,
+        normal=roles.normal,
+        time=time or (roles.time if in_range or history is not None or caps else None),
+        id=roles.id,
+        entity=roles.entity if any(cap.per_entity for cap in caps) else None,
+    )

@@ -1,0 +1,113 @@
+"""Tables as the commands read them: inspected, or chosen for a saved model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from oddrow.artifact import Artifact
+from oddrow.detectors.base import Detector
+from oddrow.errors import ParameterError, TableError
+from oddrow.settings import Settings
+from oddrow.table.fingerprint import table_hashes
+from oddrow.table.join import Join, read_joined
+from oddrow.table.roles import Roles
+from oddrow.table.schema import Schema
+from oddrow.table.selection import Selection, read_selection, with_history
+from oddrow.table.table import Table
+
+Tell = Callable[[Any], None]
+
+
+def silent(message: Any) -> None:
+    """Tell nobody."""
+
+
+def inspect(tables: str | Sequence[str], settings: Settings, *, tell: Tell = silent) -> Schema:
+    """Tell what each column of a table is taken for, and which values do not fit; nothing is refused."""
+    table = read_joined(tables, settings.read, settings.join)
+    settings.roles.check(table.columns)
+    table = with_history(table, settings.roles, settings.history)
+    schema = settings.schema_of(table)
+    tell(f"{table.source}: {table.n_rows:,} rows, {len(table.columns):,} columns")
+    tell_note(table, tell)
+    tell(schema)
+    try:
+        schema.conform(table.frame)
+    except TableError as error:
+        tell(f"fit would refuse this table:\n{error}")
+    return schema
+
+
+def select_for(
+    artifact: Artifact,
+    tables: str | Sequence[str],
+    roles: Roles,
+    start: str | None,
+    until: str | None,
+    join: str | None,
+    *,
+    tell: Tell,
+    both: bool = False,
+    labelled: bool = True,
+    absent: Sequence[str] = (),
+) -> Selection:
+    """The rows of tables that a saved model is asked about, read and checked as it was taught.
+
+    Roles that the model has and nobody named, those in `absent`, hold where the table has their column.
+    """
+    chosen = read_selection(
+        tables,
+        artifact.read,
+        roles,
+        start,
+        until,
+        join=_join_for(artifact, join),
+        history=artifact.history,
+        both=both,
+        labelled=labelled,
+        absent=absent,
+    )
+    tell_note(chosen.table, tell)
+    artifact.detector.schema_.check(chosen.table.frame, chosen.rows)
+    return chosen
+
+
+def roles_given(artifact: Artifact, given: dict[str, Any]) -> tuple[Roles, list[str]]:
+    """The model's roles with those given now in their place, and the names of those that nobody gave."""
+    spoken = {name: value for name, value in given.items() if value}
+    absent = [name for name in ("time", "amount", "entity") if name not in spoken]
+    return replace(artifact.roles, **{"weight": None, "id": None, "drop": (), **spoken}), absent
+
+
+def hashes_of(detector: Detector, chosen: Selection) -> npt.NDArray[np.uint64]:
+    """The hashes of the rows' features, (n,)."""
+    return table_hashes(chosen.table.frame, detector.schema_)
+
+
+def tell_note(table: Table, tell: Tell) -> None:
+    """Tell how a table came about, if there is something to tell."""
+    if table.note:
+        tell(table.note)
+
+
+def named(tables: str | Sequence[str]) -> tuple[str, ...]:
+    """The tables as they were named."""
+    return (tables,) if isinstance(tables, str) else tuple(str(table) for table in tables)
+
+
+def _join_for(artifact: Artifact, table: str | None) -> Join | None:
+    """The table given now, by the key that the model was fitted with."""
+    fitted = artifact.origin.join if artifact.origin is not None else None
+    if fitted is None and table:
+        raise ParameterError(f"--join {table}: the model was fitted without a joined table. Leave --join out.")
+    if fitted is not None and not table:
+        raise ParameterError(
+            f"the model was fitted with {fitted.table} joined on '{fitted.on}': say which table to join here, "
+            "that one or one like it: --join TABLE."
+        )
+    return Join(table, fitted.on) if fitted is not None and table else None
