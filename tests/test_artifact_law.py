@@ -205,8 +205,8 @@ MANIFESTS: dict[str, tuple[Edit, str]] = {
     "missing parameter": (without(*PARAMETERS, "hidden"), "other keys than it should: hidden"),
     "missing state": (without("detector", "state", "offset"), "does not hold what it should.*'offset'"),
     "missing origin's seed": (without("origin", "seed"), "does not hold what it should.*'seed'"),
-    "other format": (in_manifest("format", to=2), "format 2 is not 1"),
-    "no format": (without("format"), "format None is not 1"),
+    "other format": (in_manifest("format", to=1), "format 1 is not 2"),
+    "no format": (without("format"), "format None is not 2"),
     "not a number": (replaced('"value": 1.5', '"value": NaN'), "NaN is no JSON number"),
     "infinity": (replaced('"value": 1.5', '"value": -Infinity'), "-Infinity is no JSON number"),
     "a number beyond all": (replaced('"value": 1.5', '"value": 1e999'), "threshold.value is inf"),
@@ -226,7 +226,7 @@ MANIFESTS: dict[str, tuple[Edit, str]] = {
     "unknown activation": (in_manifest(*PARAMETERS, "activations", to="__import__"), "'__import__' is not one of"),
     "empty": (file_of(MANIFEST, b""), "no valid manifest"),
     "no text": (file_of(MANIFEST, b"\xff\xfe\x00"), "no valid manifest"),
-    "a list": (file_of(MANIFEST, b"[]"), "format None is not 1"),
+    "a list": (file_of(MANIFEST, b"[]"), "format None is not 2"),
     "deeply nested": (file_of(MANIFEST, b"[" * 200_000), "no valid manifest"),
     "too long": (too_long, "are too many for a manifest"),
     "a link": (linked(MANIFEST), "manifest.json: expected a plain file inside"),
@@ -348,6 +348,6 @@ def test_hostile_tensors_are_refused(model: Path, edit: Edit, message: str) -> N
 
 def test_the_untouched_copy_loads(model: Path) -> None:
     """The frame of the tests above does not itself break what it copies."""
-    in_manifest("format", to=1)(model)
+    in_manifest("format", to=2)(model)
     tensors(lambda arrays: None)(model)
     Artifact.load(model)

@@ -48,3 +48,14 @@ def test_the_example_of_runs_side_by_side_runs() -> None:
     made: dict[str, np.ndarray] = {}
     exec(example, made)
     assert made["scores"].shape == (500,)
+
+
+def test_the_examples_of_deciding_run(capsys: pytest.CaptureFixture[str]) -> None:
+    state, cuts = re.findall(r"```python\n(.*?)```", (DOCS / "deciding.md").read_text(encoding="utf-8"), re.DOTALL)
+    made: dict[str, Any] = {}
+    exec(state, made)
+    (row,) = made["features"].to_dicts()
+    assert (row["card_count_1d"], row["card_mean_amount_7d"], row["card_since_last"]) == (1, 80, 154_800)
+    exec(cuts, made)
+    assert 0 < made["alerts"].sum() <= 20 * 11
+    assert capsys.readouterr().out.count("at ") >= 3

@@ -21,6 +21,9 @@ from oddrow.table.write import check_target, write_table
 from oddrow.workflow import Tell, silent
 
 LABEL, KIND, TIME = "is_fraud", "fraud_kind", "time"
+AMOUNT, CUSTOMER = "amount", "customer_id"
+# One alert a day for so many rows a day: 40 of the 2,400 that the usual demo has.
+ROWS_PER_ALERT = 60
 SHARE_OF_TIME_TO_LEARN = 0.7
 
 
@@ -46,11 +49,9 @@ def run(folder: str | Path, n_rows: int, *, seed: int = 0, tell: Tell = silent) 
     table, model, scores = (str(folder / name) for name in ("transactions.parquet", "model", "scores.parquet"))
     frame = write_transactions(n_rows, table, seed=seed, tell=tell)
     cut = _cut(frame)
-    options = {"label": LABEL, "time": TIME, "until": cut, "drop": KIND, "id": "transaction_id", "seed": seed}
-    command = (
-        f"oddrow fit {table} --label {LABEL} --time {TIME} --until {cut} --drop {KIND} "
-        f"--id transaction_id --seed {seed} --out {model}"
-    )
+    roles = {"label": LABEL, "time": TIME, "until": cut, "id": "transaction_id", "amount": AMOUNT, "entity": CUSTOMER}
+    options = {**roles, "drop": KIND, "threshold": f"budget:{_alerts_per_day(frame)}", "seed": seed}
+    command = " ".join([f"oddrow fit {table} --out {model}", *(f"--{name} {value}" for name, value in options.items())])
     tell(f"\n$ {command}")
     artifact = workflow.fit(table, model, Settings.gather(options=options), tell=tell, command=command)
     tell(f"\n$ oddrow score {table} --model {model} --from {cut} --out {scores}")
@@ -69,6 +70,10 @@ def _cut(frame: pl.DataFrame) -> str:
     return cut.date().isoformat()
 
 
+def _alerts_per_day(frame: pl.DataFrame) -> int:
+    return max(1, frame.height // frame[TIME].dt.date().n_unique() // ROWS_PER_ALERT)
+
+
 def _evaluate(artifact: Artifact, table: str, cut: str, tell: Tell) -> None:
     chosen = read_selection(table, artifact.read, artifact.roles, cut, None, both=True)
     tell(workflow.evaluate_selection(artifact, chosen, others={"amount alone": _amount}, tell=tell))
@@ -76,13 +81,13 @@ def _evaluate(artifact: Artifact, table: str, cut: str, tell: Tell) -> None:
 
 
 def _amount(table: Table) -> npt.NDArray[np.float64]:
-    return table.frame["amount"].to_numpy()
+    return table.frame[AMOUNT].to_numpy()
 
 
 def _tell_by_kind(artifact: Artifact, chosen: Selection, tell: Tell) -> None:
     """How each kind of fraud fares against all normal rows."""
     scores = artifact.detector.anomaly_score(chosen.table)
-    alerts = artifact.threshold.alerts(scores)
+    alerts = artifact.threshold.alerts(scores, chosen.time)
     kinds = chosen.table.frame[KIND].to_numpy()
     for kind in FRAUD_KINDS[1:]:
         of_kind = kinds == kind

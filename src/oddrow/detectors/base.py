@@ -16,9 +16,11 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import _check_feature_names, check_is_fitted, validate_data
 
 from oddrow.detectors.labels import apart_by_label
+from oddrow.detectors.leaves import check_arrays, named_leaves
 from oddrow.detectors.prepared import Prepared
 from oddrow.detectors.scoring import score_in_blocks
-from oddrow.errors import ArtifactError, NotFiniteError, TableError, TrainingError, check_number
+from oddrow.detectors.together import fit_together
+from oddrow.errors import NotFiniteError, TableError, TrainingError, check_number
 from oddrow.table.encode import TableEncoder
 from oddrow.table.schema import Schema, check_features
 from oddrow.table.split import split_random
@@ -53,8 +55,6 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
 
     def fit(self, X: Any, y: Any = None, *, validation: Any = None) -> Detector:
         """Learn what normal looks like; `validation` are rows to watch it on, else a share of X is drawn."""
-        from oddrow.detectors.together import fit_together
-
         return fit_together([self], [X], [y], [validation])[0]
 
     def _prepare(self, X: Any, y: Any, validation: Any) -> Prepared:
@@ -212,7 +212,7 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
             self.feature_names_in_ = np.array(plain["feature_names_in"], dtype=object)
         # Shapes are found without computing anything, so that a hostile width allocates nothing.
         skeleton = eqx.filter_eval_shape(self._new_network, 0)
-        _check_arrays(arrays, {f"network{name}": leaf for name, leaf in named_leaves(skeleton)})
+        check_arrays(arrays, {f"network{name}": leaf for name, leaf in named_leaves(skeleton)})
         leaves = {name: jnp.asarray(arrays[f"network{name}"]) for name, _ in named_leaves(skeleton)}
         self.network_ = jax.tree_util.tree_map_with_path(
             lambda path, leaf: leaves.get(jax.tree_util.keystr(path), leaf), skeleton
@@ -282,26 +282,6 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
     def _signature(self, prepared: Prepared) -> str:
         """Names the rows and everything that shapes the training."""
         return signature_of(self.get_params(), (*prepared.trained_on, *(prepared.held_out or ())))
-
-
-def named_leaves(network: Any) -> list[tuple[str, Any]]:
-    """The arrays of a network by their place in it, as in `.stack.layers[0].weight`."""
-    leaves = jax.tree_util.tree_flatten_with_path(network)[0]
-    return [(jax.tree_util.keystr(path), leaf) for path, leaf in leaves]
-
-
-def _check_arrays(arrays: dict[str, npt.NDArray[Any]], skeleton: dict[str, Any]) -> None:
-    found = {name: (array.shape, str(array.dtype)) for name, array in arrays.items()}
-    expected = {name: (leaf.shape, str(leaf.dtype)) for name, leaf in skeleton.items()}
-    odd = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
-    if odd:
-        name = odd[0]
-        raise ArtifactError(
-            f"{len(odd)} of its arrays are not what its parameters ask for: '{name}' is "
-            f"{found.get(name, 'absent')}, expected {expected.get(name, 'none of that name')}."
-        )
-    if beyond := [name for name, array in arrays.items() if not np.isfinite(array).all()]:
-        raise ArtifactError(f"its array '{beyond[0]}' holds values that are not finite.")
 
 
 def check_enough_rows(table: Table, least: int) -> None:

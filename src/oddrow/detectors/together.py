@@ -5,18 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence, Sized
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
 import numpy as np
 
-from oddrow.detectors.base import Detector, named_leaves
+from oddrow.detectors.leaves import named_leaves
 from oddrow.detectors.prepared import Prepared
 from oddrow.errors import NotFiniteError, ParameterError
 from oddrow.train.compilation import forget_compiled_code
 from oddrow.train.epochs import Trained
 from oddrow.train.loop import train_together
 from oddrow.train.training import Training
+
+if TYPE_CHECKING:
+    from oddrow.detectors.base import Detector
 
 T = TypeVar("T")
 

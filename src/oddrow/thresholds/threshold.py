@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -91,9 +91,10 @@ class Threshold:
     def from_dict(cls, values: dict[str, Any]) -> Threshold:
         """The threshold written by `to_dict`."""
         fingerprint, cap = values["fingerprint"], values["cap"]
+        known = {field.name: values[field.name] for field in fields(cls)}
         return cls(
             **{
-                **values,
+                **known,
                 "fingerprint": None if fingerprint is None else Fingerprint.from_dict(fingerprint),
                 "cap": None if cap is None else Cap(**cap),
                 "calibration": tuple(values["calibration"]),

@@ -1,0 +1,87 @@
+"""What a few known anomalies are worth: average precision on the Handbook's test week and on ULB cards.
+
+    python benchmarks/few_labels.py --data DIR
+
+The same detector leaves 20, 100 or all known frauds out, learns from them (known_weight), or has no label at all
+(trim). The other frauds of the training rows are taken away but for the last case, where they stay unlabelled.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from oddrow.detectors.autoencoder import AutoencoderDetector
+from oddrow.evaluate.metrics import average_precision
+from oddrow.recipes.recipe import load_recipe
+from oddrow.recipes.weeks import Transactions
+from oddrow.table.table import Table
+
+Floats = npt.NDArray[np.float64]
+Rows = tuple[Table, Floats, Table, Floats, Floats | None]
+
+KNOWN = (20, 100, None)
+CARDS_UNTIL, CARDS_WEIGHT = 84_550, 8.4929
+
+
+def handbook(data: Path) -> Rows:
+    """The book's first test week, without cards known to be compromised."""
+    rows = Transactions.read(load_recipe("handbook"), data)
+    fold = rows.fold("2018-07-25")
+    table, y = rows.data.table, rows.data.y
+    return table.take(fold.train), y[fold.train], table.take(fold.test), y[fold.test], None
+
+
+def cards(data: Path) -> Rows:
+    """ULB cards: the first day teaches, the second tests; normal rows of the test are a sample."""
+    frame = pl.read_parquet(data / "creditcard_ulb" / "creditcard_union.parquet")
+    frame = frame.filter((pl.col("Class") == 1) | pl.col("in_neg_random"))
+    names = [*(f"V{column}" for column in range(1, 29)), "Amount"]
+    first, second = frame.filter(pl.col("Time") < CARDS_UNTIL), frame.filter(pl.col("Time") >= CARDS_UNTIL)
+    y, y_test = (part["Class"].to_numpy().astype(np.float64) for part in (first, second))
+    parts = (Table.from_frame(part.select(names)) for part in (first, second))
+    train, test = parts
+    return train, y, test, y_test, np.where(y_test == 1, 1.0, CARDS_WEIGHT)
+
+
+def measured(rows: Rows, seed: int) -> Iterator[tuple[str, float]]:
+    """Every case and its average precision."""
+    train, y, test, y_test, weight = rows
+    for trim in (0.0, 0.05):
+        detector = AutoencoderDetector(random_state=seed, trim=trim).fit(train)
+        yield f"no labels, trim {trim:g}", average_precision(y_test, detector.anomaly_score(test), weight)
+    frauds = np.random.default_rng(seed).permutation(np.flatnonzero(y == 1))
+    for n_known in KNOWN:
+        taken = np.sort(np.append(np.flatnonzero(y == 0), frauds[:n_known]))
+        for known_weight in (0.0, 10.0):
+            detector = AutoencoderDetector(random_state=seed, known_weight=known_weight)
+            scores = detector.fit(train.take(taken), y[taken]).anomaly_score(test)
+            name = f"{len(frauds[:n_known])} known, known_weight {known_weight:g}"
+            yield name, average_precision(y_test, scores, weight)
+
+
+def main() -> None:
+    """Print a table for each data set: mean and standard deviation over the seeds."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=3)
+    options = parser.parse_args()
+    for name, load in {"Handbook, test week": handbook, "ULB cards": cards}.items():
+        rows, found = load(options.data), {}
+        for seed in range(options.seeds):
+            for case, ap in measured(rows, seed):
+                found.setdefault(case, []).append(ap)
+        print(f"\n| {name} | AP |\n|---|---|")
+        for case, values in found.items():
+            print(
+                f"| {case} | {np.mean(values):.3f} ± {np.std(values, ddof=min(1, len(values) - 1)):.3f} |", flush=True
+            )
+
+
+if __name__ == "__main__":
+    main()
