@@ -31,9 +31,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "artifact": {"detectors", "thresholds", "table", "train"},
     "settings": {"detectors", "thresholds", "table", "train"},
     "compare": {"evaluate", "samplers", "settings", "table", "train"},
-    "workflow": {"artifact", "detectors", "evaluate", "settings", "table", "thresholds", "train"},
+    "explain": {"detectors", "table"},
+    "workflow": {"artifact", "detectors", "evaluate", "explain", "settings", "table", "thresholds", "train"},
     "demo": {"artifact", "evaluate", "settings", "simulate", "table", "workflow"},
-    "console": {"evaluate", "table"},
+    "console": {"evaluate", "explain", "table"},
     "plots": {"table"},
     "recipes": {
         "artifact",

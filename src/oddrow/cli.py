@@ -133,11 +133,27 @@ def score(
     start: Start = None,
     until: Until = None,
     join: Join = None,
+    reasons: Annotated[int, typer.Option("--reasons", help="How many columns to name that make an alert odd.")] = 0,
 ) -> None:
     """Score every row of a table with a saved model; write id, anomaly_score and alert."""
     from oddrow import console, workflow
 
-    workflow.score(tables, model, out, time=time, start=start, until=until, join=join, tell=console.tell)
+    span = {"time": time, "start": start, "until": until}
+    workflow.score(tables, model, out, **span, join=join, n_reasons=reasons, tell=console.tell)
+
+
+@app.command()
+def explain(
+    tables: Tables,
+    model: Model,
+    id: Annotated[str, typer.Option("--id", help="Which row: its id, or its number from 0 where there are no ids.")],
+    reasons: Annotated[int, typer.Option("--reasons", help="How many columns to name.")] = 5,
+    join: Join = None,
+) -> None:
+    """Say why a row is odd: the columns that make it so, what is seen there and what is expected."""
+    from oddrow import console, workflow
+
+    workflow.explain(tables, model, id, n_reasons=reasons, join=join, tell=console.tell)
 
 
 @app.command()

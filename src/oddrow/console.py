@@ -12,6 +12,7 @@ from rich.table import Table as Grid
 from oddrow.evaluate.comparison import Comparison
 from oddrow.evaluate.protocol import Evaluation
 from oddrow.evaluate.result import K_PER_DAY, K, Result
+from oddrow.explain import Explanation
 from oddrow.table.schema import Schema
 
 Cell = Callable[[Result], str]
@@ -29,6 +30,8 @@ def tell(message: Any) -> None:
         show_evaluation(message)
     elif isinstance(message, Comparison):
         show_comparison(message)
+    elif isinstance(message, Explanation):
+        show_explanation(message)
     else:
         out.print(message)
 
@@ -90,6 +93,18 @@ def _show_table(columns: dict[str, Cell], results: Sequence[Result]) -> None:
     grid = _grid("", *shown, right_from=1)
     for result, *line in zip(results, *shown.values(), strict=True):
         grid.add_row(result.name, *line)
+    out.print(grid)
+
+
+def show_explanation(explanation: Explanation) -> None:
+    """The score beside the cut, then a line for every column that makes the row odd."""
+    side = "above" if explanation.is_above else "below"
+    cut = f"{explanation.cut:.6g} ({explanation.rule})"
+    tell(f"{explanation.named}: score {explanation.score:.6g}, {side} the threshold {cut}.")
+    grid = _grid("column", "seen", "expected", "times its usual error", "share of the score", "code")
+    for reason in explanation.reasons:
+        times = "" if reason.times is None else f"{reason.times:,.2g}"
+        grid.add_row(reason.column, reason.seen, reason.expected, times, f"{reason.share:.0%}", reason.code)
     out.print(grid)
 
 

@@ -197,3 +197,12 @@ def test_the_supervised_baseline_learns_from_labels_and_caps_its_rows() -> None:
     scores = Supervised(0).fit(X, y).anomaly_score(X[:1000])
     assert scores.shape == (1000,)
     assert scores[y[:1000] == 1].min() > scores[y[:1000] == 0].mean()
+
+
+def test_gaps_and_crowds_are_told() -> None:
+    rows = held_out(time=np.array([0, 0, 86_400, 86_400, 3 * 86_400.0]), entity=np.array([1, 1, 1, 2, 3]))
+    assert rows.notes == [
+        "1 of 4 days have no rows; they count as days without alerts.",
+        "One entity holds 60% of the rows: intervals by entity say little of others.",
+    ]
+    assert held_out(time=np.arange(5) * 86_400.0, entity=np.arange(5)).notes == []

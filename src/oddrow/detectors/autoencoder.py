@@ -130,6 +130,11 @@ class AutoencoderDetector(Detector):
         return pl.DataFrame(columns)
 
     @property
+    def scores_by_spread(self) -> bool:
+        """Whether a column score is the column's squared error in units of its own on training rows."""
+        return self.scoring == "standardized"
+
+    @property
     def spread_(self) -> npt.NDArray[np.float64]:
         """The mean error of every output on the rows the network was fitted to, (outputs,), not below a floor."""
         return np.asarray(self.network_.spread, dtype=np.float64)

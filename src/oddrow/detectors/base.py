@@ -21,6 +21,7 @@ from oddrow.detectors.prepared import Prepared
 from oddrow.detectors.scoring import score_in_blocks
 from oddrow.detectors.together import fit_together
 from oddrow.errors import NotFiniteError, TableError, TrainingError, check_number
+from oddrow.nets.replacing import Replacing
 from oddrow.table.encode import TableEncoder
 from oddrow.table.schema import Schema, check_features
 from oddrow.table.split import split_random
@@ -135,6 +136,37 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         """How odd each row is, (n,) float64, higher is odder."""
         return self._finite(self._by_slices(X, _score))
 
+    def column_scores(self, X: Any) -> pl.DataFrame:
+        """What each column adds to the scores: a frame (n, columns used) under their own names.
+
+        That is what a score falls by where the column is replaced by what the network rebuilds of it.
+        """
+        of_numbers, of_categories = (np.array(part) for part in (self._number_columns, self._category_columns))
+        names = list(dict.fromkeys([*self._number_columns, *self._category_columns]))
+        masks = (jnp.asarray(np.array([of == name for name in names])) for of in (of_numbers, of_categories))
+        network = Replacing(self.network_, *(mask.reshape(len(names), -1).astype(bool) for mask in masks))
+        return pl.DataFrame(self._by_slices(X, Replacing.contributions, network).astype(np.float64), schema=names)
+
+    @property
+    def scores_by_spread(self) -> bool:
+        """Whether a column score is the column's squared error in units of its own on training rows."""
+        return False
+
+    def rebuilt(self, X: Any) -> tuple[Floats, list[Floats]]:
+        """What the network expects of each row: encoded numbers (n, numbers); logits (n, levels) of each category."""
+        outputs = self._by_slices(X, _outputs).astype(np.float64)
+        places = np.cumsum([len(self._number_columns), *(n_levels for _, n_levels in self.encoder_.category_sources_)])
+        numbers, *logits = np.split(outputs, places[:-1], axis=1)
+        return numbers, logits
+
+    @property
+    def _number_columns(self) -> list[str]:
+        return [source for source, _ in self.encoder_.number_sources_]
+
+    @property
+    def _category_columns(self) -> list[str]:
+        return [source for source, _ in self.encoder_.category_sources_]
+
     def _finite(self, scores: npt.NDArray[np.float32]) -> Floats:
         if n_bad := int((~np.isfinite(scores)).sum()):
             raise TrainingError(
@@ -143,9 +175,10 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
             )
         return scores.astype(np.float64)
 
-    def _by_slices(self, X: Any, function: Any) -> npt.NDArray[np.float32]:
+    def _by_slices(self, X: Any, function: Any, network: Any = None) -> npt.NDArray[np.float32]:
         """`function(network, rows)` for all rows, encoded slice by slice, so that memory stays bounded."""
         check_is_fitted(self)
+        network = self.network_ if network is None else network
         keep_compiled_code()
         table = self._table(X, reset=False)
         check_enough_rows(table, 1)
@@ -153,7 +186,7 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
 
         def scored(part: pl.DataFrame) -> npt.NDArray[np.float32]:
             encoded = self.encoder_.transform(self.schema_.conform(part))
-            return score_in_blocks(function, self.network_, tuple(encoded))
+            return score_in_blocks(function, network, tuple(encoded))
 
         try:
             with ThreadPoolExecutor(min(len(slices), SLICES_AT_ONCE)) as pool:
@@ -293,3 +326,7 @@ def check_enough_rows(table: Table, least: int) -> None:
 
 def _score(network: Any, rows: Any) -> Any:
     return network.score(rows)
+
+
+def _outputs(network: Any, rows: Any) -> Any:
+    return network.outputs(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,6 +14,8 @@ from oddrow.thresholds.scored import day_of
 from oddrow.thresholds.threshold import Threshold
 
 Floats = npt.NDArray[np.float64]
+# An entity with a larger share of the rows than this decides most draws of entities.
+CROWD = 0.2
 Ints = npt.NDArray[np.int64]
 
 
@@ -49,6 +52,23 @@ class HeldOut:
     def day(self) -> Ints | None:
         """The day of each row, (n,)."""
         return None if self.time is None else day_of(self.time)
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader must know of these rows: days without any, an entity that holds many."""
+        return [*self._gaps(), *self._crowds()]
+
+    def _gaps(self) -> Iterator[str]:
+        if self.day is not None:
+            n_days, n_with_rows = int(np.ptp(self.day)) + 1, len(np.unique(self.day))
+            if n_with_rows < n_days:
+                yield f"{n_days - n_with_rows:,} of {n_days:,} days have no rows; they count as days without alerts."
+
+    def _crowds(self) -> Iterator[str]:
+        if self.entity is not None:
+            share = np.unique(self.entity, return_counts=True)[1].max() / len(self.entity)
+            if share > CROWD:
+                yield f"One entity holds {share:.0%} of the rows: intervals by entity say little of others."
 
     @property
     def duplicate_share(self) -> float:

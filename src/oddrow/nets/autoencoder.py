@@ -63,9 +63,13 @@ class Autoencoder(eqx.Module):
 
     def reconstruct(self, rows: Rows) -> tuple[Float[Array, "rows numbers"], list[Float[Array, "rows levels"]]]:
         """Reconstructed numbers, and the logits of every category."""
+        return apart(self.outputs(rows), self.n_numbers, self.n_levels)
+
+    def outputs(self, rows: Rows) -> Float[Array, "rows outputs"]:
+        """Both side by side."""
         numbers, categories = rows
         inputs = jnp.concatenate([numbers, self.embeddings(categories)], axis=1) if self.n_levels else numbers
-        return apart(self.stack(inputs), self.n_numbers, self.n_levels)
+        return self.stack(inputs)
 
     def errors(self, rows: Rows, seen: Rows) -> Float[Array, "rows outputs"]:
         """Squared error of every number, then cross-entropy (nats) of every category, of `rows` given `seen`."""

@@ -107,10 +107,18 @@ class DAGMM(eqx.Module):
     def compress(self, rows: Rows) -> tuple[Float[Array, "width rows"], Float[Array, " rows"]]:
         """z of every row (eq. 1 to 3), and its reconstruction error summed over the outputs (L in eq. 7)."""
         numbers, categories = rows[0].T, rows[1]
-        inputs = jnp.concatenate([numbers, self.embeddings(categories).T]) if self.n_levels else numbers
-        code = self.encoder.columns_first(inputs)
+        code = self._encode(rows)
         compared = self._compare(numbers, categories, self.decoder.columns_first(code))
         return jnp.concatenate([code, *(compared[name][None] for name in self.features)]), compared["error"]
+
+    def _encode(self, rows: Rows) -> Float[Array, "code rows"]:
+        numbers, categories = rows[0].T, rows[1]
+        inputs = jnp.concatenate([numbers, self.embeddings(categories).T]) if self.n_levels else numbers
+        return self.encoder.columns_first(inputs)
+
+    def outputs(self, rows: Rows) -> Float[Array, "rows outputs"]:
+        """What is rebuilt of every row: numbers, then the logits of every category."""
+        return self.decoder.columns_first(self._encode(rows)).T
 
     def latent(self, rows: Rows) -> Float[Array, "rows width"]:
         """z of every row."""

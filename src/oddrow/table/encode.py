@@ -63,7 +63,9 @@ class NumberColumn:
         return np.where(np.isnan(values), 0.0 if self.has_missing else UNEXPECTED_MISSING, encoded)
 
     def decode(self, encoded: Floats) -> Floats:
-        """Encoded numbers (n,) as values (n,), which may lie outside what training rows had; not for `knots`."""
+        """Encoded numbers (n,) as values (n,), which may lie outside what training rows had, but for `knots`."""
+        if self.knots:
+            return np.asarray(np.interp(encoded, _knot_deviates(len(self.knots)), self.knots))
         if self.soft_limit is not None:
             with np.errstate(over="ignore"):
                 encoded = self.soft_limit * np.sinh(encoded / self.soft_limit)
@@ -357,6 +359,10 @@ def _knot_shares(n_knots: int) -> Floats:
     return (np.arange(n_knots) + 0.5) / n_knots
 
 
+def _knot_deviates(n_knots: int) -> Floats:
+    return np.array([NormalDist().inv_cdf(share) for share in _knot_shares(n_knots)])
+
+
 def _drawn_in(scaled: Floats, soft_limit: float | None) -> Floats:
     if soft_limit is not None:
         scaled = soft_limit * np.arcsinh(scaled / soft_limit)
@@ -364,7 +370,7 @@ def _drawn_in(scaled: Floats, soft_limit: float | None) -> Floats:
 
 
 def _normal_deviates(values: Floats, knots: Floats) -> Floats:
-    deviates = np.array([NormalDist().inv_cdf(share) for share in _knot_shares(len(knots))])
+    deviates = _knot_deviates(len(knots))
     # Tied knots: the middle of what interpolation from the left and from the right says, as scikit-learn does.
     values, knots = values / 2, knots / 2  # as when they were chosen
     upward = np.interp(values, knots, deviates)

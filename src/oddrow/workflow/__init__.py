@@ -1,7 +1,8 @@
-"""The whole story, in Python and for the command line: inspect, fit, score, evaluate, decide."""
+"""The whole story, in Python and for the command line: inspect, fit, score, evaluate, decide, explain."""
 
 from oddrow.workflow.deciding import decide
 from oddrow.workflow.evaluating import evaluate, evaluate_selection
+from oddrow.workflow.explaining import explain
 from oddrow.workflow.fitting import fit, training_rows
 from oddrow.workflow.scoring import score, score_table
 from oddrow.workflow.tables import Tell, inspect, silent
@@ -11,6 +12,7 @@ __all__ = [
     "decide",
     "evaluate",
     "evaluate_selection",
+    "explain",
     "fit",
     "inspect",
     "score",

@@ -65,6 +65,7 @@ def evaluate_selection(
     chosen = chosen.labelled
     test = held_out_rows(artifact, chosen)
     test.check(artifact.threshold)
+    notes += test.notes
     tell("Measuring the model …")
     name, scores = type(artifact.detector).__name__, artifact.detector.anomaly_score(chosen.table)
     results = [measure(name, test, scores, artifact.threshold, intervals=True)]

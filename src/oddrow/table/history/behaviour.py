@@ -22,6 +22,17 @@ SINCE_LAST: Final = "since last"
 LABEL: Final = ""
 """The name of the labels among the numbers: no column that is totalled has it."""
 
+SPOKEN: Final = {
+    "weekend": "weekend",
+    "night": "night",
+    "count": "rows",
+    "sum": "sum of {}",
+    "mean": "mean {}",
+    "risk": "share of known frauds",
+    SINCE_LAST: "time since the last row",
+}
+UNITS: Final = {"s": "second", "m": "minute", "h": "hour", "d": "day"}
+
 _KNOWN = "weekend, night, count, sum COLUMN, mean COLUMN, risk, since last"
 # A microsecond, the finest that is told apart, and what the sum of three such spans leaves room for in 64 bits.
 _SHORTEST, _LONGEST = 1e-6, 1e12
@@ -107,6 +118,17 @@ class Behaviour:
         return [prefix + name for name in (*(f"{n}_{w}{ago}" for w in self.windows for n in looking), *alone)]
 
     @property
+    def words(self) -> list[str]:
+        """These columns in words, in the same order."""
+        ago = f", {spoken(self.delay)} ago" if self.delay else ""
+        looking = [SPOKEN[feature.kind].format(feature.column) for feature in self.windowed]
+        parsed = [Feature.parse(text).kind for text in self.features]
+        alone = [SPOKEN[kind] for kind in parsed if kind not in COUNTED + TOTALLED]
+        whose = f" of the {self.by}" if self.by else ""
+        windows = [f"{said}{whose} in {spoken(window)}{ago}" for window in self.windows for said in looking]
+        return [*windows, *(f"{said}{whose}" for said in alone)]
+
+    @property
     def types(self) -> list[type[np.generic]]:
         """The type of each of these columns."""
         alone = [Feature.parse(text).kind for text in self.features if not Feature.parse(text).is_windowed]
@@ -170,6 +192,18 @@ class Behaviour:
 def is_plain(span: str) -> bool:
     """Whether a span is a number in the unit of a time that is a number, rather than one of s, m, h, d."""
     return span[-1:] not in SECONDS
+
+
+def spoken(span: str) -> str:
+    """A span in words.
+
+    >>> spoken("7d"), spoken("1h"), spoken("3600")
+    ('7 days', '1 hour', '3600')
+    """
+    if is_plain(span):
+        return span
+    number, unit = span[:-1], UNITS[span[-1]]
+    return f"{number} {unit}" + ("" if number == "1" else "s")
 
 
 def length(span: str) -> float:

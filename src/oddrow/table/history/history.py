@@ -105,6 +105,11 @@ class History:
         """The columns it adds, in order."""
         return [name for block in self.blocks for name in block.names]
 
+    @property
+    def words(self) -> dict[str, str]:
+        """The columns it adds, in words: `rows of the card in 7 days`."""
+        return {name: said for block in self.blocks for name, said in zip(block.names, block.words, strict=True)}
+
     @cached_property
     def types(self) -> dict[str, type[np.generic]]:
         """The columns it adds, and the type of each."""

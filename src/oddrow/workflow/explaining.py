@@ -1,0 +1,59 @@
+"""Explaining: why a saved model finds one row of a table as odd as it does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from oddrow.artifact import Artifact
+from oddrow.errors import TableError, check_number, did_you_mean
+from oddrow.explain import Explanation, reasons
+from oddrow.table.schema import as_text
+from oddrow.table.selection import Selection
+from oddrow.workflow.scoring import roles_to_score
+from oddrow.workflow.tables import Tell, select_for, silent
+
+
+def explain(
+    tables: str | Sequence[str],
+    model: str | Path,
+    id: str,
+    *,
+    n_reasons: int = 5,
+    join: str | None = None,
+    tell: Tell = silent,
+) -> Explanation:
+    """Say why the row of this id, or of this number (from 0) where the model knows no ids, scores as it does.
+
+    The tables are read whole, as a row's history needs the rows before it. Raises `TableError` where no row, or more
+    than one, has the id.
+    """
+    check_number("reasons", n_reasons, 1, whole=True)
+    artifact = Artifact.load(model)
+    roles = roles_to_score(artifact, None, in_range=False)
+    chosen = select_for(artifact, tables, roles, None, None, join, tell=tell, labelled=False)
+    row = _row_of(artifact, chosen, id)
+    one = chosen.table.take(np.array([row]))
+    (score,) = artifact.detector.anomaly_score(one)
+    (found,) = reasons(artifact.detector, one, n_reasons, history=artifact.history)
+    named = f"row {row}" if artifact.roles.id is None else f"{artifact.roles.id} {id}"
+    cut = artifact.threshold
+    explanation = Explanation(named, float(score), cut.value, cut.rule, tuple(found))
+    tell(explanation)
+    return explanation
+
+
+def _row_of(artifact: Artifact, chosen: Selection, id: str) -> int:
+    if artifact.roles.id is None:
+        if not (id.isdecimal() and int(id) < len(chosen.rows)):
+            raise TableError(f"row {id!r} is none of the {len(chosen.rows):,} rows, which are numbered from 0.")
+        return int(id)
+    column = artifact.roles.id
+    ids = as_text(chosen.table.frame[column])
+    rows = np.arange(0) if ids is None else np.flatnonzero((ids == id).fill_null(False).to_numpy())
+    if len(rows) != 1:
+        near = "" if ids is None or len(rows) else did_you_mean(id, ids.drop_nulls().head(10_000).to_list())
+        raise TableError(f"column '{column}': {len(rows):,} rows are named {id!r}. Expected one.{near}")
+    return int(rows[0])
