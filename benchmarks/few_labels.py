@@ -2,8 +2,8 @@
 
     python benchmarks/few_labels.py --data DIR
 
-The same detector leaves 20, 100 or all known frauds out, learns from them (known_weight), or has no label at all
-(trim). The other frauds of the training rows are taken away but for the last case, where they stay unlabelled.
+The same detector has no label at all, or 20, 100 or all frauds of the training rows are known, which it leaves out or
+learns from (known_weight). All others stay among the training rows, as nobody knows them; trim may leave them out.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from oddrow.table.table import Table
 Floats = npt.NDArray[np.float64]
 Rows = tuple[Table, Floats, Table, Floats, Floats | None]
 
-KNOWN = (20, 100, None)
+KNOWN = (0, 20, 100, None)
+CASES = ((0.0, 0.0), (0.0, 0.05), (10.0, 0.0), (10.0, 0.05))
 CARDS_UNTIL, CARDS_WEIGHT = 84_550, 8.4929
 
 
@@ -52,16 +53,15 @@ def cards(data: Path) -> Rows:
 def measured(rows: Rows, seed: int) -> Iterator[tuple[str, float]]:
     """Every case and its average precision."""
     train, y, test, y_test, weight = rows
-    for trim in (0.0, 0.05):
-        detector = AutoencoderDetector(random_state=seed, trim=trim).fit(train)
-        yield f"no labels, trim {trim:g}", average_precision(y_test, detector.anomaly_score(test), weight)
     frauds = np.random.default_rng(seed).permutation(np.flatnonzero(y == 1))
     for n_known in KNOWN:
-        taken = np.sort(np.append(np.flatnonzero(y == 0), frauds[:n_known]))
-        for known_weight in (0.0, 10.0):
-            detector = AutoencoderDetector(random_state=seed, known_weight=known_weight)
-            scores = detector.fit(train.take(taken), y[taken]).anomaly_score(test)
-            name = f"{len(frauds[:n_known])} known, known_weight {known_weight:g}"
+        known = frauds[:n_known]
+        labels = np.full(len(y), np.nan)
+        labels[known] = 1
+        for known_weight, trim in CASES if len(known) else CASES[:2]:
+            detector = AutoencoderDetector(random_state=seed, known_weight=known_weight, trim=trim)
+            scores = detector.fit(train, labels).anomaly_score(test)
+            name = f"{len(known)} known, known_weight {known_weight:g}, trim {trim:g}"
             yield name, average_precision(y_test, scores, weight)
 
 

@@ -186,12 +186,12 @@ def test_a_classifier_with_labels_stands_beside_where_there_are_enough(
 @pytest.mark.parametrize(
     ("rule", "said"),
     [
-        ("quantile:0.9", "about 10.000% of rows"),
+        ("quantile:0.9", "of the rows it was chosen on reach it"),
         ("recall:0.3:0.8", "at least 30.0% of anomalies like the"),
         ("cost:5", "where no alert at all costs"),
         ("fbeta", "recall"),
         ("false-alarms:0.05", "at most 5.000% of normal rows"),
-        ("false-discoveries:0.5", "on average at most 50.0% of the alerts of a batch are false"),
+        ("false-discoveries:0.5", "at most 50.0% of the alerts of a batch are false, on average"),
         ("budget-per-entity:1", "at most 1 a day for each entity"),
     ],
 )
@@ -200,14 +200,14 @@ def test_a_cut_is_chosen_again_without_training(
 ) -> None:
     before = Artifact.load(model)
     weights = (model / "tensors.safetensors").read_bytes()
-    ran = oddrow("threshold", table, "--model", model, "--rule", rule, "--from", "2018-04-06", "--until", UNTIL)
+    ran = oddrow("threshold", table, "--model", model, "--rule", rule, "--from", UNTIL, "--until", "2018-04-13")
     assert ran.code == 0, ran.err
     assert said in ran.out
     after = Artifact.load(model)
     assert (model / "tensors.safetensors").read_bytes() == weights
     assert after.threshold.rule.startswith(rule)
-    assert [cut.rule for cut in after.earlier] == [before.threshold.rule, before.block.rule]  # type: ignore[union-attr]
-    assert after.block is None
+    assert [cut.rule for cut in after.earlier] == [before.threshold.rule]
+    assert after.block == before.block
     scored(oddrow, table, model, tmp_path / "s.parquet")
     assert f"Before: {before.threshold.value:.6g}, budget:20" in (model / "card.md").read_text()
 
@@ -217,7 +217,7 @@ def test_a_threshold_chosen_on_test_rows_is_refused(table: Path, model: Path, od
         assert oddrow("threshold", table, "--model", model, "--rule", rule, "--from", UNTIL).code == 0
         ran = oddrow("evaluate", table, "--model", model, "--from", UNTIL)
         assert ran.code == 1
-        assert "was chosen on exactly these" in ran.err
+        assert "was chosen on these very rows" in ran.err
         assert oddrow("evaluate", table, "--model", model, "--until", "2018-04-08").code == 0
 
 
@@ -235,6 +235,8 @@ def test_others_are_cut_by_the_new_rule_too(table: Path, model: Path, oddrow: Od
         (("--rule", "quantile:0.9", "--block", "quantile:0.5"), "is below the one to review"),
         (("--rule", "cost"), "say its number, such as cost:5"),
         (("--rule", "nonsense"), "is not one of fixed"),
+        (("--rule", "quantile:0.9@train"), "Leave what follows @ out"),
+        (("--rule", "recall:0.3", "--until", "2018-04-08"), "equal rows that were trained on"),
         (("--rule", "fbeta", "--until", "2018-04-02"), "no known anomaly is among the"),
     ],
 )
@@ -246,7 +248,8 @@ def test_what_rows_cannot_support_leaves_the_model_as_it_was(
     none = rows.with_columns(is_fraud=pl.when(first).then(0).otherwise("is_fraud").cast(pl.Int8))
     none.write_parquet(model.parent / "rows.parquet")
     before = (model / "manifest.json").read_bytes()
-    ran = oddrow("threshold", model.parent / "rows.parquet", "--model", model, *more)
+    since = () if "--until" in more else ("--from", UNTIL)
+    ran = oddrow("threshold", model.parent / "rows.parquet", "--model", model, *more, *since)
     assert ran.code == 1
     assert said in ran.err
     assert (model / "manifest.json").read_bytes() == before
@@ -328,3 +331,54 @@ def test_inspect_shows_the_history(table: Path, oddrow: Oddrow, tmp_path: Path) 
     assert ran.code == 0, ran.err
     assert "terminal_id_risk_3d_2d_ago" in ran.out
     assert "whose history it is" in ran.out
+
+
+def test_a_second_cut_goes_where_none_is_asked_for(table: Path, model: Path, oddrow: Oddrow) -> None:
+    ran = oddrow("threshold", table, "--model", model, "--rule", "quantile:0.9", "--block", "none", "--from", UNTIL)
+    assert ran.code == 0, ran.err
+    after = Artifact.load(model)
+    assert after.block is None
+    assert [cut.rule for cut in after.earlier] == ["budget:20", "budget:5"]
+
+
+def test_another_label_to_choose_by_changes_no_history(
+    table: Path, model: Path, oddrow: Oddrow, tmp_path: Path
+) -> None:
+    rows = pl.read_parquet(table).with_columns(other=(pl.col("amount") > 60).cast(pl.Int8))
+    rows.write_parquet(tmp_path / "rows.parquet")
+    before = scored(oddrow, tmp_path / "rows.parquet", model, tmp_path / "a.parquet")
+    recut = ("threshold", tmp_path / "rows.parquet", "--model", model, "--rule", "fbeta", "--from", UNTIL)
+    assert oddrow(*recut, "--label", "other").code == 0
+    after = scored(oddrow, tmp_path / "rows.parquet", model, tmp_path / "b.parquet")
+    assert after["anomaly_score"].equals(before["anomaly_score"])
+    assert Artifact.load(model).roles.label == "is_fraud"
+
+
+def test_rows_without_their_past_are_told_of(table: Path, fitted: Path, oddrow: Oddrow, tmp_path: Path) -> None:
+    late = pl.read_parquet(table).filter(pl.col("time") >= pl.lit(date(2018, 4, 9)))
+    late.write_parquet(tmp_path / "late.parquet")
+    for path, is_told in ((tmp_path / "late.parquet", True), (table, False)):
+        ran = oddrow("score", path, "--model", fitted, "--out", tmp_path / "s.csv", "--from", UNTIL)
+        assert ("less past than their history reaches back" in ran.out) == is_told
+
+
+def test_a_model_that_cannot_keep_its_rule_is_kept_and_cut_otherwise(
+    table: Path, oddrow: Oddrow, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    rows = pl.read_parquet(table).with_columns(is_fraud=pl.Series((rng.random(6000) < 0.05).astype(np.int8)))
+    rows.write_parquet(tmp_path / "chance.parquet")
+    options = ("--label", "is_fraud", "--drop", "fraud_kind", "--threshold", "precision:0.5", *QUICK)
+    ran = oddrow("fit", tmp_path / "chance.parquet", "--out", tmp_path / "m", *options)
+    assert ran.code == 0, ran.err
+    assert "Cut by quantile:0.99 instead." in ran.out
+    assert Artifact.load(tmp_path / "m").threshold.rule == "quantile:0.99"
+
+
+def test_nothing_held_out_leaves_promises_to_nobody(table: Path, oddrow: Oddrow, tmp_path: Path) -> None:
+    none = ("--set", "training.validation_fraction=0")
+    ran = oddrow("fit", table, "--out", tmp_path / "m", "--threshold", "false-alarms:0.05", *QUICK, *none)
+    assert ran.code == 1
+    assert "its promise needs held-out rows, and there are none" in ran.err
+    assert oddrow("fit", table, "--out", tmp_path / "m", "--threshold", "quantile:0.9", *QUICK, *none).code == 0
+    assert Artifact.load(tmp_path / "m").threshold.source == "train"

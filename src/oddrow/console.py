@@ -83,7 +83,7 @@ def _qualifying(evaluation: Evaluation) -> Iterator[str]:
                 f"({evaluation.overlap['duplicates']:.1%} repeat another test row)."
             )
     yield from evaluation.notes
-    yield "In brackets: the middle 95 % of draws of the test rows."
+    yield "In brackets: the middle 95 % of draws of the test rows, of whole entities where these are known."
 
 
 def _show_table(columns: dict[str, Cell], results: Sequence[Result]) -> None:

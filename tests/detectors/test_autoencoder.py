@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import polars as pl
@@ -13,6 +14,7 @@ from oddrow.detectors.autoencoder import SPREAD_FLOOR, AutoencoderDetector, usua
 from oddrow.detectors.together import fit_together
 from oddrow.errors import OddrowError, ParameterError, TableError
 from oddrow.evaluate.metrics import average_precision
+from oddrow.nets.autoencoder import Autoencoder, Repelling
 from oddrow.table.encode import TableEncoder
 from oddrow.train.training import Training
 
@@ -280,3 +282,30 @@ def test_several_that_learn_from_known_anomalies_train_as_each_would_alone() -> 
     alone = [detector(known_weight=3.0, trim=0.05, random_state=seed).fit(X, y).anomaly_score(X) for seed in (0, 1)]
     together = [fitted.anomaly_score(X) for fitted in fit_together(each, [X, X], [y, y])]
     np.testing.assert_allclose(together, alone, rtol=1e-3)
+
+
+def test_known_weight_is_how_much_a_known_anomaly_counts() -> None:
+    net = Autoencoder(2, [], [4], ["tanh"], 0.0, key=jax.random.key(0))
+    rows = jnp.asarray([[1.0, 2.0], [3.0, -1.0]]), jnp.zeros((2, 0), jnp.int32)
+    normal, odd = np.asarray(net.row_errors(rows, None), np.float64)
+    known = jnp.asarray([0, 1], jnp.int32)
+    for weight in (1.0, 7.0):
+        loss, _ = Repelling(net, weight).loss(((*rows, known), jnp.ones(2)), None)
+        assert float(loss) == pytest.approx((normal - weight * np.log1p(-np.exp(-odd))) / 2, rel=1e-4)
+    held_out, _ = Repelling(net, 7.0).loss((rows, jnp.ones(2)), None)
+    assert float(held_out) == pytest.approx((normal + odd) / 2, rel=1e-4)
+
+
+def test_the_share_that_predict_flags_is_of_all_training_rows_trimmed_ones_too() -> None:
+    X = contaminated(0)
+    for validation in (None, planted(200, 0, seed=3)[0]):
+        fitted = detector(8, trim=0.3, contamination=0.01).fit(X, validation=validation)
+        assert (fitted.predict(X) == -1).mean() == pytest.approx(0.01, abs=0.002)
+
+
+def test_runs_of_other_trims_train_apart() -> None:
+    X = contaminated(0)
+    each = [detector(8, trim=trim) for trim in (0.05, 0.4)]
+    alone = [detector(8, trim=trim).fit(X).anomaly_score(X) for trim in (0.05, 0.4)]
+    together = [fitted.anomaly_score(X) for fitted in fit_together(each, [X, X])]
+    np.testing.assert_allclose(together, alone, rtol=1e-4)

@@ -22,11 +22,13 @@ def model_card(model: Artifact) -> str:
     if origin and model.roles.time and (origin.start or origin.until):
         rows.append(f"rows with {span(model.roles.time, origin.start, origin.until)}")
     rows += [f"{origin.n_held_out:,} more held out for the threshold"] if origin else []
+    if (trimmed := model.detector.trim_share) > 0:
+        rows.append(f"{trimmed:.1%} of them, the oddest after a trial, were left out")
     lines = [
         "# oddrow model card",
         "",
         f"- Detector: {type(model.detector).__name__}, {_short_parameters(model.detector)}",
-        f"- Trained on: {'; '.join(rows)}; {n_known:,} known anomalies were left out",
+        f"- Trained on: {'; '.join(rows)}; {n_known:,} known anomalies among them were {_use_of_known(model)}",
         f"- Epochs run: {model.detector.n_epochs_:,}",
         f"- {_cut('Threshold: alert', model.threshold)}",
         *([f"- {_cut('Block', model.block)}"] if model.block else []),
@@ -45,6 +47,10 @@ def model_card(model: Artifact) -> str:
         *(["", "## Columns not used", "", *unused] if unused else []),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _use_of_known(model: Artifact) -> str:
+    return "learned from, not to be rebuilt" if model.detector.learns_from_known else "left out"
 
 
 def _cut(name: str, cut: Threshold) -> str:

@@ -162,9 +162,9 @@ class AutoencoderDetector(Detector):
         return self.known_weight > 0
 
     @property
-    def trims(self) -> bool:
-        """Whether a short trial of training says first which rows to leave out."""
-        return self.trim > 0
+    def trim_share(self) -> float:
+        """The share of the training rows that a short trial of training leaves out first."""
+        return float(self.trim)
 
     def _kept(self, network: Autoencoder, fitting: Any) -> npt.NDArray[np.bool_]:
         scores = score_in_blocks(Autoencoder.score, self._finish(network, fitting), fitting)

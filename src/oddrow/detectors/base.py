@@ -97,9 +97,9 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         return False
 
     @property
-    def trims(self) -> bool:
-        """Whether a short trial of training says first which rows to leave out."""
-        return False
+    def trim_share(self) -> float:
+        """The share of the training rows that a short trial of training leaves out first."""
+        return 0.0
 
     @property
     def used_training(self) -> Training:
@@ -286,7 +286,7 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
     def _complete(self, network: Any, history: list[dict[str, float]], ready: Prepared) -> None:
         """Take the trained network, with all that it needs from the training rows."""
         fitting = tuple(map(np.asarray, ready.fitting))
-        self.network_, self.history_ = self._finish(network, fitting), history
+        self.network_, self.history_ = self._finish(network, tuple(map(np.asarray, ready.normal))), history
         if ready.drawn_from is None:
             scores = self._finite(score_in_blocks(_score, self.network_, fitting))
         else:

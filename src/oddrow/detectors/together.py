@@ -78,8 +78,8 @@ def _form(detector: Detector, network: Any, ready: Prepared) -> tuple[Any, ...]:
         jax.tree.structure(network),
         shapes,
         repr(training.get_params()),
-        training.steps_for(len(ready.trained_on[0])),
-        detector.trims,
+        training.steps_for(ready.n_trained_on),
+        detector.trim_share,
         ready.known is None,
         has_held_out,
     )
@@ -90,8 +90,9 @@ def _train(
 ) -> None:
     """Train runs of one form; with `folder`, their files lie in one of that name, apart from those of other forms."""
     training = detectors[0].used_training.below(folder)
-    if detectors[0].trims:
-        trial = _trained(detectors, prepared, networks, training.trial(len(prepared[0].fitting[0])))
+    if detectors[0].trim_share > 0:
+        longest = max(ready.n_trained_on for ready in prepared)
+        trial = _trained(detectors, prepared, networks, training.trial(longest))
         prepared = [_trimmed(*each) for each in zip(detectors, trial, prepared, strict=True)]
     done = _trained(detectors, prepared, networks, training)
     for detector, of_run, ready in zip(detectors, done, prepared, strict=True):
@@ -101,7 +102,7 @@ def _train(
 def _trimmed(detector: Detector, done: Trained[Any], ready: Prepared) -> Prepared:
     """The rows without those that the detector would rather not learn from."""
     kept = detector._kept(detector._after_training(done.network), tuple(map(np.asarray, ready.fitting)))
-    return replace(ready, fitting=tuple(part[kept] for part in ready.fitting))
+    return replace(ready, kept=tuple(part[kept] for part in ready.fitting))
 
 
 def _trained(

@@ -13,6 +13,9 @@ from oddrow.evaluate.metrics import precision_at
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
+# Three centuries: a time in milliseconds, say, is no time in seconds.
+MOST_DAYS = 100_000
+
 
 @dataclass(frozen=True)
 class DailyPrecision:
@@ -102,6 +105,10 @@ def alerts_per_day(alerts: npt.NDArray[np.bool_], day: Ints, weight: Floats | No
 
 def _check(k: int, day: Ints) -> None:
     check_number("k", k, 1, whole=True)
+    if len(day) and np.ptp(day) > MOST_DAYS:
+        raise EvaluationError(
+            f"the rows span {int(np.ptp(day)):,} days. Expected a time in seconds: give it so, or as dates."
+        )
     if not len(day):
         raise EvaluationError("there are no rows, so no day. Expected at least one row.")
 

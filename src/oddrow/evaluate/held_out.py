@@ -10,19 +10,23 @@ import numpy as np
 import numpy.typing as npt
 
 from oddrow.errors import EvaluationError
+from oddrow.thresholds.fingerprint import Fingerprint
 from oddrow.thresholds.scored import day_of
 from oddrow.thresholds.threshold import Threshold
 
 Floats = npt.NDArray[np.float64]
 # An entity with a larger share of the rows than this decides most draws of entities.
 CROWD = 0.2
+# More of the rows than this among those that chose a threshold, and they are taken for the same ones.
+NEARLY_ALL = 0.95
+MOST_REPEATED = 0.5
 Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The rows to measure on: labels y (n,) of 0 and 1, content hashes, which are synthetic; weight, amount, time in
-    seconds and entity where they are known.
+    """The rows to decide on and measure: labels y (n,) of 0 and 1, NaN where nobody knows, content hashes, which are
+    synthetic; weight, amount, time in seconds and entity where they are known.
     """
 
     y: Floats
@@ -41,12 +45,31 @@ class HeldOut:
                 "Test on real rows only."
             )
         mark = threshold.fingerprint
-        # Most rules look at the normal rows alone.
-        if mark is not None and (mark.is_of(self.hashes) or mark.is_of(self.hashes[self.y != 1])):
+        if mark is not None and self._has_chosen(mark):
             raise EvaluationError(
-                f"the threshold ({threshold.rule}) was chosen on exactly these {mark.n_rows:,} rows. "
+                f"the threshold ({threshold.rule}) was chosen on these very rows, {mark.n_rows:,} of them. "
                 "Evaluate on rows that chose nothing."
             )
+
+    def _has_chosen(self, mark: Fingerprint) -> bool:
+        """Whether the marked rows are these, their normal or their labelled ones, or nearly so.
+
+        Where many rows repeat each other, other rows look the same, and only equality tells.
+        """
+        parts = (self.hashes, self.hashes[self.y != 1], self.hashes[~np.isnan(self.y)])
+        if any(mark.is_of(part) for part in parts):
+            return True
+        repeats = self.duplicate_share > MOST_REPEATED
+        return not repeats and any(mark.overlap(part) > NEARLY_ALL for part in parts if len(part))
+
+    @property
+    def labelled(self) -> HeldOut:
+        """The rows of which is known what they are."""
+        known = ~np.isnan(self.y)
+        if known.all():
+            return self
+        given = {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray) and name != "day"}
+        return HeldOut(**{name: value[known] for name, value in given.items()})
 
     @cached_property
     def day(self) -> Ints | None:

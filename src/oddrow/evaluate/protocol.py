@@ -38,8 +38,9 @@ class Evaluation:
         """Put together; `seen` maps what was chosen to the fingerprint of the rows it was chosen on."""
         overlap = {name: mark.overlap(test.hashes) for name, mark in seen.items() if mark is not None}
         overlap["duplicates"] = test.duplicate_share
-        rate = float(np.average(test.y, weights=test.weight))
-        return cls(len(test.y), int(test.y.sum()), rate, threshold, results, overlap, notes)
+        labelled = test.labelled
+        rate = float(np.average(labelled.y, weights=labelled.weight))
+        return cls(len(test.y), int(labelled.y.sum()), rate, threshold, results, overlap, notes)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -80,12 +80,28 @@ class Result:
 def measure(name: str, test: HeldOut, scores: Floats, threshold: Threshold, *, intervals: bool = False) -> Result:
     """Measure scores (n,) and a threshold on the test rows; by card where the rows' entity is known.
 
-    Raises `EvaluationError` where scores are not finite, and as `HeldOut.check` does.
+    All rows are decided on, those with a label are measured. Raises `EvaluationError` where scores are not finite, and
+    as `HeldOut.check` does.
     """
     test.check(threshold)
     if not np.isfinite(scores).all():
         raise EvaluationError(f"{name}: {int((~np.isfinite(scores)).sum()):,} scores are not finite.")
     alerts = threshold.alerts(scores, test.time, test.entity)
+    counts = None if test.day is None else alerts_per_day(alerts, test.day, test.weight)
+    known = ~np.isnan(test.y)
+    return _of_labelled(name, test.labelled, scores[known], alerts[known], counts, threshold, intervals)
+
+
+def _of_labelled(
+    name: str,
+    test: HeldOut,
+    scores: Floats,
+    alerts: Mask,
+    counts: Floats | None,
+    threshold: Threshold,
+    intervals: bool,
+) -> Result:
+    """The numbers of rows whose labels are known, beside the alerts of every day among all rows."""
     total = len(test.y) if test.weight is None else test.weight.sum()
     return Result(
         name,
@@ -96,24 +112,21 @@ def measure(name: str, test: HeldOut, scores: Floats, threshold: Threshold, *, i
         threshold.value,
         confusion(test.y, alerts, test.weight),
         None if test.amount is None else value_caught(test.y, alerts, test.amount, test.weight),
-        _daily(test, scores, alerts),
+        None if counts is None else _daily(test, scores, counts),
         _intervals(test, scores, alerts, threshold) if intervals else {},
     )
 
 
-def _daily(test: HeldOut, scores: Floats, alerts: Mask) -> Daily | None:
-    if test.day is None:
-        return None
-    per_day = alerts_per_day(alerts, test.day, test.weight)
+def _daily(test: HeldOut, scores: Floats, counts: Floats) -> Daily:
+    numbers = len(counts), float(counts.mean()), float(counts.max())
     # Where rows stand for others, a hundred of them are no day's work.
-    if test.weight is not None:
-        return Daily(len(per_day), float(per_day.mean()), float(per_day.max()))
-    rows = precision_at_k_per_day(K_PER_DAY, test.y, scores, test.day)
-    numbers = len(per_day), float(per_day.mean()), float(per_day.max()), rows.mean, rows.mean_ceiling
-    if test.entity is None:
+    if test.weight is not None or test.day is None:
         return Daily(*numbers)
+    rows = precision_at_k_per_day(K_PER_DAY, test.y, scores, test.day)
+    if test.entity is None:
+        return Daily(*numbers, rows.mean, rows.mean_ceiling)
     cards = card_precision_at_k(K_PER_DAY, test.y, scores, test.day, test.entity)
-    return Daily(*numbers, cards.mean, cards.mean_ceiling)
+    return Daily(*numbers, rows.mean, rows.mean_ceiling, cards.mean, cards.mean_ceiling)
 
 
 def _intervals(test: HeldOut, scores: Floats, alerts: Mask, threshold: Threshold) -> dict[str, Interval]:

@@ -54,7 +54,10 @@ class PrequentialRuns:
 
     def _part(self, run: int, part: str) -> Iterator[Line]:
         for start in self.recipe.protocol.parts[part]:
-            yield from ({**line, "rule": part} for line in self.runs.read(_file(run, start)))
+            for line in self.runs.read(_file(run, start)):
+                # What was tuned on a week is no news there.
+                if not (line["detector"].endswith(", tuned") and start in self.recipe.protocol.tuned_from):
+                    yield {**line, "rule": part}
 
     def _measured(self, run: int, start: str) -> Iterator[Line]:
         fold = self.rows.fold(start)

@@ -80,14 +80,15 @@ def read_selection(
     *,
     join: Join | None = None,
     history: History | None = None,
+    history_roles: Roles | None = None,
     both: bool = False,
     labelled: bool = True,
     absent: Iterable[str] = (),
 ) -> Selection:
     """Read tables and take the rows asked for, with labels (`both` classes must be there), weights, amounts, entities.
 
-    The history is that of all rows that were read. Of the roles named in `absent` the column may be absent; where rows
-    need not be `labelled`, a label is known to their history alone.
+    The history is that of all rows that were read, by the time and label of `history_roles`, if others than `roles`. Of
+    the roles named in `absent` the column may be absent; where rows need not be `labelled`, there is no y.
     """
     table = read_joined(tables, read, join)
     roles = roles.without_absent(absent, _usable(table, roles.time))
@@ -96,13 +97,13 @@ def read_selection(
         raise ParameterError("--from and --until choose rows by a time column: say which with --time C.")
     if roles.time is not None:
         check_times(table.frame[roles.time])
-    table = with_history(table, roles, history)
+    table = with_history(table, history_roles or roles, history)
     rows = np.arange(table.n_rows)
     if roles.time is not None and (start or until):
         rows = np.flatnonzero(rows_between(table.frame[roles.time], start, until))
         if not len(rows):
             raise TableError(f"{table.source}: no row has {span(roles.time, start, until)}.")
-        table = table.take(rows)
+        table = _short_of_past(table.take(rows), table, roles, history)
     return Selection(
         table,
         rows,
@@ -119,10 +120,22 @@ def _usable(table: Table, time: str | None) -> list[str]:
     return [name for name in table.columns if name != time or orders_rows(table.frame[name])]
 
 
+def _short_of_past(chosen: Table, table: Table, roles: Roles, history: History | None) -> Table:
+    """The chosen rows with a note, where less lies before them than their history reaches back."""
+    if history is None or roles.time is None:
+        return chosen
+    first, taken = (clock(part.frame[roles.time]).min() for part in (table, chosen))
+    if taken - first >= history.reach or taken == first:
+        return chosen
+    note = "The first rows taken have less past than their history reaches back: give earlier rows too."
+    return replace(chosen, note=f"{chosen.note}\n{note}".strip())
+
+
 def with_history(table: Table, roles: Roles, history: History | None) -> Table:
     """The table with what each of its entities did before each row."""
     if history is None:
         return table
+    roles.check(table.columns)
     if roles.time is None:
         raise ParameterError("[[history]] is of what was before: say by which column rows are in time, with --time C.")
     if history.needs_label and roles.label is None:

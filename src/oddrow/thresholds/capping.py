@@ -1,4 +1,4 @@
-"""The highest rows of each day, or of each entity and day, and the cut that fills a budget."""
+"""The highest rows of each day, or of each entity and day."""
 
 from __future__ import annotations
 

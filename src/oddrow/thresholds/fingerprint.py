@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from oddrow.errors import ParameterError
+
 Hashes = npt.NDArray[np.uint64]
 
 SKETCH_SIZE = 1024
@@ -58,4 +60,7 @@ class Fingerprint:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Fingerprint:
         """The fingerprint written by `to_dict`."""
-        return cls(values["n_rows"], values["sha256"], tuple(values["sketch"]))
+        sketch = tuple(values["sketch"])
+        if len(sketch) > SKETCH_SIZE or not all(isinstance(mark, int) and 0 <= mark < 2**64 for mark in sketch):
+            raise ParameterError("the sketch of a fingerprint holds other things than hashes of 64 bits.")
+        return cls(values["n_rows"], values["sha256"], sketch)

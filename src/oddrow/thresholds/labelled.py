@@ -98,7 +98,8 @@ def precision(rows: ScoredRows, least: float, confidence: float) -> Choice:
             f"{said}: {int(rows.anomalous.sum()):,} known anomalies in {len(scores):,} rows promise {best} at most. "
             "Ask for less, label more, or use fbeta, which promises nothing."
         )
-    n, value = int(n_above[held[-1]]), float(scores[n_above[held[-1]] - 1])
+    n = int(n_above[held[-1]])
+    value = float(np.nextafter(scores[n], np.inf))
     promise = f"at least {least:.1%} of the alerts are anomalies, with confidence {confidence:g}"
     return Choice(value, f"{promise}; of the {n:,} alerts among the rows it was chosen on {found[n - 1] / n:.1%} are")
 

@@ -54,6 +54,7 @@ class Kind:
     held_out_only: bool = False
 
 
+DEPENDENT = "; rows of one entity are not independent, so that it is promised with less confidence than is said"
 _CONFIDENCE = Number(0.5, 0.9999, 0.95)
 
 RULES = {
@@ -68,7 +69,7 @@ RULES = {
     "budget": Kind(budget, (Number(1, usual=100, whole=True),), "all", ("time",)),
     "budget-per-entity": Kind(budget_per_entity, (Number(1, usual=1, whole=True),), "all", ("time", "entity")),
     "false-alarms": Kind(
-        false_alarms, (Number(0, 1, 0.01, above=True), Number(0.5, 0.9999, optional=True)), held_out_only=True
+        false_alarms, (Number(0, 0.9999, 0.01, above=True), Number(0.5, 0.9999, optional=True)), held_out_only=True
     ),
     "false-discoveries": Kind(false_discoveries, (Number(0, 0.9999, 0.1, above=True),), held_out_only=True),
 }
@@ -114,6 +115,11 @@ class Rule:
         return "y" in self._kind.needs
 
     @property
+    def is_promise(self) -> bool:
+        """Whether it promises something of rows to come, which does not follow from rows that were trained on."""
+        return self._kind.held_out_only
+
+    @property
     def is_fixed(self) -> bool:
         """Whether it looks at no row at all."""
         return self.name == "fixed"
@@ -151,7 +157,8 @@ class Rule:
         used: ScoredRows = self.of(rows)
         used.check(f"threshold rule {self}")
         choice = self._kind.choose(used, *self.numbers)
-        return Threshold(choice.value, str(self), source, fingerprint, *choice[1:])
+        promise = choice.promise + (DEPENDENT if self.is_promise and used.has_repeated_entities else "")
+        return Threshold(choice.value, str(self), source, fingerprint, promise, *choice[2:])
 
     def of(self, rows: Any) -> Any:
         """The part of some rows that the rule looks at: those taken for normal, those with a label, or all."""

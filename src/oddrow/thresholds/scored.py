@@ -14,6 +14,12 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 DAY_S = 86_400.0
+EXPECTED = {
+    "y": "1, 0 or NaN",
+    "amount": "finite amounts of at least 0",
+    "time": "seconds",
+    "weight": "finite weights of at least 0",
+}
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,12 @@ class ScoredRows:
     amount: Floats | None = None
     time: Floats | None = None
     entity: Ints | None = None
+
+    def __post_init__(self) -> None:
+        """Raise `EvaluationError` where something is not known of every row."""
+        for name, value in vars(self).items():
+            if value is not None and len(value) != len(self.scores):
+                raise EvaluationError(f"{name} has {len(value):,} values for {len(self.scores):,} scores.")
 
     @property
     def weights(self) -> Floats:
@@ -61,10 +73,23 @@ class ScoredRows:
         given = {name: value for name, value in vars(self).items() if value is not None}
         return replace(self, **{name: value[rows] for name, value in given.items()})
 
+    @property
+    def has_repeated_entities(self) -> bool:
+        """Whether an entity has several of the rows."""
+        return self.entity is not None and len(np.unique(self.entity)) < len(self.entity)
+
     def check(self, what: str) -> None:
-        """Raise `EvaluationError` where there is nothing to choose by; `what` begins the message."""
+        """Raise `EvaluationError` where there is nothing to choose by, or no sense in it; `what` begins the message."""
         if len(self.scores) == 0 or not np.isfinite(self.scores).all():
             raise EvaluationError(f"{what}: {len(self.scores)} scores, all of which must be finite.")
+        sound = {
+            "y": self.y is None or np.isin(self.y[~np.isnan(self.y)], (0, 1)).all(),
+            "amount": self.amount is None or (np.isfinite(self.amount) & (self.amount >= 0)).all(),
+            "time": self.time is None or np.isfinite(self.time).all(),
+            "weight": (np.isfinite(self.weights) & (self.weights >= 0)).all(),
+        }
+        if odd := [name for name, is_sound in sound.items() if not is_sound]:
+            raise EvaluationError(f"{what}: {odd[0]} holds values that mean nothing. Expected {EXPECTED[odd[0]]}.")
         if not self.weights.sum() > 0:
             raise EvaluationError(f"{what}: the weights of the {len(self.scores)} rows add up to 0.")
 

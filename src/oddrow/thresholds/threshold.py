@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from oddrow.errors import EvaluationError, ParameterError
+from oddrow.errors import EvaluationError, ParameterError, check_number
 from oddrow.thresholds.capping import capped
-from oddrow.thresholds.conformal import discoveries
+from oddrow.thresholds.conformal import MOST_CALIBRATION, discoveries
 from oddrow.thresholds.fingerprint import Fingerprint
 from oddrow.thresholds.scored import day_of
 
@@ -54,6 +54,19 @@ class Threshold:
     discoveries: float | None = None
     calibration: tuple[float, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Raise `ParameterError` for parts that do not go together."""
+        if self.cap is not None:
+            check_number("the cap of a threshold", self.cap.most, 1, whole=True)
+        if self.discoveries is not None:
+            check_number("the discoveries of a threshold", self.discoveries, 0, 1, above=True)
+        is_batch, n = self.discoveries is not None, len(self.calibration)
+        if is_batch == (n == 0) or n > MOST_CALIBRATION or (is_batch and self.cap is not None):
+            raise ParameterError(
+                f"threshold {self.rule!r}: {n:,} calibration scores. Expected up to {MOST_CALIBRATION:,} of them where "
+                "false discoveries are limited, and no cap then; else none."
+            )
+
     def alerts(self, scores: Floats, time: Floats | None = None, entity: Ints | None = None) -> Mask:
         """Mask (n,): True where the score reaches the threshold.
 
@@ -81,7 +94,9 @@ class Threshold:
     def remembered(self) -> Threshold:
         """What is kept of a threshold that another one has replaced: no rows, only which they were."""
         mark = self.fingerprint
-        return replace(self, calibration=(), fingerprint=None if mark is None else replace(mark, sketch=()))
+        return replace(
+            self, calibration=(), discoveries=None, fingerprint=None if mark is None else replace(mark, sketch=())
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

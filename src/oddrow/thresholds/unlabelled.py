@@ -22,7 +22,7 @@ def fixed(rows: ScoredRows, value: float) -> Choice:
 def quantile(rows: ScoredRows, share: float) -> Choice:
     """The smallest score that at least this share of the rows does not exceed."""
     value = float(np.quantile(rows.scores, share, weights=rows.weights, method="inverted_cdf"))
-    return Choice(value, f"about {1 - share:.3%} of rows like those it was chosen on score higher")
+    return Choice(value, _reached(rows, value))
 
 
 def mean_std(rows: ScoredRows, k: float) -> Choice:
@@ -76,15 +76,16 @@ def false_discoveries(rows: ScoredRows, rate: float) -> Choice:
     """
     said = f"threshold rule false-discoveries:{rate:g}"
     rows.check_alike(said)
-    if rank_for(rate, len(rows.scores)) < 0:
+    if rank_for(rate, min(len(rows.scores), MOST_CALIBRATION)) < 0:
         raise EvaluationError(
-            f"{said}: {len(rows.scores):,} normal rows are too few; it takes {fewest_for(rate):,} at least, and the "
-            "more the better. Hold out more rows (training.validation_fraction)."
+            f"{said}: {len(rows.scores):,} normal rows are too few; it takes {fewest_for(rate):,} at least, and "
+            f"{MOST_CALIBRATION:,} are looked at. Hold out more rows (training.validation_fraction), or ask for a "
+            "larger share."
         )
     drawn = np.random.default_rng(0).permutation(rows.scores)[:MOST_CALIBRATION]
     return Choice(
         cut_above(drawn, rank_for(rate, len(drawn))),
-        f"on average at most {rate:.1%} of the alerts of a batch are false, while normal rows stay like these",
+        f"at most {rate:.1%} of the alerts of a batch are false, on average over batches and over rows to choose by",
         discoveries=rate,
         calibration=tuple(np.sort(drawn).tolist()),
     )
@@ -113,10 +114,12 @@ def _budget(rows: ScoredRows, cap: Cap) -> Choice:
 
 
 def _groups_of(rows: ScoredRows, cap: Cap) -> float:
-    """How many days the rows span, 1 at least, or how many pairs of entity and day they have."""
+    """How many days the rows span, or how many pairs of entity and day they have."""
     assert rows.time is not None
     if not cap.per_entity:
-        return max(1.0, float(np.ptp(rows.time)) / DAY_S)
+        span = float(np.ptp(rows.time)) / DAY_S
+        # Dates, and rows of one moment, stand for whole days.
+        return span + 1 if span == 0 or (rows.time % DAY_S == 0).all() else span
     assert rows.entity is not None
     return float(len(np.unique(np.column_stack([day_of(rows.time), rows.entity]), axis=0)))
 

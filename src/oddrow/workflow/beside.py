@@ -14,12 +14,10 @@ from oddrow.table.numbers import Numbers, Scorer
 from oddrow.table.selection import Division, Selection
 from oddrow.thresholds.fingerprint import Fingerprint
 from oddrow.thresholds.rule import SOURCES, Rule
-from oddrow.workflow.deciding import check_rules, rows_for, scored
+from oddrow.thresholds.threshold import Threshold
+from oddrow.workflow.deciding import STAND_IN_RULE, check_rules, rows_for, scored
 from oddrow.workflow.fitting import training_rows, untrained_twin
 from oddrow.workflow.tables import Tell, hashes_of
-
-# What cuts the others where the model's own threshold was given rather than chosen.
-STAND_IN_RULE = "quantile:0.99"
 
 
 @dataclass(frozen=True)
@@ -29,26 +27,35 @@ class Beside:
     artifact: Artifact
     division: Division
     rule: Rule
-    notes: tuple[str, ...]
+    notes: list[str]
 
     @classmethod
     def of(cls, artifact: Artifact) -> Beside:
         """Raises `ArtifactError` where the rows are gone or have changed."""
         division = training_rows(artifact)
         rule, notes = _rule(artifact, division)
-        return cls(artifact, division, rule, notes)
+        return cls(artifact, division, rule, list(notes))
 
     def results(self, chosen: Selection, test: HeldOut, others: Mapping[str, Scorer], tell: Tell) -> list[Result]:
         """Everybody fitted and cut like the model: same rows, same rule."""
-        cut_rows = rows_for(self.rule, self.division)
-        fingerprint = Fingerprint.of(hashes_of(self.artifact.detector, cut_rows))
         results = []
         for name, scorer in {**self._scorers(), **others}.items():
             tell(f"Measuring {name} …")
-            scores = scorer(cut_rows.table)
-            cut = self.rule.threshold(scored(cut_rows, scores), source=self.rule.source, fingerprint=fingerprint)
-            results.append(measure(name, test, scorer(chosen.table), cut, intervals=True))
+            results.append(measure(name, test, scorer(chosen.table), self._cut(name, scorer), intervals=True))
         return results
+
+    def _cut(self, name: str, scorer: Scorer) -> Threshold:
+        """The threshold of a scorer; one that cannot keep the rule's promise is cut otherwise."""
+        try:
+            return self._by_rule(self.rule, scorer)
+        except EvaluationError:
+            self.notes.append(f"{name} cannot keep {self.rule} on the held-out rows: it is cut by {STAND_IN_RULE}.")
+            return self._by_rule(Rule.parse(STAND_IN_RULE), scorer)
+
+    def _by_rule(self, rule: Rule, scorer: Scorer) -> Threshold:
+        rows = rows_for(rule, self.division)
+        fingerprint = Fingerprint.of(hashes_of(self.artifact.detector, self.artifact.history, rows))
+        return rule.threshold(scored(rows, scorer(rows.table)), source=rule.source, fingerprint=fingerprint)
 
     def _scorers(self) -> dict[str, Scorer]:
         normal = self.division.fitting.normal.table

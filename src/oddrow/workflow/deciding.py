@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from oddrow.artifact import Artifact
 from oddrow.detectors.base import Detector
-from oddrow.errors import EvaluationError
+from oddrow.errors import EvaluationError, ParameterError
+from oddrow.table.history import History
 from oddrow.table.selection import Division, Selection
 from oddrow.thresholds.fingerprint import Fingerprint
 from oddrow.thresholds.rule import Rule
@@ -20,6 +21,14 @@ from oddrow.thresholds.threshold import Threshold, check_bands
 from oddrow.workflow.tables import Tell, hashes_of, roles_given, select_for, silent
 
 Floats = npt.NDArray[np.float64]
+
+# What cuts where the scores cannot support the rule that was asked for.
+STAND_IN_RULE = "quantile:0.99"
+NO_BLOCK = "none"
+# The model's card says so many of the cuts that it had before.
+MOST_EARLIER = 10
+# Rows that happen to equal training rows are let pass up to this share.
+MOST_SEEN = 0.1
 
 
 def decide(
@@ -42,36 +51,59 @@ def decide(
 ) -> Artifact:
     """Choose the cut of a saved model again, on the rows of these tables, and keep which cut it had before.
 
-    Nothing is trained. `rule` is as for `fit`, `block` the rule of a second, higher cut. Raises an `OddrowError` where
-    the rows cannot support a rule; then the model is untouched.
+    Nothing is trained. `rule` is as for `fit`, `block` the rule of a second, higher cut, "none" to have none; a cut of
+    that kind stays where nothing is said. Raises an `OddrowError` where the rows cannot support a rule, or promise what
+    does not follow from rows that were trained on; then the model is untouched.
     """
     artifact = Artifact.load(model)
     given = {"label": label, "anomaly": tuple(anomaly), "normal": tuple(normal), "weight": weight, "time": time}
     roles, absent = roles_given(artifact, {**given, "amount": amount, "entity": entity})
     absent += [] if label else ["label"]
     chosen = select_for(artifact, tables, roles, start, until, join, tell=tell, absent=absent)
-    if chosen.table.synthetic.any():
-        raise EvaluationError(
-            f"{int(chosen.table.synthetic.sum()):,} of {len(chosen.rows):,} rows are synthetic (oddrow_synthetic is "
-            "true). Choose a threshold on real rows only."
-        )
-    rules = [Rule.parse(text) for text in (rule, block) if text is not None]
-    for one in rules:
-        one.check(chosen)
+    _check_real(chosen)
     scores = artifact.detector.anomaly_score(chosen.table)
-    cuts = [_threshold(one, artifact.detector, chosen, scores, "given") for one in rules]
-    known = replace(roles, weight=artifact.roles.weight, id=artifact.roles.id, drop=artifact.roles.drop)
-    changed = replace(with_cuts(artifact, cuts[0], cuts[1] if block is not None else None), roles=known)
+    cut = _cut_again(artifact, rule, chosen, scores)
+    second = (
+        artifact.block if block is None else None if block == NO_BLOCK else _cut_again(artifact, block, chosen, scores)
+    )
+    if block is not None:
+        check_bands(cut, second)
+    known = replace(artifact.roles, time=roles.time, amount=roles.amount, entity=roles.entity)
+    changed = replace(with_cuts(artifact, cut, second), roles=known)
     changed.save(model)
     _tell_change(artifact, changed, tell)
     return changed
 
 
+def _check_real(chosen: Selection) -> None:
+    if chosen.table.synthetic.any():
+        raise EvaluationError(
+            f"{int(chosen.table.synthetic.sum()):,} of {len(chosen.rows):,} rows are synthetic (oddrow_synthetic is "
+            "true). Choose a threshold on real rows only."
+        )
+
+
+def _cut_again(artifact: Artifact, text: str, chosen: Selection, scores: Floats) -> Threshold:
+    """The threshold of a rule on other rows; a promise does not follow from rows that were trained on."""
+    if "@" in text:
+        raise ParameterError(f"threshold rule {text!r}: the rows of the table choose. Leave what follows @ out.")
+    rule = Rule.parse(text)
+    rule.check(chosen)
+    mark = None if artifact.origin is None else artifact.origin.fingerprint
+    seen = 0.0 if mark is None else mark.overlap(hashes_of(artifact.detector, artifact.history, chosen))
+    if rule.is_promise and seen > MOST_SEEN:
+        raise EvaluationError(
+            f"threshold rule {rule}: about {seen:.0%} of these rows equal rows that were trained on, and no promise "
+            "follows from those. Choose by other rows, or by a rule without a promise, such as quantile."
+        )
+    return _threshold(rule, artifact, chosen, scores)
+
+
 def with_cuts(artifact: Artifact, threshold: Threshold, block: Threshold | None) -> Artifact:
-    """The same model cut elsewhere; it remembers the cuts that it had."""
-    check_bands(threshold, block)
-    had = [cut.remembered for cut in (artifact.threshold, artifact.block) if cut is not None]
-    return replace(artifact, threshold=threshold, block=block, earlier=(*artifact.earlier, *had))
+    """The same model cut elsewhere; it remembers the last cuts that it had."""
+    had = [artifact.threshold] + ([artifact.block] if artifact.block is not None and artifact.block != block else [])
+    earlier = (*artifact.earlier, *(cut.remembered for cut in had))[-MOST_EARLIER:]
+    return replace(artifact, threshold=threshold, block=block, earlier=earlier)
 
 
 def check_rules(rules: Sequence[Rule], division: Division) -> None:
@@ -83,11 +115,14 @@ def check_rules(rules: Sequence[Rule], division: Division) -> None:
         rule.threshold(scored(rows, ideal + np.linspace(0, 0.5, len(rows.rows))))
 
 
-def choose_threshold(rule: Rule, detector: Detector, division: Division) -> Threshold:
+def choose_threshold(rule: Rule, detector: Detector, history: History | None, division: Division) -> Threshold:
     """Choose by the held-out rows' scores, or the training rows' where the rule says so or none are held out."""
     rows = rows_for(rule, division)
-    scores = np.zeros(len(rows.rows)) if rule.is_fixed else detector.anomaly_score(rows.table)
-    return _threshold(rule, detector, rows, scores, source_of(rule, division))
+    if rule.is_fixed:
+        return rule.threshold(ScoredRows(np.zeros(0)))
+    scores = detector.anomaly_score(rows.table)
+    fingerprint = Fingerprint.of(hashes_of(detector, history, rows))
+    return rule.threshold(scored(rows, scores), source=source_of(rule, division), fingerprint=fingerprint)
 
 
 def scored(chosen: Selection, scores: Floats) -> ScoredRows:
@@ -108,10 +143,10 @@ def rows_for(rule: Rule, division: Division) -> Selection:
     return looked_at
 
 
-def _threshold(rule: Rule, detector: Detector, rows: Selection, scores: Floats, source: str) -> Threshold:
-    if rule.is_fixed:
-        return rule.threshold(scored(rows, scores))
-    return rule.threshold(scored(rows, scores), source=source, fingerprint=Fingerprint.of(hashes_of(detector, rows)))
+def _threshold(rule: Rule, artifact: Artifact, chosen: Selection, scores: Floats) -> Threshold:
+    looked_at = rule.of(chosen)
+    hashes = hashes_of(artifact.detector, artifact.history, looked_at)
+    return rule.threshold(scored(chosen, scores), source="given", fingerprint=Fingerprint.of(hashes))
 
 
 def _tell_change(before: Artifact, after: Artifact, tell: Tell) -> None:
@@ -119,4 +154,7 @@ def _tell_change(before: Artifact, after: Artifact, tell: Tell) -> None:
     tell(f"Threshold {new.value:.6g} ({new.rule}) in place of {old.value:.6g} ({old.rule}).")
     tell(f"It promises: {new.promise}.")
     if after.block is not None:
-        tell(f"Block from {after.block.value:.6g} on ({after.block.rule}). It promises: {after.block.promise}.")
+        kept = "as before" if after.block == before.block else f"It promises: {after.block.promise}"
+        tell(f"Block from {after.block.value:.6g} on ({after.block.rule}). {kept[0].upper()}{kept[1:]}.")
+    if after.block is not None and after.block.value < new.value:
+        tell("That is below the threshold: whatever is an alert is blocked. Say --block RULE, or --block none.")

@@ -61,8 +61,7 @@ def evaluate_selection(
     if chosen.y is None:
         raise ParameterError("evaluate needs to know the label: --label C.")
     n_unknown = int(np.isnan(chosen.y).sum())
-    notes = [f"{n_unknown:,} rows without a label were left out."] if n_unknown else []
-    chosen = chosen.labelled
+    notes = [f"{n_unknown:,} rows without a label are decided on and not measured."] if n_unknown else []
     test = held_out_rows(artifact, chosen)
     test.check(artifact.threshold)
     notes += test.notes
@@ -71,8 +70,8 @@ def evaluate_selection(
     results = [measure(name, test, scores, artifact.threshold, intervals=True)]
     try:
         beside = Beside.of(artifact)
-        notes += beside.notes
         results += beside.results(chosen, test, others or {}, tell)
+        notes += beside.notes
     except OddrowError as error:
         notes.append(f"No baselines: {error}")
     if artifact.roles.weight is not None and chosen.weight is None:
@@ -84,8 +83,8 @@ def evaluate_selection(
 
 
 def held_out_rows(artifact: Artifact, chosen: Selection) -> HeldOut:
-    """Chosen rows as those to measure on; all of them have a label."""
+    """Chosen rows as those to decide on; those with a label are measured."""
     assert chosen.y is not None
-    hashes = hashes_of(artifact.detector, chosen)
+    hashes = hashes_of(artifact.detector, artifact.history, chosen)
     known = chosen.weight, chosen.amount, chosen.time, chosen.entity
     return HeldOut(chosen.y, hashes, chosen.table.synthetic, *known)

@@ -8,13 +8,15 @@ from pathlib import Path
 
 from oddrow.artifact import Artifact, Origin, check_writable
 from oddrow.detectors.base import Detector, check_enough_rows
-from oddrow.errors import ArtifactError, TrainingError, counted
+from oddrow.errors import ArtifactError, EvaluationError, TrainingError, counted
 from oddrow.settings import Settings
 from oddrow.table.schema import check_features
 from oddrow.table.selection import Division, divide, read_selection, tell_columns
 from oddrow.thresholds.fingerprint import Fingerprint
+from oddrow.thresholds.rule import Rule
+from oddrow.thresholds.threshold import Threshold
 from oddrow.train.training import Training
-from oddrow.workflow.deciding import check_rules, choose_threshold
+from oddrow.workflow.deciding import STAND_IN_RULE, check_rules, choose_threshold
 from oddrow.workflow.tables import Tell, hashes_of, named, silent
 
 
@@ -48,7 +50,8 @@ def fit(
     tell_columns(chosen.table, schema, settings.roles.time, tell)
     check_features(schema)
     schema.check(chosen.table.frame, chosen.rows)
-    needed = [*schema.feature_names, *settings.roles.columns]
+    whose = [] if settings.history is None else settings.history.entities
+    needed = [*schema.feature_names, *settings.roles.columns, *whose]
     chosen = replace(chosen, table=chosen.table.keep(needed).with_schema(schema))
     division = divide(chosen, settings.roles, detector.used_training.validation_fraction, settings.seed)
     rules = [rule for rule in (settings.threshold, settings.block) if rule is not None]
@@ -58,18 +61,13 @@ def fit(
     except KeyboardInterrupt as interrupt:
         raise TrainingError(_how_to_resume(detector.used_training.checkpoint)) from interrupt
     detector.used_training.set_params(checkpoint=None, progress=False, tensorboard=None)
-    threshold, *more = (choose_threshold(rule, detector, division) for rule in rules)
-    block = more[0] if more else None
+    threshold = _choose(settings.threshold, detector, settings, division, tell)
+    block = None if settings.block is None else _choose(settings.block, detector, settings, division, tell)
     origin = _origin(tables, settings, detector, division, command)
     artifact = Artifact(detector, threshold, settings.read, settings.roles, origin, block, history=settings.history)
     done = "Replaced" if out.exists() else "Saved"
     artifact.save(out)
-    n_fitted = origin.n_rows - detector.n_known_anomalies_
-    n_left_out = len(chosen.rows) - n_fitted - origin.n_held_out
-    tell(
-        f"{len(chosen.rows):,} rows: {n_fitted:,} trained on in {counted(detector.n_epochs_, 'epoch')}, "
-        f"{origin.n_held_out:,} held out, {n_left_out:,} known anomalies left out."
-    )
+    tell(_trained_on(len(chosen.rows), origin, detector))
     tell(f"Threshold {threshold.value:.6g} ({threshold.rule}, chosen on the {threshold.source} rows). {done} {out}.")
     tell(f"It promises: {threshold.promise}.")
     if block is not None:
@@ -77,6 +75,27 @@ def fit(
         if block.value < threshold.value:
             tell("That is below the threshold: whatever is an alert is blocked. Choose another cut: oddrow threshold.")
     return artifact
+
+
+def _trained_on(n_rows: int, origin: Origin, detector: Detector) -> str:
+    """How many rows did what."""
+    n_fitted = origin.n_rows - detector.n_known_anomalies_
+    n_others = n_rows - n_fitted - origin.n_held_out
+    others = f"{n_others:,} known anomalies left out"
+    if detector.learns_from_known:
+        n_learned = detector.n_known_anomalies_
+        others = f"{n_learned:,} known anomalies learned from, {n_others - n_learned:,} kept to choose cuts by"
+    epochs = counted(detector.n_epochs_, "epoch")
+    return f"{n_rows:,} rows: {n_fitted:,} trained on in {epochs}, {origin.n_held_out:,} held out, {others}."
+
+
+def _choose(rule: Rule, detector: Detector, settings: Settings, division: Division, tell: Tell) -> Threshold:
+    """The threshold of a rule; where the scores cannot support it, hours of training are not thrown away."""
+    try:
+        return choose_threshold(rule, detector, settings.history, division)
+    except EvaluationError as error:
+        tell(f"{error}\nCut by {STAND_IN_RULE} instead. Choose again, without training: oddrow threshold.")
+        return choose_threshold(Rule.parse(STAND_IN_RULE), detector, settings.history, division)
 
 
 def fit_detector(detector: Detector, division: Division) -> None:
@@ -104,7 +123,7 @@ def _origin(
         len(division.fitting.rows),
         n_held_out,
         settings.seed,
-        Fingerprint.of(hashes_of(detector, division.fitting)),
+        Fingerprint.of(hashes_of(detector, settings.history, division.fitting)),
         command,
         settings.join,
         settings.roles,
@@ -127,7 +146,7 @@ def training_rows(artifact: Artifact) -> Division:
     )
     chosen = replace(chosen, table=chosen.table.with_schema(artifact.detector.schema_))
     division = divide(chosen, origin.roles, artifact.detector.used_training.validation_fraction, origin.seed)
-    if not origin.fingerprint.is_of(hashes_of(artifact.detector, division.fitting)):
+    if not origin.fingerprint.is_of(hashes_of(artifact.detector, artifact.history, division.fitting)):
         raise ArtifactError(
             f"{origin.named} no longer holds the rows that the model was trained on, or a recipe drew them."
         )

@@ -47,8 +47,8 @@ def score(
     scored = score_table(artifact, chosen, n_reasons=n_reasons)
     write_table(scored, out)
     tell(
-        f"{int(scored['alert'].sum()):,} alerts in {scored.height:,} rows (score at least "
-        f"{artifact.threshold.value:.6g}). Wrote {out}."
+        f"{int(scored['alert'].sum()):,} alerts in {scored.height:,} rows ({artifact.threshold.rule}, from a score of "
+        f"{artifact.threshold.value:.6g} on). Wrote {out}."
     )
     return scored
 

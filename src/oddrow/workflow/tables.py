@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from oddrow.artifact import Artifact
 from oddrow.detectors.base import Detector
 from oddrow.errors import ParameterError, TableError
 from oddrow.settings import Settings
-from oddrow.table.fingerprint import table_hashes
+from oddrow.table.fingerprint import row_hashes, table_hashes
+from oddrow.table.history import History
 from oddrow.table.join import Join, read_joined
 from oddrow.table.roles import Roles
 from oddrow.table.schema import Schema
@@ -68,6 +70,7 @@ def select_for(
         until,
         join=_join_for(artifact, join),
         history=artifact.history,
+        history_roles=_fitted_roles(artifact),
         both=both,
         labelled=labelled,
         absent=absent,
@@ -77,6 +80,15 @@ def select_for(
     return chosen
 
 
+def _fitted_roles(artifact: Artifact) -> Roles:
+    """Time and label that a row's history is known by, whichever label is measured against now."""
+    roles = artifact.roles if artifact.origin is None else artifact.origin.roles
+    needs_label = artifact.history is not None and artifact.history.needs_label
+    return Roles(
+        label=roles.label if needs_label else None, anomaly=roles.anomaly, normal=roles.normal, time=roles.time
+    )
+
+
 def roles_given(artifact: Artifact, given: dict[str, Any]) -> tuple[Roles, list[str]]:
     """The model's roles with those given now in their place, and the names of those that nobody gave."""
     spoken = {name: value for name, value in given.items() if value}
@@ -84,9 +96,18 @@ def roles_given(artifact: Artifact, given: dict[str, Any]) -> tuple[Roles, list[
     return replace(artifact.roles, **{"weight": None, "id": None, "drop": (), **spoken}), absent
 
 
-def hashes_of(detector: Detector, chosen: Selection) -> npt.NDArray[np.uint64]:
-    """The hashes of the rows' features, (n,)."""
-    return table_hashes(chosen.table.frame, detector.schema_)
+def hashes_of(detector: Detector, history: History | None, chosen: Selection) -> npt.NDArray[np.uint64]:
+    """The hashes of the rows' features, (n,), but for those of their history: a part of a table has less of it.
+
+    What a row has besides may be little: whose it is, and when, stand in for its history.
+    """
+    made = set() if history is None else set(history.names)
+    known = Schema(tuple(column for column in detector.schema_.features if column.name not in made))
+    hashes = table_hashes(chosen.table.frame, known)
+    if history is None or chosen.time is None:
+        return hashes
+    whose = chosen.table.frame.select(pl.col(history.entities).cast(pl.String))
+    return hashes ^ row_hashes(whose.with_columns(time=pl.Series(chosen.time)))
 
 
 def tell_note(table: Table, tell: Tell) -> None:
