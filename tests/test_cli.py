@@ -326,7 +326,7 @@ def test_evaluate_says_which_rows_have_no_label(
     mixed.with_columns(unknown).write_parquet(tmp_path / "a.parquet")
     ran = oddrow("evaluate", tmp_path / "a.parquet", "--model", model)
     assert ran.code == 0, ran.err
-    assert "200 rows without a label were left out." in ran.out.splitlines()
+    assert "200 rows without a label are decided on and not measured." in ran.out.splitlines()
 
 
 def test_evaluate_needs_no_id_and_takes_weights(

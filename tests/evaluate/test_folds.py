@@ -16,7 +16,7 @@ from oddrow.evaluate.folds import (
     Fold,
     Spans,
     blocks_in_time,
-    capped,
+    thinned,
     check_folds,
     entity_folds,
     stratified_folds,
@@ -95,11 +95,11 @@ def test_numbers_that_mean_no_folds(n_folds: float, n_repeats: int) -> None:
 
 
 def test_capping_keeps_the_rare_class_whole() -> None:
-    rows = capped(np.arange(100), Y, 30, np.random.default_rng(0))
+    rows = thinned(np.arange(100), Y, 30, np.random.default_rng(0))
     assert Y[rows].sum() == 10
     assert len(rows) == len(set(rows)) == 30
-    assert capped(np.arange(100), Y, None, np.random.default_rng(0)).tolist() == list(range(100))
-    turned = capped(np.arange(100), 1 - Y, 30, np.random.default_rng(0))
+    assert thinned(np.arange(100), Y, None, np.random.default_rng(0)).tolist() == list(range(100))
+    turned = thinned(np.arange(100), 1 - Y, 30, np.random.default_rng(0))
     assert (1 - Y)[turned].sum() == 20
 
 

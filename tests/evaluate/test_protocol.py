@@ -181,6 +181,8 @@ def test_intervals_at_a_capped_cut_are_of_its_alerts() -> None:
     assert result.intervals["precision"].value == result.confusion.precision
     assert result.intervals["precision"].low < result.confusion.precision < result.intervals["precision"].high
     assert result.intervals["average_precision"].value == result.average_precision
+    assert result.daily is not None
+    assert result.intervals["daily_precision"].value == pytest.approx(result.daily.precision)
 
 
 def test_a_threshold_chosen_on_the_normal_rows_of_the_test_is_refused() -> None:

@@ -11,7 +11,7 @@ from scipy.linalg import pinvh
 from sklearn.ensemble import IsolationForest, RandomForestClassifier
 from sklearn.svm import OneClassSVM
 
-from oddrow.evaluate.folds import capped
+from oddrow.evaluate.folds import thinned
 
 Floats = npt.NDArray[np.float64]
 
@@ -99,7 +99,7 @@ class Supervised:
 
     def fit(self, X: npt.NDArray[np.float32], y: Floats) -> Supervised:
         """Grow 100 trees on rows (n, d) with labels y (n,) of 0 and 1."""
-        rows = capped(np.arange(len(y)), y, MOST_FOREST_ROWS, self.rng)
+        rows = thinned(np.arange(len(y)), y, MOST_FOREST_ROWS, self.rng)
         self.model.fit(X[rows], y[rows])
         return self
 

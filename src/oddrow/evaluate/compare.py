@@ -17,7 +17,7 @@ from sklearn.utils import _safe_indexing, get_tags
 from oddrow.errors import EvaluationError, ParameterError, TrainingError
 from oddrow.evaluate.bootstrap import N_DRAWS, average_precisions, draws_of_rows
 from oddrow.evaluate.comparison import Cell, Comparison
-from oddrow.evaluate.folds import Fold, capped, check_folds
+from oddrow.evaluate.folds import Fold, thinned, check_folds
 from oddrow.evaluate.metrics import (
     LEAST_PRECISION,
     K,
@@ -139,7 +139,7 @@ class _Trial:
 
     def run(self, fold: Fold, named: str, tell: Tell) -> None:
         """Resample the training rows in every way, fit everybody, measure."""
-        train = capped(fold.train, self.y, self.max_rows, self.rng)
+        train = thinned(fold.train, self.y, self.max_rows, self.rng)
         rows = _safe_indexing(self.X, train)
         numbers = self.encode(rows)
         test = _Test(self, fold, numbers)

@@ -213,10 +213,10 @@ def check_folds(folds: Sequence[Fold], y: Floats, most: int | None = None, entit
             )
 
 
-def capped(rows: Ints, y: Floats, most: int | None, rng: np.random.Generator) -> Ints:
+def thinned(rows: Ints, y: Floats, most: int | None, rng: np.random.Generator) -> Ints:
     """At most so many of the rows: of the larger class a part is drawn, the rarer one stays whole.
 
-    >>> capped(np.arange(6), np.array([0.0, 0, 0, 0, 1, 1]), 4, np.random.default_rng(0))[2:]
+    >>> thinned(np.arange(6), np.array([0.0, 0, 0, 0, 1, 1]), 4, np.random.default_rng(0))[2:]
     array([4, 5])
     """
     if most is None or len(rows) <= most:

@@ -13,7 +13,7 @@ from oddrow.errors import EvaluationError
 from oddrow.evaluate.bootstrap import Interval
 from oddrow.evaluate.daily import alerts_per_day, card_precision_at_k, precision_at_k_per_day
 from oddrow.evaluate.held_out import HeldOut
-from oddrow.evaluate.intervals import FALSE_ALARM_RATE, ranking_intervals
+from oddrow.evaluate.intervals import FALSE_ALARM_RATE, daily_interval, ranking_intervals
 from oddrow.evaluate.metrics import (
     Confusion,
     auroc,
@@ -131,9 +131,19 @@ def _daily(test: HeldOut, scores: Floats, counts: Floats) -> Daily:
 
 def _intervals(test: HeldOut, scores: Floats, alerts: Mask, threshold: Threshold) -> dict[str, Interval]:
     known: dict[str, Any] = {"weight": test.weight, "amount": test.amount, "entity": test.entity}
-    found = ranking_intervals(test.y, scores, cut=threshold.value, **known)
+    found = {**ranking_intervals(test.y, scores, cut=threshold.value, **known), **_daily_intervals(test, scores)}
     if threshold.cap is None and threshold.discoveries is None:
         return found
     # Not every row that reaches the value is an alert.
     at_cut = ranking_intervals(test.y, alerts.astype(np.float64), cut=0.5, **known)
     return {**found, **{name: at_cut[name] for name in AT_CUT if name in at_cut}}
+
+
+def _daily_intervals(test: HeldOut, scores: Floats) -> dict[str, Interval]:
+    """The daily precisions with their intervals by the days, where there are several."""
+    if test.day is None or test.weight is not None or np.ptp(test.day) == 0:
+        return {}
+    found = {"daily_precision": precision_at_k_per_day(K_PER_DAY, test.y, scores, test.day)}
+    if test.entity is not None:
+        found["daily_card_precision"] = card_precision_at_k(K_PER_DAY, test.y, scores, test.day, test.entity)
+    return {name: daily_interval(daily.values) for name, daily in found.items()}
