@@ -313,7 +313,7 @@ def test_history_that_cannot_be_known_is_refused(table: Path, fitted: Path, oddr
     pl.read_parquet(table).drop("is_fraud").write_parquet(tmp_path / "new.parquet")
     ran = oddrow("score", tmp_path / "new.parquet", "--model", fitted, "--out", tmp_path / "s.csv")
     assert ran.code == 1
-    assert "--label: column 'is_fraud' is not in the table" in ran.err
+    assert "column 'is_fraud' is not in the table, and the history counts known anomalies" in ran.err
 
 
 def test_rows_to_score_may_have_no_label_yet(table: Path, fitted: Path, oddrow: Oddrow, tmp_path: Path) -> None:
@@ -357,9 +357,32 @@ def test_another_label_to_choose_by_changes_no_history(
 def test_rows_without_their_past_are_told_of(table: Path, fitted: Path, oddrow: Oddrow, tmp_path: Path) -> None:
     late = pl.read_parquet(table).filter(pl.col("time") >= pl.lit(date(2018, 4, 9)))
     late.write_parquet(tmp_path / "late.parquet")
-    for path, is_told in ((tmp_path / "late.parquet", True), (table, False)):
+    late.filter(pl.col("time") >= pl.lit(date(2018, 4, 10))).write_parquet(tmp_path / "new.parquet")
+    for name, is_told in (("late", True), ("new", True), ("all", False)):
+        path = table if name == "all" else tmp_path / f"{name}.parquet"
         ran = oddrow("score", path, "--model", fitted, "--out", tmp_path / "s.csv", "--from", UNTIL)
+        assert ran.code == 0, ran.err
         assert ("less past than their history reaches back" in ran.out) == is_told
+
+
+def test_days_begin_at_midnight_of_the_columns_own_zone(
+    table: Path, fitted: Path, oddrow: Oddrow, tmp_path: Path
+) -> None:
+    zoned = pl.read_parquet(table).with_columns(pl.col("time").dt.replace_time_zone("Asia/Tokyo"))
+    zoned.write_parquet(tmp_path / "zoned.parquet")
+    (tmp_path / "f.toml").write_text(SETTINGS)
+    model = tmp_path / "m"
+    fit = ("fit", tmp_path / "zoned.parquet", "--config", tmp_path / "f.toml", "--out", model, *QUICK)
+    assert oddrow(*fit).code == 0
+    scores = scored(oddrow, tmp_path / "zoned.parquet", model, tmp_path / "s.parquet")
+    rows = scores.join(zoned, on="transaction_id").group_by(pl.col("time").dt.date())
+    assert rows.agg(pl.col("alert").sum())["alert"].max() <= 20
+    assert Artifact.load(model).threshold.value == Artifact.load(fitted).threshold.value
+
+
+def test_ids_that_repeat_are_told_of(table: Path, fitted: Path, oddrow: Oddrow, tmp_path: Path) -> None:
+    ran = oddrow("score", table, table, "--model", fitted, "--out", tmp_path / "s.csv", "--from", UNTIL)
+    assert "rows share their id with another; their history counts both" in ran.out
 
 
 def test_a_model_that_cannot_keep_its_rule_is_kept_and_cut_otherwise(

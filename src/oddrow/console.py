@@ -55,6 +55,8 @@ def show_evaluation(evaluation: Evaluation) -> None:
     """The numbers of the ranking and of the cut beside the baselines, and what qualifies them."""
     cut, first = evaluation.threshold, evaluation.results[0]
     tell(f"{evaluation.n_rows:,} rows, {evaluation.n_anomalies:,} anomalies ({evaluation.rate:.3%}).")
+    for line in _overlaps(evaluation):
+        tell(line)
     _show_table(RANKING, evaluation.results)
     promise = f" It promises: {cut.promise}." if cut.promise else ""
     tell(f"\nThreshold {cut.value:.6g}: {cut.rule}, chosen on {cut.source} rows.{promise}")
@@ -76,14 +78,18 @@ def _qualifying(evaluation: Evaluation) -> Iterator[str]:
     if twins and twins[0].average_precision > first.average_precision:
         yield "The untrained twin ranks these rows better: training did not help here. Look for columns that drift with"
         yield "time or name single rows (--drop), or train less (--set training.epochs=N)."
+    yield from evaluation.notes
+    yield "In brackets: the middle 95 % of draws of the test rows, of whole entities where these are known."
+
+
+def _overlaps(evaluation: Evaluation) -> Iterator[str]:
+    """How many of the test rows were seen before: who reads on must know."""
     for name, share in evaluation.overlap.items():
         if name != "duplicates" and share > 0:
             yield (
                 f"About {share:.1%} of the test rows equal a row of the {name} rows "
                 f"({evaluation.overlap['duplicates']:.1%} repeat another test row)."
             )
-    yield from evaluation.notes
-    yield "In brackets: the middle 95 % of draws of the test rows, of whole entities where these are known."
 
 
 def _show_table(columns: dict[str, Cell], results: Sequence[Result]) -> None:
@@ -147,7 +153,7 @@ def _of_ceiling(found: str, ceiling: str) -> Cell:
 RANKING: dict[str, Cell] = {
     "AP": _sure("average_precision", lambda result: _number(result.average_precision)),
     "AUROC": lambda result: _number(result.auroc),
-    "recall at 1 % false alarms": lambda result: _number(result.recall_at_false_alarms),
+    "recall at 1 % false alarms": lambda result: _number(result.recall_at_false_alarm_rate),
     **{f"P@{k}": _at(k) for k in K},
     f"P@{K_PER_DAY} a day": _of_ceiling("precision", "ceiling"),
     f"cards, P@{K_PER_DAY} a day": _of_ceiling("card_precision", "card_ceiling"),

@@ -16,10 +16,10 @@ from oddrow.evaluate.folds import (
     Fold,
     Spans,
     blocks_in_time,
-    thinned,
     check_folds,
     entity_folds,
     stratified_folds,
+    thinned,
     walk_forward,
     without_compromised,
 )

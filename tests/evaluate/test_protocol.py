@@ -158,7 +158,7 @@ def test_days_and_amounts_by_hand() -> None:
     assert result.daily.precision == pytest.approx((1 + 1) / 100 / 3)
     assert result.daily.ceiling == pytest.approx((1 + 1) / 100 / 3)
     assert result.daily.card_precision is None
-    assert result.recall_at_false_alarms == 1 / 2
+    assert result.recall_at_false_alarm_rate == 1 / 2
     by_card = measure("it", held_out(time=rows.time, entity=np.array([1, 2, 1, 2, 3])), SCORES, CUT)
     assert by_card.daily is not None
     assert by_card.daily.card_precision == pytest.approx(1 / 100 / 3), "a card that was found leaves the later days"

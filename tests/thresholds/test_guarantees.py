@@ -257,9 +257,9 @@ def test_rows_that_mean_nothing_choose_nothing(change: dict[str, np.ndarray], sa
 
 def test_rows_of_one_entity_are_said_to_be_dependent() -> None:
     rows = ScoredRows(np.arange(200.0), entity=np.arange(200) // 10)
-    assert "not independent" in Rule.parse("false-alarms:0.05").threshold(rows).promise
+    assert "entities repeat here" in Rule.parse("false-alarms:0.05").threshold(rows).promise
     alone = ScoredRows(np.arange(200.0), entity=np.arange(200))
-    assert "not independent" not in Rule.parse("false-alarms:0.05").threshold(alone).promise
+    assert "entities repeat here" not in Rule.parse("false-alarms:0.05").threshold(alone).promise
 
 
 @pytest.mark.parametrize(
@@ -287,3 +287,20 @@ def test_a_replaced_threshold_keeps_no_rows() -> None:
     assert len(threshold.calibration) == 100
     assert threshold.remembered.calibration == ()
     assert Threshold.from_dict(threshold.to_dict()) == threshold
+
+
+def test_rows_may_be_lists_and_times() -> None:
+    days = np.array(["2024-01-01T05", "2024-01-01T06", "2024-01-02T07"], dtype="datetime64[h]")
+    rows = ScoredRows([1, 3, 2], time=days, entity=["a", "a", "b"])  # type: ignore[arg-type]
+    threshold = Rule.parse("budget:1").threshold(rows)
+    assert threshold.alerts([1, 3, 2], days).tolist() == [False, True, False]  # type: ignore[arg-type]
+    with pytest.raises(EvaluationError, match="2 times or entities were given for 3 scores"):
+        threshold.alerts(rows.scores, days[:2])
+    with pytest.raises(EvaluationError, match="scores: <U1 values are no numbers"):
+        ScoredRows(["x"])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", ["recall:80", "quantile:99", "recall:0.8:95"])
+def test_a_percentage_is_no_share(text: str) -> None:
+    with pytest.raises(ParameterError, match=r"is no share\. Write 0\.8 for 80 %"):
+        Rule.parse(text)

@@ -17,7 +17,7 @@ from sklearn.utils import _safe_indexing, get_tags
 from oddrow.errors import EvaluationError, ParameterError, TrainingError
 from oddrow.evaluate.bootstrap import N_DRAWS, average_precisions, draws_of_rows
 from oddrow.evaluate.comparison import Cell, Comparison
-from oddrow.evaluate.folds import Fold, thinned, check_folds
+from oddrow.evaluate.folds import Fold, check_folds, thinned
 from oddrow.evaluate.metrics import (
     LEAST_PRECISION,
     K,

@@ -48,7 +48,7 @@ class Evaluation:
             "n_rows": self.n_rows,
             "n_anomalies": self.n_anomalies,
             "rate": self.rate,
-            "threshold": self.threshold.to_dict(),
+            "threshold": self.threshold.remembered.to_dict(),
             "results": [result.to_dict() for result in self.results],
             "overlap": dict(self.overlap),
             "notes": list(self.notes),

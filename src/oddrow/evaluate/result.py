@@ -54,7 +54,7 @@ class Daily:
 class Result:
     """The numbers of one scorer. `precision_at` maps k to the precision among the k highest scores.
 
-    `recall_at_false_alarms` is the recall at a false alarm rate of 1 %; `value_caught` the share of the anomalies'
+    `recall_at_false_alarm_rate` is the recall at a false alarm rate of 1 %; `value_caught` the share of the anomalies'
     amount that is in alerts, where amounts are known; `daily` is there where times are. `intervals` are 95 % intervals
     of these by the test rows, by their names, where they were asked for.
     """
@@ -62,7 +62,7 @@ class Result:
     name: str
     average_precision: float
     auroc: float
-    recall_at_false_alarms: float
+    recall_at_false_alarm_rate: float
     precision_at: dict[int, float]
     threshold: float
     confusion: Confusion

@@ -16,7 +16,7 @@ from oddrow.table.join import Join, read_joined
 from oddrow.table.read import ReadOptions
 from oddrow.table.roles import Roles
 from oddrow.table.schema import Schema, as_numbers
-from oddrow.table.split import check_times, clock, orders_rows, rows_between, split_latest, split_random
+from oddrow.table.split import check_times, clock, orders_rows, rows_between, split_latest, split_random, wall_clock
 from oddrow.table.table import Table
 
 Floats = npt.NDArray[np.float64]
@@ -99,11 +99,14 @@ def read_selection(
         check_times(table.frame[roles.time])
     table = with_history(table, history_roles or roles, history)
     rows = np.arange(table.n_rows)
+    earliest = clock(table.frame[roles.time]).min() if roles.time is not None else 0.0
     if roles.time is not None and (start or until):
         rows = np.flatnonzero(rows_between(table.frame[roles.time], start, until))
         if not len(rows):
             raise TableError(f"{table.source}: no row has {span(roles.time, start, until)}.")
-        table = _short_of_past(table.take(rows), table, roles, history)
+        table = table.take(rows)
+    if history is not None and roles.time is not None:
+        table = _with_notes(table, earliest, roles, history, is_fitted=history_roles is not None)
     return Selection(
         table,
         rows,
@@ -111,7 +114,7 @@ def read_selection(
         roles.weights(table.frame, rows),
         roles.amounts(table.frame, rows),
         roles.entities(table.frame),
-        None if roles.time is None else clock(table.frame[roles.time]),
+        None if roles.time is None else wall_clock(table.frame[roles.time]),
     )
 
 
@@ -120,21 +123,34 @@ def _usable(table: Table, time: str | None) -> list[str]:
     return [name for name in table.columns if name != time or orders_rows(table.frame[name])]
 
 
-def _short_of_past(chosen: Table, table: Table, roles: Roles, history: History | None) -> Table:
-    """The chosen rows with a note, where less lies before them than their history reaches back."""
-    if history is None or roles.time is None:
-        return chosen
-    first, taken = (clock(part.frame[roles.time]).min() for part in (table, chosen))
-    if taken - first >= history.reach or taken == first:
-        return chosen
-    note = "The first rows taken have less past than their history reaches back: give earlier rows too."
-    return replace(chosen, note=f"{chosen.note}\n{note}".strip())
+def _with_notes(chosen: Table, earliest: float, roles: Roles, history: History, *, is_fitted: bool) -> Table:
+    """The chosen rows with notes on what their history may lack, or count twice.
+
+    That the rows to fit begin where the table begins is as it must be; of other rows it is to be told.
+    """
+    notes = [chosen.note] if chosen.note else []
+    first = clock(chosen.frame[roles.time or ""]).min()
+    if first - earliest < history.reach and (is_fitted or first > earliest):
+        notes.append(
+            "The first rows taken have less past than their history reaches back, so that their scores mislead: give "
+            "the earlier rows too, and choose those to take with --from."
+        )
+    if roles.id is not None and (n_repeated := int(chosen.frame[roles.id].is_duplicated().sum())):
+        notes.append(
+            f"column '{roles.id}': {n_repeated:,} rows share their id with another; their history counts both."
+        )
+    return replace(chosen, note="\n".join(notes))
 
 
 def with_history(table: Table, roles: Roles, history: History | None) -> Table:
     """The table with what each of its entities did before each row."""
     if history is None:
         return table
+    if history.needs_label and roles.label is not None and roles.label not in table.columns:
+        raise TableError(
+            f"column '{roles.label}' is not in the table, and the history counts known anomalies. Give it with what is "
+            "known so far; of new rows it may be empty."
+        )
     roles.check(table.columns)
     if roles.time is None:
         raise ParameterError("[[history]] is of what was before: say by which column rows are in time, with --time C.")

@@ -87,6 +87,12 @@ def clock(times: pl.Series) -> npt.NDArray[np.float64]:
     return (times.dt.epoch("us") / 1e6).to_numpy()
 
 
+def wall_clock(times: pl.Series) -> npt.NDArray[np.float64]:
+    """The same by the clock on the wall of the column's own time zone, so that days begin there at midnight."""
+    has_zone = isinstance(times.dtype, pl.Datetime) and times.dtype.time_zone is not None
+    return clock(times.dt.replace_time_zone(None) if has_zone else times)
+
+
 def moment_on_clock(text: str, times: pl.Series) -> float:
     """A bound, as `rows_between` takes it, on the `clock` of the column."""
     bound = _bound(text, times)

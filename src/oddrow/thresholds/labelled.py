@@ -33,7 +33,7 @@ def f_beta(rows: ScoredRows, b: float) -> Choice:
     scores = (1 + b**2) * at.found / (at.found + at.false + b**2 * total)
     best = int(scores.argmax())
     precision, recall = at.found[best] / (at.found[best] + at.false[best]), at.found[best] / total
-    promise = f"F{b:g} {scores[best]:.3f} (precision {precision:.3f}, recall {recall:.3f}) {_on(rows)}"
+    promise = f"nothing; F{b:g} {scores[best]:.3f} (precision {precision:.3f}, recall {recall:.3f}) {_on(rows)}"
     return Choice(float(at.cut[best]), promise)
 
 
@@ -45,7 +45,9 @@ def cost(rows: ScoredRows, per_false_alarm: float) -> Choice:
     costs = per_false_alarm * at.false + lost.sum() - at.found
     nothing = float(lost.sum())
     best = int(costs.argmin())
-    promise = f"a cost of {min(costs[best], nothing):,.6g} {_on(rows)}, where no alert at all costs {nothing:,.6g}"
+    promise = (
+        f"nothing; a cost of {min(costs[best], nothing):,.6g} {_on(rows)}, where no alert at all costs {nothing:,.6g}"
+    )
     if costs[best] >= nothing:
         return Choice(float(np.nextafter(at.cut[0], np.inf)), promise)
     return Choice(float(at.cut[best]), promise)

@@ -26,6 +26,8 @@ from oddrow.thresholds.unlabelled import (
 )
 
 INFINITE = np.inf
+# A share that is written so large was meant as a percentage.
+PERCENT = 2
 SOURCES = ("validation", "train")
 OPTIONS = {"y": "--label C", "amount": "--amount C", "time": "--time C", "entity": "--entity C"}
 
@@ -54,7 +56,7 @@ class Kind:
     held_out_only: bool = False
 
 
-DEPENDENT = "; rows of one entity are not independent, so that it is promised with less confidence than is said"
+DEPENDENT = "; that takes rows for independent, and entities repeat here: the true confidence is lower"
 _CONFIDENCE = Number(0.5, 0.9999, 0.95)
 
 RULES = {
@@ -152,6 +154,7 @@ class Rule:
         if self.is_fixed:
             return Threshold(self.numbers[0], str(self), promise=fixed(rows, *self.numbers).promise)
         self.check(rows)
+        rows.check_values(f"threshold rule {self}")
         if self.needs_labels:
             check_known(rows.labelled, f"threshold rule {self}")
         used: ScoredRows = self.of(rows)
@@ -179,6 +182,8 @@ def _numbers(text: str, name: str, given: list[str]) -> tuple[float, ...]:
             raise ParameterError(f"threshold rule {text!r}: say its number, such as {name}:5.")
         numbers += [] if number.usual is None else [number.usual]
     for value, of in zip(numbers, known, strict=False):
+        if of.high <= 1 and value >= PERCENT:
+            raise ParameterError(f"threshold rule {text!r}: {value:g} is no share. Write 0.8 for 80 %.")
         check_number(f"threshold rule {name}", value, of.low, of.high, whole=of.whole, above=of.above)
     return tuple(numbers)
 

@@ -38,7 +38,10 @@ class ScoredRows:
     entity: Ints | None = None
 
     def __post_init__(self) -> None:
-        """Raise `EvaluationError` where something is not known of every row."""
+        """Take lists and series as arrays; raise `EvaluationError` where something is not known of every row."""
+        for name, value in list(vars(self).items()):
+            if value is not None:
+                object.__setattr__(self, name, as_codes(value) if name == "entity" else as_numbers(name, value))
         for name, value in vars(self).items():
             if value is not None and len(value) != len(self.scores):
                 raise EvaluationError(f"{name} has {len(value):,} values for {len(self.scores):,} scores.")
@@ -82,6 +85,12 @@ class ScoredRows:
         """Raise `EvaluationError` where there is nothing to choose by, or no sense in it; `what` begins the message."""
         if len(self.scores) == 0 or not np.isfinite(self.scores).all():
             raise EvaluationError(f"{what}: {len(self.scores)} scores, all of which must be finite.")
+        self.check_values(what)
+        if not self.weights.sum() > 0:
+            raise EvaluationError(f"{what}: the weights of the {len(self.scores)} rows add up to 0.")
+
+    def check_values(self, what: str) -> None:
+        """Raise `EvaluationError` for labels, amounts, times or weights that mean nothing."""
         sound = {
             "y": self.y is None or np.isin(self.y[~np.isnan(self.y)], (0, 1)).all(),
             "amount": self.amount is None or (np.isfinite(self.amount) & (self.amount >= 0)).all(),
@@ -90,8 +99,6 @@ class ScoredRows:
         }
         if odd := [name for name, is_sound in sound.items() if not is_sound]:
             raise EvaluationError(f"{what}: {odd[0]} holds values that mean nothing. Expected {EXPECTED[odd[0]]}.")
-        if not self.weights.sum() > 0:
-            raise EvaluationError(f"{what}: the weights of the {len(self.scores)} rows add up to 0.")
 
     def check_alike(self, what: str) -> None:
         """Raise `EvaluationError` where rows stand for unequal numbers of rows: no bound is known for such."""
@@ -109,3 +116,20 @@ def day_of(time: Floats) -> Ints:
     array([0, 0, 1])
     """
     return np.floor(time / DAY_S).astype(np.int64)
+
+
+def as_numbers(name: str, values: Any) -> Floats:
+    """Numbers as (n,) float64, times as seconds since 1970. Raises `EvaluationError` for anything else."""
+    array = np.asarray(values)
+    if array.dtype.kind == "M":
+        return array.astype("datetime64[us]").astype(np.float64) / 1e6
+    try:
+        return array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise EvaluationError(f"{name}: {array.dtype} values are no numbers. Expected one for each row.") from error
+
+
+def as_codes(values: Any) -> Ints:
+    """Names of entities as codes (n,); whole numbers are codes already."""
+    array = np.asarray(values)
+    return array.astype(np.int64) if array.dtype.kind in "iu" else np.unique(array, return_inverse=True)[1]

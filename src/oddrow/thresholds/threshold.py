@@ -13,7 +13,7 @@ from oddrow.errors import EvaluationError, ParameterError, check_number
 from oddrow.thresholds.capping import capped
 from oddrow.thresholds.conformal import MOST_CALIBRATION, discoveries
 from oddrow.thresholds.fingerprint import Fingerprint
-from oddrow.thresholds.scored import day_of
+from oddrow.thresholds.scored import as_codes, as_numbers, day_of
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -73,22 +73,24 @@ class Threshold:
         With a cap it needs the `time` (n,) of each row in seconds, and perhaps its `entity` (n,), and all rows of a
         day at once. Raises `EvaluationError` where these are missing.
         """
+        scores = as_numbers("scores", scores)
         reached: Mask = scores >= self.value
         if self.cap is not None:
-            return capped(scores, reached, self.cap.most, self._groups(time, entity))
+            return capped(scores, reached, self.cap.most, self._groups(time, entity, len(scores)))
         if self.discoveries is not None:
             return reached & discoveries(np.array(self.calibration), scores, self.discoveries)
         return reached
 
-    def _groups(self, time: Floats | None, entity: Ints | None) -> list[Ints]:
+    def _groups(self, time: Floats | None, entity: Ints | None, n_rows: int) -> list[Ints]:
         assert self.cap is not None
         if time is None:
             raise EvaluationError(f"the threshold ({self.rule}) allows {self.cap}: it needs the time of each row.")
+        days = day_of(as_numbers("time", time))
         if not self.cap.per_entity:
-            return [day_of(time)]
+            return [_of_all(days, n_rows)]
         if entity is None:
             raise EvaluationError(f"the threshold ({self.rule}) allows {self.cap}: it needs the entity of each row.")
-        return [day_of(time), entity]
+        return [_of_all(days, n_rows), _of_all(as_codes(entity), n_rows)]
 
     @property
     def remembered(self) -> Threshold:
@@ -115,6 +117,12 @@ class Threshold:
                 "calibration": tuple(values["calibration"]),
             }
         )
+
+
+def _of_all(values: Ints, n_rows: int) -> Ints:
+    if len(values) != n_rows:
+        raise EvaluationError(f"{len(values):,} times or entities were given for {n_rows:,} scores.")
+    return values
 
 
 def check_bands(review: Threshold, block: Threshold | None) -> None:

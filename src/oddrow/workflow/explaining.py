@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from oddrow.artifact import Artifact
-from oddrow.errors import TableError, check_number, did_you_mean
+from oddrow.errors import TableError, check_number
 from oddrow.explain import Explanation, reasons
 from oddrow.table.schema import as_text
 from oddrow.table.selection import Selection
@@ -54,6 +54,5 @@ def _row_of(artifact: Artifact, chosen: Selection, id: str) -> int:
     ids = as_text(chosen.table.frame[column])
     rows = np.arange(0) if ids is None else np.flatnonzero((ids == id).fill_null(False).to_numpy())
     if len(rows) != 1:
-        near = "" if ids is None or len(rows) else did_you_mean(id, ids.drop_nulls().head(10_000).to_list())
-        raise TableError(f"column '{column}': {len(rows):,} rows are named {id!r}. Expected one.{near}")
+        raise TableError(f"column '{column}': {len(rows):,} rows are named {id!r}. Expected one.")
     return int(rows[0])

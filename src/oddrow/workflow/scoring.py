@@ -16,7 +16,7 @@ from oddrow.table.roles import Roles
 from oddrow.table.selection import Selection
 from oddrow.table.table import SYNTHETIC
 from oddrow.table.write import check_target, write_table
-from oddrow.thresholds.threshold import bands
+from oddrow.thresholds.threshold import Threshold, bands
 from oddrow.workflow.tables import Tell, named, select_for, silent
 
 
@@ -46,10 +46,7 @@ def score(
     chosen = select_for(artifact, tables, roles, start, until, join, tell=tell, labelled=False)
     scored = score_table(artifact, chosen, n_reasons=n_reasons)
     write_table(scored, out)
-    tell(
-        f"{int(scored['alert'].sum()):,} alerts in {scored.height:,} rows ({artifact.threshold.rule}, from a score of "
-        f"{artifact.threshold.value:.6g} on). Wrote {out}."
-    )
+    tell(f"{_alerts_in_words(scored, artifact.threshold)}. Wrote {out}.")
     return scored
 
 
@@ -72,6 +69,12 @@ def score_table(artifact: Artifact, chosen: Selection, *, n_reasons: int = 0) ->
     return pl.DataFrame([first, *decided, *_reasons(artifact, chosen, alerts, n_reasons), *marks])
 
 
+def _alerts_in_words(scored: pl.DataFrame, cut: Threshold) -> str:
+    n_alerts, n_reached = int(scored["alert"].sum()), int((scored["anomaly_score"] >= cut.value).sum())
+    others = f"; {n_reached - n_alerts:,} more reached it" if n_reached > n_alerts else ""
+    return f"{n_alerts:,} alerts in {scored.height:,} rows ({cut.rule}, from a score of {cut.value:.6g} on{others})"
+
+
 def _reasons(artifact: Artifact, chosen: Selection, alerts: npt.NDArray[np.bool_], n: int) -> list[pl.Series]:
     """The columns `reason_1` to `reason_n`, missing beside rows that are no alerts."""
     rows = np.flatnonzero(alerts)
@@ -87,13 +90,10 @@ def _reasons(artifact: Artifact, chosen: Selection, alerts: npt.NDArray[np.bool_
 
 def roles_to_score(artifact: Artifact, time: str | None, *, in_range: bool) -> Roles:
     """The roles that are needed: to choose rows, to know their history and the day of each, whose they are."""
-    roles, history = artifact.roles, artifact.history
+    roles = artifact.roles
     caps = [cut.cap for cut in (artifact.threshold, artifact.block) if cut is not None and cut.cap is not None]
     return Roles(
-        label=roles.label if history is not None and history.needs_label else None,
-        anomaly=roles.anomaly,
-        normal=roles.normal,
-        time=time or (roles.time if in_range or history is not None or caps else None),
+        time=time or (roles.time if in_range or artifact.history is not None or caps else None),
         id=roles.id,
         entity=roles.entity if any(cap.per_entity for cap in caps) else None,
     )
