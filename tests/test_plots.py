@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from oddrow import plots
 from oddrow.errors import ParameterError, TableError
 from oddrow.plots import ANOMALY, LATENT_NAMES, NORMAL, UNKNOWN, latent_space, losses, save
+from oddrow.plots.canvas import MOST_POINTS
 
 pytest.importorskip("matplotlib", reason="the extra oddrow[report] is not installed")
 
@@ -213,3 +215,97 @@ def test_every_part_of_the_loss_is_a_curve_over_the_epochs() -> None:
 def test_parts_without_a_number_for_each_epoch_are_refused(parts: dict[str, Any]) -> None:
     with pytest.raises(ParameterError, match="one number for each epoch"):
         losses(parts)
+
+
+# Classes, rankings, rows
+
+
+Y = np.repeat([0.0, 1.0, np.nan], [9000, 30, 400])
+SCORES = np.random.default_rng(0).lognormal(size=9430)
+
+
+def offsets(axes: Any) -> dict[str, np.ndarray]:
+    """The points drawn under each label of the legend."""
+    return {layer.get_label().split(":")[0]: np.asarray(layer.get_offsets()) for layer in axes.collections}
+
+
+def lines(axes: Any) -> dict[str, np.ndarray]:
+    return {line.get_label().split(":")[0]: line.get_xydata() for line in axes.get_lines()}
+
+
+def test_class_counts_are_bars_with_shares() -> None:
+    axes = plots.class_counts(Y)
+    assert sorted(bar.get_height() for bar in axes.patches) == [30, 400, 9000]
+    assert any("anomaly: 30 (0.32%)" in text for text in legend(axes))
+    assert axes.get_yscale() == "log"
+
+
+def test_a_column_by_class_adds_up_to_one_in_each() -> None:
+    axes = plots.column_by_class(np.append(SCORES[:-1], np.nan), Y, name="amount")
+    areas = [patch.get_path().vertices[:, 1].max() for patch in axes.patches]
+    assert all(0 < area <= 1 for area in areas)
+    assert len(areas) == 3
+    assert axes.get_xlabel().startswith("amount")
+    wide = plots.column_by_class(10 ** np.linspace(0, 6, 100), np.resize([0.0, 1.0], 100), name="amount")
+    assert (wide.get_xscale(), wide.get_xlabel()) == ("log", "amount (log)")
+    assert plots.column_by_class(np.ones(4), np.zeros(4), name="same").get_xscale() == "linear"
+
+
+def test_the_rare_class_is_never_left_out_of_points() -> None:
+    axes = plots.scores_by_row(SCORES, Y, {"review": 3.0, "block": 8.0})
+    found = offsets(axes)
+    assert found["anomaly"][:, 0].tolist() == list(range(9000, 9030))
+    assert sum(map(len, found.values())) == MOST_POINTS
+    assert max(axes.collections, key=lambda layer: layer.get_zorder()).get_label().startswith("anomaly")
+    assert {"review", "block"} <= {line.get_label().split(":")[0] for line in axes.get_lines()}
+    amounts = plots.amount_by_row(SCORES, np.arange(len(Y)), Y, name="amount (EUR)", x_name="seconds")
+    assert (amounts.get_xlabel(), amounts.get_ylabel()) == ("seconds", "amount (EUR)")
+
+
+def test_curves_are_drawn_as_they_are_given() -> None:
+    x, y = np.linspace(0, 1, 5), np.linspace(1, 0, 5)
+    for axes, name in (
+        (plots.roc({"model": (x, y)}), "model"),
+        (plots.precision_recall({"model": (x, y)}, 0.01), "model"),
+        (plots.by_threshold(x, y, y, {"cut": 0.5}), "precision"),
+        (plots.at_k(x, y, y), "precision among the k highest"),
+        (plots.cost_curve(x, y), "cost"),
+        (plots.calibration(x, y), "probabilities"),
+    ):
+        np.testing.assert_array_equal(lines(axes)[name], np.column_stack([x, y]))
+        assert axes.get_title()
+        assert axes.get_xlabel()
+        assert axes.get_ylabel()
+    assert "chance: 1.00%" in legend(plots.precision_recall({"model": (x, y)}, 0.01))
+
+
+def test_histograms_show_cuts() -> None:
+    axes = plots.score_histogram(SCORES, Y, {"budget:40": 2.5})
+    assert "budget:40: 2.5" in legend(axes)
+    assert len(axes.patches) == 3
+
+
+def test_a_confusion_matrix_says_counts_and_shares_of_each_class() -> None:
+    axes = plots.confusion_matrix([[900, 100], [5, 15]])
+    assert [text.get_text() for text in axes.texts] == ["900\n90.0%", "100\n10.0%", "5\n25.0%", "15\n75.0%"]
+
+
+def test_rows_and_their_reasons() -> None:
+    beat = np.sin(np.linspace(0, 6, 140))
+    axes = plots.reconstruction(beat, 0.8 * beat)
+    np.testing.assert_array_equal(lines(axes)["original"][:, 1], beat)
+    bars = plots.contributions(["a", "b", "c"], [0.2, 0.7, 0.1])
+    assert [text.get_text() for text in bars.get_yticklabels()] == ["c", "a", "b"], "the largest on top"
+    both = plots.marginals(SCORES[:500], SCORES[500:900], name="amount")
+    assert legend(both) == ["real", "generated"]
+
+
+def test_pictures_go_into_axes_that_are_given(tmp_path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    one, other = figure.subplots(1, 2)
+    assert plots.class_counts(Y, axes=one) is one
+    assert plots.score_histogram(SCORES, Y, axes=other) is other
+    save(figure, tmp_path / "both.png")
+    assert (tmp_path / "both.png").read_bytes().startswith(PNG)

@@ -1,0 +1,43 @@
+"""Pictures: each a function of arrays to Axes that computes nothing else; needs matplotlib (extra `report`)."""
+
+from oddrow.plots.canvas import ANOMALY, NORMAL, UNKNOWN, save
+from oddrow.plots.classes import amount_by_row, class_counts, column_by_class
+from oddrow.plots.ranking import (
+    at_k,
+    by_threshold,
+    calibration,
+    confusion_matrix,
+    cost_curve,
+    precision_recall,
+    roc,
+    score_histogram,
+    scores_by_row,
+)
+from oddrow.plots.rows import contributions, marginals, reconstruction
+from oddrow.plots.space import LATENT_NAMES, latent_space
+from oddrow.plots.training import losses
+
+__all__ = [
+    "ANOMALY",
+    "LATENT_NAMES",
+    "NORMAL",
+    "UNKNOWN",
+    "amount_by_row",
+    "at_k",
+    "by_threshold",
+    "calibration",
+    "class_counts",
+    "column_by_class",
+    "confusion_matrix",
+    "contributions",
+    "cost_curve",
+    "latent_space",
+    "losses",
+    "marginals",
+    "precision_recall",
+    "reconstruction",
+    "roc",
+    "save",
+    "score_histogram",
+    "scores_by_row",
+]

@@ -1,0 +1,97 @@
+"""What pictures share: figures without a screen, colours, which rows to draw, files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from oddrow.errors import ParameterError
+from oddrow.table.write import check_place, written_whole
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Groups = list[tuple[str, str, Ints]]
+
+MOST_POINTS = 5_000
+# Okabe and Ito's palette, which colour-blind readers can tell apart.
+NORMAL, ANOMALY, UNKNOWN = "#0072B2", "#D55E00", "#999999"
+INCHES, DOTS_PER_INCH = (7.0, 5.6), 150
+WIDE = (7.0, 4.2)
+
+
+def save(figure: Figure | Axes, path: str | Path) -> None:
+    """Write a figure, or the one that axes belong to, as a PNG: whole or not at all.
+
+    Raises `ParameterError` for another ending, and `TableError` where nothing can be written.
+    """
+    figures, _ = matplotlib()
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise ParameterError(f"{path}: pictures are written as PNG. Give a name that ends in .png.")
+    check_place(path)
+    whole: Any = figure if isinstance(figure, figures) else figure.get_figure(root=True)
+    with written_whole(path) as unfinished:
+        whole.savefig(unfinished, format="png")
+
+
+def matplotlib() -> tuple[type[Any], type[Any]]:
+    """Classes of matplotlib: figure and canvas. pyplot is left out, for it keeps every figure and asks for a screen."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ParameterError("pictures need matplotlib: pip install 'oddrow[report]'.") from error
+    return Figure, FigureCanvasAgg
+
+
+def new_plane(axes: Any = None) -> Any:
+    """The axes given, or new ones on a new figure."""
+    if axes is not None:
+        return axes
+    figures, canvas = matplotlib()
+    figure = figures(figsize=WIDE, dpi=DOTS_PER_INCH, layout="constrained")
+    canvas(figure)
+    return figure.add_subplot()
+
+
+def labelled(axes: Any, x: str, y: str, title: str = "") -> Any:
+    """Name the axes, and give them a quiet grid and a legend where there is something to tell apart."""
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.set_title(title)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(framealpha=0.8, edgecolor="none")
+    return axes
+
+
+def by_label(labels: Floats) -> Groups:
+    """Label, colour and rows: unknown, then the more frequent label, then the rarer one."""
+    normal: tuple[str, str, Ints] = ("normal", NORMAL, np.flatnonzero(labels == 0))
+    anomaly: tuple[str, str, Ints] = ("anomaly", ANOMALY, np.flatnonzero(labels == 1))
+    known = sorted([normal, anomaly], key=lambda group: (len(group[2]) > 0, -len(group[2])))
+    return [("unknown", UNKNOWN, np.flatnonzero(np.isnan(labels))), *known]
+
+
+def subset(n_rows: int, rarest: Ints) -> Ints:
+    """The rows to draw: of the rarest up to half, or as many as the others leave room for."""
+    others = np.setdiff1d(np.arange(n_rows), rarest)
+    random = np.random.default_rng(0)
+    n_rarest = min(len(rarest), max(MOST_POINTS // 2, MOST_POINTS - len(others)))
+    n_others = min(len(others), MOST_POINTS - n_rarest)
+    return np.concatenate(
+        [random.choice(rarest, n_rarest, replace=False), random.choice(others, n_others, replace=False)]
+    )
+
+
+def legend_text(label: str, n_drawn: int, n_rows: int) -> str:
+    """A label with how many of its rows are drawn."""
+    return f"{label}: {n_rows:,}" if n_drawn == n_rows else f"{label}: {n_drawn:,} of {n_rows:,} drawn"

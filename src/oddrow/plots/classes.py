@@ -1,0 +1,79 @@
+"""How rows of both classes lie: counts, columns, amounts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from oddrow.plots.canvas import by_label, labelled, legend_text, new_plane, subset
+
+Floats = npt.NDArray[np.float64]
+
+N_BINS = 50
+# Points squared of unknown rows, of the more frequent class, of the rarer one.
+SIZES = (6, 6, 18)
+# A column whose values span more than this, all above 0, is drawn on a log axis.
+WIDE_RANGE = 1_000.0
+
+
+def class_counts(y: npt.ArrayLike, *, axes: Any = None) -> Any:
+    """How many rows are normal, anomalous, unknown, for y (n,) of 0, 1 and NaN; on a log axis."""
+    axes = new_plane(axes)
+    for place, (label, colour, rows) in enumerate(_present(y)):
+        axes.bar(place, len(rows), color=colour, label=f"{label}: {len(rows):,} ({len(rows) / np.size(y):.2%})")
+    axes.set_xticks([])
+    axes.set_yscale("log")
+    return labelled(axes, "", "rows (log)", "Rows of each class")
+
+
+def column_by_class(values: npt.ArrayLike, y: npt.ArrayLike, *, name: str, axes: Any = None) -> Any:
+    """The density of a column (n,) among the rows of each class, each adding up to 1."""
+    axes, numbers = new_plane(axes), np.asarray(values, dtype=np.float64)
+    known = numbers[np.isfinite(numbers)]
+    is_wide = len(known) > 0 and known.min() > 0 and known.max() / known.min() > WIDE_RANGE
+    bins = np.geomspace(known.min(), known.max(), N_BINS) if is_wide else np.linspace(*_range(known), N_BINS)
+    for label, colour, rows in _present(y):
+        drawn = numbers[rows][np.isfinite(numbers[rows])]
+        share = np.full(len(drawn), 1 / max(len(drawn), 1))
+        style = {"histtype": "stepfilled", "alpha": 0.4, "color": colour, "label": f"{label}: {len(rows):,}"}
+        axes.hist(drawn, bins=bins, weights=share, **style)
+    axes.set_xscale("log" if is_wide else "linear")
+    return labelled(axes, name + (" (log)" if is_wide else ""), "share of the class", f"{name} by class")
+
+
+def amount_by_row(
+    amount: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike, *, name: str, x_name: str, axes: Any = None
+) -> Any:
+    """Amounts (n,) against a time or a row number x (n,) by class; of more than 5,000 rows as many are drawn."""
+    return points_by_class(x, amount, y, x_name=x_name, y_name=name, title=f"{name} by class", axes=axes)
+
+
+def points_by_class(
+    x: npt.ArrayLike, values: npt.ArrayLike, y: npt.ArrayLike, *, x_name: str, y_name: str, title: str, axes: Any = None
+) -> Any:
+    """Points (n,) by class, the rarer class on top and never left out."""
+    axes, across, up = new_plane(axes), np.asarray(x, np.float64), np.asarray(values, np.float64)
+    groups = by_label(np.asarray(y, dtype=np.float64))
+    drawn = subset(len(across), groups[-1][2])
+    for layer, (label, colour, rows) in enumerate(groups):
+        shown = np.intersect1d(rows, drawn)
+        if len(shown):
+            style = {"color": colour, "alpha": 0.6, "linewidths": 0, "zorder": layer + 2, "s": SIZES[layer]}
+            axes.scatter(across[shown], up[shown], label=legend_text(label, len(shown), len(rows)), **style)
+    positive = up[drawn][up[drawn] > 0]
+    if len(positive) and positive.max() / np.median(positive) > WIDE_RANGE / 10:
+        axes.set_yscale("symlog", linthresh=float(np.median(positive)))
+    return labelled(axes, x_name, y_name, title)
+
+
+def _present(y: npt.ArrayLike) -> list[tuple[str, str, Any]]:
+    return [group for group in by_label(np.asarray(y, dtype=np.float64)) if len(group[2])]
+
+
+def _range(known: Floats) -> tuple[float, float]:
+    if not len(known):
+        return 0.0, 1.0
+    low, high = float(known.min()), float(known.max())
+    return (low, high) if low < high else (low - 0.5, high + 0.5)
