@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ODDROW_DATA ?= $(wildcard ../shared/data)
 export ODDROW_DATA
 
-.PHONY: help setup bench-setup sdv-setup demo test test-all check format clean
+.PHONY: help setup bench-setup sdv-setup demo test test-all check cli-docs format clean
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -51,6 +51,9 @@ check: setup  ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+cli-docs: setup  ## write docs/cli.md from the commands' --help
+	$(BIN)/python docs/cli.py > docs/cli.md
 
 format: setup  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .

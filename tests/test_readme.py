@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -59,3 +61,8 @@ def test_the_examples_of_deciding_run(capsys: pytest.CaptureFixture[str]) -> Non
     exec(cuts, made)
     assert 0 < made["alerts"].sum() <= 20 * 11
     assert capsys.readouterr().out.count("at ") >= 3
+
+
+def test_the_reference_of_the_command_line_is_what_help_says() -> None:
+    done = subprocess.run([sys.executable, DOCS / "cli.py"], capture_output=True, text=True, check=True, timeout=120)
+    assert (DOCS / "cli.md").read_text(encoding="utf-8") == done.stdout, "write it again: make cli-docs"

@@ -254,16 +254,28 @@ def compare(
 
 @app.command()
 def recipe(
-    name: Annotated[str, typer.Argument(help=f"Which published experiment: {RECIPES}.")],
-    data: Annotated[Path, typer.Option("--data", help="Folder with its public files.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for results, pictures, the last run's model.")],
+    name: Annotated[str | None, typer.Argument(help=f"Which published experiment: {RECIPES}.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="Folder with its public files.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for results, pictures, the last run's model.")
+    ] = None,
     runs: Annotated[int | None, typer.Option("--runs", help="How many random splits.")] = None,
+    names: Annotated[
+        bool, typer.Option("--list", help="Name the experiments, with a line each, and the files.")
+    ] = False,
 ) -> None:
     """Run a published experiment again, beside its published numbers and the trivial baselines."""
     from oddrow import console
-    from oddrow.recipes.recipe import load_recipe
+    from oddrow.errors import ParameterError
+    from oddrow.recipes.recipe import described_recipes, load_recipe
     from oddrow.recipes.run import run_recipe
 
+    if names:
+        for line in described_recipes():
+            console.tell(line)
+        return
+    if name is None or data is None or out is None:
+        raise ParameterError("recipe needs NAME --data FOLDER --out FOLDER, or --list to see what there is.")
     results = run_recipe(load_recipe(name), data, out, runs, tell=console.tell, command=_command())
     console.tell(results.to_markdown())
 

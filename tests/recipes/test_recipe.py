@@ -116,3 +116,13 @@ def test_kdd99_becomes_the_120_columns_of_the_paper(data: Path) -> None:
     assert set(symbols.ravel()) == {0.0, 1.0}
     assert (symbols.sum(axis=1) == 6).all()
     assert isinstance(table.frame, pl.DataFrame)
+
+
+def test_recipes_are_listed_with_a_line_each(oddrow: Any) -> None:
+    ran = oddrow("recipe", "--list")
+    assert ran.code == 0, ran.err
+    assert [line.split()[0] for line in ran.out.splitlines()] == known_recipes()
+    assert "creditcard.csv" in ran.out
+    ran = oddrow("recipe", "thyroid")
+    assert ran.code == 1
+    assert "recipe needs NAME --data FOLDER --out FOLDER, or --list" in ran.err

@@ -213,6 +213,13 @@ def known_recipes() -> list[str]:
     return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
 
 
+def described_recipes() -> list[str]:
+    """A line for each recipe: its name, its title, the file it reads."""
+    recipes = [load_recipe(name) for name in known_recipes()]
+    width = max(len(recipe.name) for recipe in recipes)
+    return [f"{recipe.name:<{width}}  {recipe.title} ({recipe.data.files[0]})" for recipe in recipes]
+
+
 def load_recipe(name: str) -> Recipe[Any]:
     """A recipe by its name. Raises `ParameterError` for any other name (did you mean)."""
     check_choice("recipe", name, known_recipes())
