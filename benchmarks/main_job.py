@@ -65,7 +65,10 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
             for number in ("average_precision", "auroc", "precision", "recall", "f1"):
                 numbers[result["name"]][number].append(result[number])
     return {
-        name: {number: f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}" for number, values in of_name.items()}
+        name: {
+            number: f"{np.mean(values):.3f} ± {np.std(values, ddof=min(1, len(values) - 1)):.3f}"
+            for number, values in of_name.items()
+        }
         for name, of_name in numbers.items()
     }
 

@@ -166,6 +166,10 @@ def test_evaluate_shows_ranking_cut_days_and_value(table: Path, fitted: Path, od
     for said in ("It promises: at most 20 a day", "recall at 1 % false alarms", "cards, P@100 a day", "value caught"):
         assert said in ran.out
     assert "5 days, " in ran.out
+    block = next(line for line in ran.out.splitlines() if line.startswith("Block from "))
+    n_blocked = int(block.split(": ")[1].split(" ")[0])
+    assert 0 < n_blocked <= 5 * 5
+    assert block in told["notes"]
 
 
 def test_a_classifier_with_labels_stands_beside_where_there_are_enough(

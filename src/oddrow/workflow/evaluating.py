@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from oddrow.artifact import Artifact
 from oddrow.errors import OddrowError, ParameterError
 from oddrow.evaluate.held_out import HeldOut
+from oddrow.evaluate.metrics import confusion
 from oddrow.evaluate.protocol import Evaluation
 from oddrow.evaluate.result import measure
 from oddrow.table.numbers import Scorer
@@ -17,6 +19,8 @@ from oddrow.table.selection import Selection
 from oddrow.table.write import check_place, write_json
 from oddrow.workflow.beside import Beside
 from oddrow.workflow.tables import Tell, hashes_of, roles_given, select_for, silent
+
+Floats = npt.NDArray[np.float64]
 
 
 def evaluate(
@@ -68,6 +72,7 @@ def evaluate_selection(
     tell("Measuring the model …")
     name, scores = type(artifact.detector).__name__, artifact.detector.anomaly_score(chosen.table)
     results = [measure(name, test, scores, artifact.threshold, intervals=True)]
+    notes += _of_block(artifact, test, scores)
     try:
         beside = Beside.of(artifact)
         results += beside.results(chosen, test, others or {}, tell)
@@ -80,6 +85,20 @@ def evaluate_selection(
     if artifact.origin is not None:
         seen["training"] = artifact.origin.fingerprint
     return Evaluation.of(test, artifact.threshold, tuple(results), seen, tuple(notes))
+
+
+def _of_block(artifact: Artifact, test: HeldOut, scores: Floats) -> list[str]:
+    """What the second cut does, where there is one: of the alerts, those that reach it too."""
+    block = artifact.block
+    if block is None:
+        return []
+    test.check(block)
+    blocked = block.alerts(scores, test.time, test.entity) & artifact.threshold.alerts(scores, test.time, test.entity)
+    found = confusion(test.labelled.y, blocked[~np.isnan(test.y)], test.labelled.weight)
+    return [
+        f"Block from {block.value:.6g} on ({block.rule}): {int(blocked.sum()):,} of the alerts, precision "
+        f"{found.precision:.3f}, recall {found.recall:.3f}."
+    ]
 
 
 def held_out_rows(artifact: Artifact, chosen: Selection) -> HeldOut:
