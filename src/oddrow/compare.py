@@ -22,7 +22,7 @@ from oddrow.settings import Settings
 from oddrow.table.fingerprint import table_hashes
 from oddrow.table.numbers import Numbers
 from oddrow.table.schema import Schema, check_features
-from oddrow.table.selection import Selection, read_selection, tell_columns
+from oddrow.table.selection import Selection, tell_columns
 from oddrow.table.split import clock, duration, moment_on_clock
 from oddrow.table.table import Table
 from oddrow.table.write import check_place, write_json, write_text
@@ -90,7 +90,7 @@ def compare_samplers(
             check_place(place)
     _check_settings(settings, sampling_strategy)
     samplers = usual_samplers(settings.seed, sampling_strategy)
-    schema, chosen, y = _labelled(_read(tables, settings), settings, tell)
+    schema, chosen, y = _labelled(settings.select(tables, both=True), settings, tell)
     folds = plan.folds(chosen, y, settings)
     _check_ratio(sampling_strategy, y, folds, max_rows)
     tell(f"{chosen.table.n_rows:,} rows, {int(y.sum()):,} anomalies, {counted(len(folds), 'fold')}.")
@@ -141,19 +141,6 @@ def _check_ratio(sampling_strategy: float | str, y: Floats, folds: Sequence[Fold
         raise ParameterError(
             f"--ratio {sampling_strategy:g}: training rows have {most:.3g} rare ones to a common one. Ask for more."
         )
-
-
-def _read(tables: str | Sequence[str], settings: Settings) -> Selection:
-    return read_selection(
-        tables,
-        settings.read,
-        settings.roles,
-        settings.start,
-        settings.until,
-        join=settings.join,
-        history=settings.history,
-        both=True,
-    )
 
 
 def _labelled(chosen: Selection, settings: Settings, tell: Tell) -> tuple[Schema, Selection, Floats]:

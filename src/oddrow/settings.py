@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from oddrow.table.join import Join
 from oddrow.table.read import ReadOptions
 from oddrow.table.roles import Roles
 from oddrow.table.schema import Schema
+from oddrow.table.selection import Selection, read_selection
 from oddrow.table.table import Table
 from oddrow.thresholds.rule import Rule
 from oddrow.train.training import Training
@@ -106,6 +107,11 @@ class Settings:
         detector.set_params(encoder=detector.usual_encoder().set_params(**_plain(self.encoder)))
         detector.check_parameters()
         return detector
+
+    def select(self, tables: str | Sequence[str], *, both: bool = False) -> Selection:
+        """Read the tables and take the rows that these settings ask for, as `read_selection` does."""
+        asked = (self.read, self.roles, self.start, self.until)
+        return read_selection(tables, *asked, join=self.join, history=self.history, both=both)
 
     def new_training(self, usual: Training) -> Training:
         """How to train: as is usual, but for what these settings say."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
@@ -15,12 +15,13 @@ from oddrow.thresholds.scored import day_of
 from oddrow.thresholds.threshold import Threshold
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
 # An entity with a larger share of the rows than this decides most draws of entities.
 CROWD = 0.2
 # More of the rows than this among those that chose a threshold, and they are taken for the same ones.
 NEARLY_ALL = 0.95
 MOST_REPEATED = 0.5
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -62,14 +63,14 @@ class HeldOut:
         repeats = self.duplicate_share > MOST_REPEATED
         return not repeats and any(mark.overlap(part) > NEARLY_ALL for part in parts if len(part))
 
-    @property
+    @cached_property
     def labelled(self) -> HeldOut:
         """The rows of which is known what they are."""
         known = ~np.isnan(self.y)
         if known.all():
             return self
-        given = {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray) and name != "day"}
-        return HeldOut(**{name: value[known] for name, value in given.items()})
+        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        return HeldOut(**{name: values[known] for name, values in columns.items() if values is not None})
 
     @cached_property
     def day(self) -> Ints | None:
@@ -93,7 +94,7 @@ class HeldOut:
             if share > CROWD:
                 yield f"One entity holds {share:.0%} of the rows: intervals by entity say little of others."
 
-    @property
+    @cached_property
     def duplicate_share(self) -> float:
         """Share of the rows that repeat another one."""
         return 1 - len(np.unique(self.hashes)) / len(self.hashes)

@@ -11,7 +11,6 @@ import numpy.typing as npt
 from oddrow.evaluate.folds import Fold, Spans, check_folds, walk_forward, without_compromised
 from oddrow.recipes.labelled import LabelledTable
 from oddrow.recipes.recipe import Prequential, Recipe
-from oddrow.table.selection import read_selection
 from oddrow.table.split import duration, moment_on_clock
 
 Floats = npt.NDArray[np.float64]
@@ -33,9 +32,7 @@ class Transactions:
         """Find the file of a recipe in a folder, read it, and add what each card and terminal did before each row."""
         path, _ = recipe.find(folder)
         settings, protocol = recipe.settings, recipe.protocol
-        chosen = read_selection(
-            str(path), settings.read, settings.roles, None, None, history=settings.history, both=True
-        )
+        chosen = settings.select(str(path), both=True)
         assert chosen.y is not None
         assert chosen.time is not None
         assert chosen.entity is not None

@@ -137,9 +137,8 @@ def source_of(rule: Rule, division: Division) -> str:
 
 def rows_for(rule: Rule, division: Division) -> Selection:
     """The rows to choose by, those that the rule looks at."""
-    is_held_out = source_of(rule, division) == "validation" and division.held_out is not None
-    rows = division.held_out if is_held_out and division.held_out is not None else division.fitting
-    looked_at: Selection = rule.of(rows)
+    held_out = division.held_out if source_of(rule, division) == "validation" else None
+    looked_at: Selection = rule.of(division.fitting if held_out is None else held_out)
     return looked_at
 
 

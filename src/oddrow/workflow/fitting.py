@@ -36,15 +36,7 @@ def fit(
     check_writable(out)
     checkpoint = f"{out}.checkpoint"
     detector = settings.new_detector(checkpoint=checkpoint, progress=tell is not silent)
-    chosen = read_selection(
-        tables,
-        settings.read,
-        settings.roles,
-        settings.start,
-        settings.until,
-        join=settings.join,
-        history=settings.history,
-    )
+    chosen = settings.select(tables)
     check_enough_rows(chosen.table, 2)
     schema = settings.schema_of(chosen.table)
     tell_columns(chosen.table, schema, settings.roles.time, tell)
