@@ -287,7 +287,7 @@ def test_several_that_learn_from_known_anomalies_train_as_each_would_alone() -> 
 def test_known_weight_is_how_much_a_known_anomaly_counts() -> None:
     net = Autoencoder(2, [], [4], ["tanh"], 0.0, key=jax.random.key(0))
     rows = jnp.asarray([[1.0, 2.0], [3.0, -1.0]]), jnp.zeros((2, 0), jnp.int32)
-    normal, odd = np.asarray(net.row_errors(rows, None), np.float64)
+    normal, odd = np.asarray(net.row_errors(rows, None)[0], np.float64)
     known = jnp.asarray([0, 1], jnp.int32)
     for weight in (1.0, 7.0):
         loss, _ = Repelling(net, weight).loss(((*rows, known), jnp.ones(2)), None)

@@ -163,6 +163,7 @@ ACTIVATED: dict[str, Any] = {
     "elu": lambda x: np.where(x > 0, x, np.exp(x) - 1),
     "silu": lambda x: x / (1 + np.exp(-x)),
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "leaky-relu": lambda x: np.where(x > 0, x, 0.2 * x),
     "linear": lambda x: x,
 }
 

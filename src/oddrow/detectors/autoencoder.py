@@ -15,8 +15,16 @@ import polars as pl
 from oddrow.detectors.base import Detector
 from oddrow.detectors.scoring import mean_in_blocks, score_in_blocks
 from oddrow.errors import check_choice, check_number
-from oddrow.nets.autoencoder import Autoencoder, Repelling
-from oddrow.nets.parameters import check_activations, check_widths, named_activations
+from oddrow.nets.autoencoder import NUMBER_ERRORS, Autoencoder, Repelling
+from oddrow.nets.layers import ACTIVATIONS
+from oddrow.nets.parameters import (
+    check_activations,
+    check_activity,
+    check_dropout,
+    check_widths,
+    dropout_shares,
+    named_activations,
+)
 from oddrow.table.encode import TableEncoder
 from oddrow.train.training import Training
 
@@ -49,13 +57,27 @@ class AutoencoderDetector(Detector):
         Widths of the hidden layers. None is (h, h/4, h), where h is twice the number of outputs, 64 at least and 128
         at most: noise more than a narrow middle keeps the network from learning to copy.
     activations : str or sequence of str
-        Activation of every hidden layer, or of each: gelu, relu, tanh, elu, silu, sigmoid, linear.
+        Activation of every hidden layer, or of each: gelu, relu, tanh, elu, silu, sigmoid, leaky-relu
+        (slope 0.2 below 0), linear.
+    output : str
+        Activation of the rebuilt numbers, any of these: sigmoid where all are encoded to [0, 1]. What is rebuilt of
+        categories stays linear.
+    error : {"squared", "squared-log"}
+        Error of numbers, in training and in scores; the second is (log(1 + x) - log(1 + rebuilt))^2, where whatever is
+        below 1e-7 counts as 1e-7. It is for numbers encoded to [0, 1], `TableEncoder(numbers="minmax")`; one below the
+        range of the training rows is no odder to it than the least of them.
     noise : float
         Each row is trained with noise of its own strength, uniform between 0 and this: the standard deviation added
         to its encoded numbers; its categories are made missing with half that probability.
+    dropout : float or sequence of float
+        Share of the outputs of every hidden layer, or of each, set to 0 in a training step, 0 to 0.9; the others are
+        scaled up to make up for it.
+    activity_l1, activity_l2 : float
+        Weight in the loss, of training and of validation rows, of the first hidden layer's absolute (squared) outputs,
+        summed over the layer and averaged over the rows. Scores do not count them.
     scoring : {"standardized", "mse"}
         Each column's error in units of its own mean error on training rows, averaged over the columns; or the plain
-        mean of the errors (squared for numbers, cross-entropy in nats for categories).
+        mean of the errors (`error` for numbers, cross-entropy in nats for categories).
     known_weight : float
         How much each known anomaly (y is 1) counts in training, where it must not be rebuilt; a normal row counts 1.
         With 0 known anomalies are left out. Choose 10 where anomalies to come are like the known ones.
@@ -83,7 +105,8 @@ class AutoencoderDetector(Detector):
 
     Source: Vincent et al. (2010), stacked denoising autoencoders; Hawkins et al. (2002), replicator networks, eq. 4;
     for `known_weight` Yamanaka et al. (2019), autoencoding binary classifiers; for `trim` Shen and Sanghavi (2019),
-    iterative trimmed loss minimization, algorithm 1, of which one round is done.
+    iterative trimmed loss minimization, algorithm 1, of which one round is done; for `dropout` Srivastava et al.
+    (2014), dropout. The penalties and "squared-log" are Keras' activity_regularizer and mean_squared_logarithmic_error.
 
     >>> X = np.random.default_rng(0).normal(size=(200, 3))
     >>> detector = AutoencoderDetector(hidden=(8,), training=Training(epochs=2), random_state=0).fit(X)
@@ -96,7 +119,12 @@ class AutoencoderDetector(Detector):
         *,
         hidden: Sequence[int] | None = None,
         activations: str | Sequence[str] = "gelu",
+        output: str = "linear",
+        error: str = "squared",
         noise: float = 0.5,
+        dropout: float | Sequence[float] = 0.0,
+        activity_l1: float = 0.0,
+        activity_l2: float = 0.0,
         scoring: str = "standardized",
         known_weight: float = 0.0,
         trim: float = 0.0,
@@ -108,7 +136,12 @@ class AutoencoderDetector(Detector):
     ) -> None:
         self.hidden = hidden
         self.activations = activations
+        self.output = output
+        self.error = error
         self.noise = noise
+        self.dropout = dropout
+        self.activity_l1 = activity_l1
+        self.activity_l2 = activity_l2
         self.scoring = scoring
         self.known_weight = known_weight
         self.trim = trim
@@ -131,7 +164,8 @@ class AutoencoderDetector(Detector):
 
     @property
     def scores_by_spread(self) -> bool:
-        """Whether a column score is the column's squared error in units of its own on training rows."""
+        """Whether a column score is the column's squared error, or that of logarithms, in units of its own on training
+        rows."""
         return self.scoring == "standardized"
 
     @property
@@ -143,14 +177,31 @@ class AutoencoderDetector(Detector):
         levels = [n_levels for _, n_levels in self.encoder_.category_sources_]
         n_numbers = len(self.encoder_.number_sources_)
         hidden = usual_widths(n_numbers + len(levels)) if self.hidden is None else [int(width) for width in self.hidden]
-        names = named_activations(self.activations, len(hidden))
-        return Autoencoder(n_numbers, levels, hidden, names, float(self.noise), key=jax.random.key(seed))
+        return Autoencoder(
+            n_numbers,
+            levels,
+            hidden,
+            named_activations(self.activations, len(hidden)),
+            float(self.noise),
+            dropout=dropout_shares(self.dropout, len(hidden)),
+            activity_l1=float(self.activity_l1),
+            activity_l2=float(self.activity_l2),
+            error=self.error,
+            output=self.output,
+            key=jax.random.key(seed),
+        )
 
     def check_parameters(self) -> None:
         """Raise `ParameterError` for a value that means nothing."""
         if self.hidden is not None:
             check_widths("hidden", self.hidden)
-        check_activations(self.activations, USUAL_LAYERS if self.hidden is None else len(self.hidden))
+        n_layers = USUAL_LAYERS if self.hidden is None else len(self.hidden)
+        check_activations(self.activations, n_layers)
+        check_choice("output", self.output, ACTIVATIONS)
+        check_choice("error", self.error, NUMBER_ERRORS)
+        check_dropout(self.dropout, n_layers)
+        check_activity("activity_l1", self.activity_l1, n_layers)
+        check_activity("activity_l2", self.activity_l2, n_layers)
         check_number("noise", self.noise, 0, 2)
         check_choice("scoring", self.scoring, SCORINGS)
         check_number("known_weight", self.known_weight, 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -11,12 +11,26 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from oddrow.nets.layers import Batch, Embeddings, Rows, Stack, apart
+from oddrow.nets.layers import ACTIVATIONS, Batch, Embeddings, Rows, Stack, apart
 
 # Numbers and categories: what a row has where nobody says whether it is a known anomaly.
 N_PARTS = 2
 # An anomaly that is rebuilt exactly would cost infinitely much.
 LEAST_ERROR = 1e-4
+# Keras' epsilon: numbers below it count as it where logarithms are compared.
+LEAST_NUMBER = 1e-7
+
+# What a number may differ by from what is rebuilt of it.
+NUMBER_ERRORS: dict[str, Callable[[Array, Array], Array]] = {
+    "squared": lambda numbers, rebuilt: jnp.square(numbers - rebuilt),
+    # Keras' mean_squared_logarithmic_error, for numbers of at least 0.
+    "squared-log": lambda numbers, rebuilt: jnp.square(_logarithm(numbers) - _logarithm(rebuilt)),
+}
+
+
+def _logarithm(numbers: Array) -> Array:
+    # A clamped number has no slope, so none is infinite.
+    return jnp.log1p(jnp.maximum(numbers, LEAST_NUMBER))
 
 
 class Autoencoder(eqx.Module):
@@ -27,8 +41,12 @@ class Autoencoder(eqx.Module):
 
     Every row gets noise of its own strength while training, uniform between 0 and `noise`: the standard deviation
     added to its numbers, in encoded units, and half of that is the probability with which each of its categories is
-    replaced by level 0 (missing). The output layer is linear: a number each, then the logits of
-    each category.
+    replaced by level 0 (missing). The output layer gives a number each, with the activation `output`, then the logits
+    of each category, which are linear.
+
+    While training, `dropout` of the outputs of each hidden layer are 0 for the next one (Srivastava et al., 2014). The
+    absolute and the squared outputs of the first one, before any drop out, add to the loss `activity_l1` and
+    `activity_l2` times their sum over the layer, as Keras' activity_regularizer does. Scores know nothing of either.
     """
 
     embeddings: Embeddings
@@ -36,6 +54,10 @@ class Autoencoder(eqx.Module):
     share: Float[Array, " outputs"]
     spread: Float[Array, " outputs"]
     noise: float = eqx.field(static=True)
+    activity_l1: float = eqx.field(static=True)
+    activity_l2: float = eqx.field(static=True)
+    error: str = eqx.field(static=True)
+    output: str = eqx.field(static=True)
     n_numbers: int = eqx.field(static=True)
     n_levels: tuple[int, ...] = eqx.field(static=True)
 
@@ -47,17 +69,24 @@ class Autoencoder(eqx.Module):
         activations: Sequence[str],
         noise: float,
         *,
+        dropout: Sequence[float] = (),
+        activity_l1: float = 0.0,
+        activity_l2: float = 0.0,
+        error: str = "squared",
+        output: str = "linear",
         key: PRNGKeyArray,
     ) -> None:
         embedding_key, stack_key = jax.random.split(key)
         self.embeddings = Embeddings(n_levels, key=embedding_key)
         d_in = n_numbers + sum(table.shape[1] for table in self.embeddings.tables)
         widths = [d_in, *hidden, n_numbers + sum(n_levels)]
-        self.stack = Stack(widths, [*activations, "linear"], key=stack_key)
+        self.stack = Stack(widths, [*activations, "linear"], dropout, key=stack_key)
         n_outputs = n_numbers + len(n_levels)
         self.share = jnp.full(n_outputs, 1 / n_outputs)
         self.spread = jnp.ones(n_outputs)
         self.noise = noise
+        self.activity_l1, self.activity_l2 = activity_l1, activity_l2
+        self.error, self.output = error, output
         self.n_numbers = n_numbers
         self.n_levels = tuple(n_levels)
 
@@ -67,22 +96,33 @@ class Autoencoder(eqx.Module):
 
     def outputs(self, rows: Rows) -> Float[Array, "rows outputs"]:
         """Both side by side."""
+        return self._layers(rows)[-1]
+
+    def _layers(self, rows: Rows, key: PRNGKeyArray | None = None) -> list[Float[Array, "rows _"]]:
+        """What comes out of every layer, the reconstruction last; without a key nothing drops out."""
         numbers, categories = rows
         inputs = jnp.concatenate([numbers, self.embeddings(categories)], axis=1) if self.n_levels else numbers
-        return self.stack(inputs)
+        *hidden, last = self.stack.each(inputs, key)
+        if self.output == "linear":
+            return [*hidden, last]
+        activated = ACTIVATIONS[self.output](last[:, : self.n_numbers])
+        return [*hidden, jnp.concatenate([activated, last[:, self.n_numbers :]], axis=1)]
 
     def errors(self, rows: Rows, seen: Rows) -> Float[Array, "rows outputs"]:
-        """Squared error of every number, then cross-entropy (nats) of every category, of `rows` given `seen`."""
+        """The error of every number, then cross-entropy (nats) of every category, of `rows` given `seen`."""
+        return self._compared(rows, self.outputs(seen))
+
+    def _compared(self, rows: Rows, outputs: Float[Array, "rows width"]) -> Float[Array, "rows outputs"]:
         numbers, categories = rows
-        reconstructed, logits = self.reconstruct(seen)
-        squared = jnp.square(numbers - reconstructed)
+        reconstructed, logits = apart(outputs, self.n_numbers, self.n_levels)
+        of_numbers = NUMBER_ERRORS[self.error](numbers, reconstructed)
         if not logits:
-            return squared
+            return of_numbers
         surprises = [
             optax.softmax_cross_entropy_with_integer_labels(scores, categories[:, column])
             for column, scores in enumerate(logits)
         ]
-        return jnp.concatenate([squared, jnp.stack(surprises, axis=1)], axis=1)
+        return jnp.concatenate([of_numbers, jnp.stack(surprises, axis=1)], axis=1)
 
     def parts(self, rows: Rows) -> Float[Array, "rows outputs"]:
         """What every output adds to the score, without noise."""
@@ -93,14 +133,27 @@ class Autoencoder(eqx.Module):
         return self.errors(rows, rows) @ (self.share / self.spread)
 
     def loss(self, batch: Batch, key: PRNGKeyArray | None) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-        """Mean error over the rows, weighted, and over the outputs; without a key there is no noise."""
+        """Mean over the rows, weighted, of error and penalties; without a key there is neither noise nor dropout."""
         rows, weight = batch
-        return (weight @ self.row_errors(rows, key)) / weight.sum(), {}
+        errors, penalties = self.row_errors(rows, key)
+        return (weight @ sum(penalties, errors)) / weight.sum(), {}
 
-    def row_errors(self, rows: Rows, key: PRNGKeyArray | None) -> Float[Array, " rows"]:
-        """The mean error of each row over the outputs; without a key there is no noise."""
+    def row_errors(
+        self, rows: Rows, key: PRNGKeyArray | None
+    ) -> tuple[Float[Array, " rows"], list[Float[Array, " rows"]]]:
+        """The mean error of each row over the outputs, and each penalty that the loss has besides, row by row."""
+        dropout_key = None
+        # What has no dropout draws its noise with the whole key.
+        if key is not None and any(self.stack.dropout):
+            key, dropout_key = jax.random.split(key)
         seen = rows if key is None or self.noise == 0 else self.corrupt(rows, key)
-        return self.errors(rows, seen).mean(axis=1)
+        *hidden, outputs = self._layers(seen, dropout_key)
+        return self._compared(rows, outputs).mean(axis=1), self._penalties(hidden)
+
+    def _penalties(self, hidden: Sequence[Float[Array, "rows _"]]) -> list[Float[Array, " rows"]]:
+        """L1 and L2 of what the first hidden layer gives, row by row, where they are asked for."""
+        strengths = ((self.activity_l1, jnp.abs), (self.activity_l2, jnp.square))
+        return [strength * size(hidden[0]).sum(axis=1) for strength, size in strengths if strength > 0]
 
     def corrupt(self, rows: Rows, key: PRNGKeyArray) -> Rows:
         """The rows with noise on every number and some categories made missing."""
@@ -132,6 +185,8 @@ class Repelling(eqx.Module):
         if len(rows) == N_PARTS:
             return self.network.loss((rows, weight), key)
         *parts, known = rows
-        per_row = self.network.row_errors((parts[0], parts[1]), key)
-        surprise = -jnp.log1p(-jnp.exp(-jnp.maximum(per_row, LEAST_ERROR)))
-        return (weight @ jnp.where(known == 1, self.weight * surprise, per_row)) / weight.sum(), {}
+        errors, penalties = self.network.row_errors((parts[0], parts[1]), key)
+        surprise = -jnp.log1p(-jnp.exp(-jnp.maximum(errors, LEAST_ERROR)))
+        # Penalties are no errors: an anomaly's large outputs must not pass for a bad reconstruction.
+        costs = jnp.where(known == 1, self.weight * surprise, errors)
+        return (weight @ sum(penalties, costs)) / weight.sum(), {}

@@ -21,6 +21,8 @@ ACTIVATIONS: dict[str, Activation] = {
     "elu": jax.nn.elu,
     "silu": jax.nn.silu,
     "sigmoid": jax.nn.sigmoid,
+    # The slope of TensorFlow's tf.nn.leaky_relu; that of JAX would be 0.01.
+    "leaky-relu": lambda x: jax.nn.leaky_relu(x, 0.2),
     "linear": lambda x: x,
 }
 
@@ -49,21 +51,35 @@ class Dense(eqx.Module):
 
 
 class Stack(eqx.Module):
-    """Dense layers with an activation after each."""
+    """Dense layers with an activation after each, and the share of its outputs that drops out in training.
+
+    Layers beyond those that `dropout` names, such as the last one, lose nothing.
+    """
 
     layers: tuple[Dense, ...]
     activations: tuple[str, ...] = eqx.field(static=True)
+    dropout: tuple[float, ...] = eqx.field(static=True)
 
-    def __init__(self, widths: Sequence[int], activations: Sequence[str], *, key: PRNGKeyArray) -> None:
+    def __init__(
+        self, widths: Sequence[int], activations: Sequence[str], dropout: Sequence[float] = (), *, key: PRNGKeyArray
+    ) -> None:
         keys = jax.random.split(key, max(len(widths) - 1, 1))
         sizes = zip(widths[:-1], widths[1:], keys, strict=False)
         self.layers = tuple(Dense(d_in, d_out, key=key) for d_in, d_out, key in sizes)
         self.activations = tuple(activations)
+        self.dropout = (*dropout, *[0.0] * (len(self.layers) - len(dropout)))
 
     def __call__(self, rows: Float[Array, "rows d_in"]) -> Float[Array, "rows d_out"]:
-        for layer, activation in zip(self.layers, self.activations, strict=True):
-            rows = ACTIVATIONS[activation](layer(rows))
-        return rows
+        return [rows, *self.each(rows)][-1]
+
+    def each(self, rows: Float[Array, "rows d_in"], key: PRNGKeyArray | None = None) -> list[Float[Array, "rows _"]]:
+        """What comes out of every layer; with a key, the layer after it sees that without the dropped share."""
+        outputs: list[Array] = []
+        steps = zip(self.layers, self.activations, self.dropout, strict=True)
+        for place, (layer, activation, share) in enumerate(steps):
+            outputs.append(ACTIVATIONS[activation](layer(rows)))
+            rows = outputs[-1] if key is None else dropped(outputs[-1], share, jax.random.fold_in(key, place))
+        return outputs
 
     def columns_first(self, columns: Float[Array, "d_in rows"]) -> Float[Array, "d_out rows"]:
         """The same with rows last, which is faster where the layers are narrow."""
@@ -96,6 +112,13 @@ def apart(
     places = [n_numbers + sum(n_levels[:column]) for column in range(len(n_levels))]
     logits = [outputs[:, place : place + levels] for place, levels in zip(places, n_levels, strict=True)]
     return outputs[:, :n_numbers], logits
+
+
+def dropped(values: Float[Array, "rows width"], share: float, key: PRNGKeyArray) -> Float[Array, "rows width"]:
+    """Values of which a share is 0, the others scaled by 1 / (1 - share) (Srivastava et al., 2014, section 10)."""
+    if share == 0:
+        return values
+    return jnp.where(jax.random.bernoulli(key, 1 - share, values.shape), values / (1 - share), 0)
 
 
 def embedding_width(n_levels: int) -> int:
