@@ -153,7 +153,7 @@ def test_a_read_only_place_is_refused_before_training(tmp_path: Path) -> None:
 def test_the_manifest_says_it_all_in_plain_json(artifact: Artifact, tmp_path: Path) -> None:
     artifact.save(tmp_path / "model")
     manifest = json.loads((tmp_path / "model" / MANIFEST).read_text())
-    assert manifest["format"] == 2
+    assert manifest["format"] == 3
     assert manifest["detector"]["class"] == "AutoencoderDetector"
     assert manifest["detector"]["parameters"]["training"]["parameters"]["epochs"] == 2
     assert [column["kind"] for column in manifest["detector"]["state"]["schema"]] == [
@@ -195,7 +195,7 @@ def test_all_that_travels_with_a_model_comes_back(fitted: AutoencoderDetector, t
     for part in ("threshold", "read", "roles", "origin", "block", "earlier", "history"):
         assert getattr(loaded, part) == getattr(saved, part)
     card = (tmp_path / "model" / CARD).read_text()
-    assert "Block from score 9 on; rule false-discoveries:0.1" in card
+    assert "Block: from score 9 on; rule false-discoveries:0.1" in card
     assert "Before: 1, budget:5" in card
 
 

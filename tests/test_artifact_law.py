@@ -102,6 +102,16 @@ def in_manifest(*path: str | int, to: Any) -> Edit:
     return edit
 
 
+def beyond_all(*path: str | int) -> Edit:
+    """Put a number there that no float holds."""
+
+    def edit(model: Path) -> None:
+        in_manifest(*path, to="far")(model)
+        replaced('"far"', "1e999")(model)
+
+    return edit
+
+
 def without(*path: str | int) -> Edit:
     def edit(model: Path) -> None:
         manifest = json.loads((model / MANIFEST).read_text())
@@ -205,8 +215,8 @@ MANIFESTS: dict[str, tuple[Edit, str]] = {
     "missing parameter": (without(*PARAMETERS, "hidden"), "other keys than it should: hidden"),
     "missing state": (without("detector", "state", "offset"), "does not hold what it should.*'offset'"),
     "missing origin's seed": (without("origin", "seed"), "does not hold what it should.*'seed'"),
-    "other format": (in_manifest("format", to=1), "format 1 is not 2"),
-    "no format": (without("format"), "format None is not 2"),
+    "other format": (in_manifest("format", to=1), "format 1 is not 3"),
+    "no format": (without("format"), "format None is not 3"),
     "not a number": (replaced('"value": 1.5', '"value": NaN'), "NaN is no JSON number"),
     "infinity": (replaced('"value": 1.5', '"value": -Infinity'), "-Infinity is no JSON number"),
     "a number beyond all": (replaced('"value": 1.5', '"value": 1e999'), "threshold.value is inf"),
@@ -216,6 +226,12 @@ MANIFESTS: dict[str, tuple[Edit, str]] = {
     "text for a number": (in_manifest(*NUMBER, "center", to="0"), r"center is '0'"),
     "text for a flag": (in_manifest(*NUMBER, "has_missing", to=1), "manifest.json|arrays|has_missing is 1"),
     "no scale": (in_manifest(*NUMBER, "scale", to=0), "scale of column 'amount'=0"),
+    "a range upside down": (in_manifest(*NUMBER, "low", to=1e9), "which is no range"),
+    "a range with one end": (in_manifest(*NUMBER, "high", to=None), "which is no range"),
+    "text for the end of a range": (in_manifest(*NUMBER, "high", to="9"), r"high is '9'"),
+    "a range without end": (beyond_all(*NUMBER, "high"), "high is inf"),
+    "a million decimals": (in_manifest(*NUMBER, "decimals", to=10**6), "decimals of column 'amount'=1000000"),
+    "half a decimal": (in_manifest(*NUMBER, "decimals", to=0.5), "decimals is 0.5"),
     "another column's numbers": (in_manifest(*NUMBER, "source", to="age"), "not those of the schema"),
     "a column that is no feature any more": (in_manifest(*SCHEMA, 0, "kind", to="dropped"), "not those of the schema"),
     "a negative width": (in_manifest(*PARAMETERS, "hidden", to=[-4]), "hidden=-4 is not a whole number"),
@@ -226,7 +242,7 @@ MANIFESTS: dict[str, tuple[Edit, str]] = {
     "unknown activation": (in_manifest(*PARAMETERS, "activations", to="__import__"), "'__import__' is not one of"),
     "empty": (file_of(MANIFEST, b""), "no valid manifest"),
     "no text": (file_of(MANIFEST, b"\xff\xfe\x00"), "no valid manifest"),
-    "a list": (file_of(MANIFEST, b"[]"), "format None is not 2"),
+    "a list": (file_of(MANIFEST, b"[]"), "format None is not 3"),
     "deeply nested": (file_of(MANIFEST, b"[" * 200_000), "no valid manifest"),
     "too long": (too_long, "are too many for a manifest"),
     "a link": (linked(MANIFEST), "manifest.json: expected a plain file inside"),
@@ -348,6 +364,6 @@ def test_hostile_tensors_are_refused(model: Path, edit: Edit, message: str) -> N
 
 def test_the_untouched_copy_loads(model: Path) -> None:
     """The frame of the tests above does not itself break what it copies."""
-    in_manifest("format", to=2)(model)
+    in_manifest("format", to=3)(model)
     tensors(lambda arrays: None)(model)
     Artifact.load(model)

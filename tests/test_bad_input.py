@@ -251,7 +251,7 @@ def test_a_numeric_column_with_text_in_three_rows(refused: Callable[..., str], w
     path = write(table(100, amount=amount))
     assert refused("fit", path, "--out", place / "m") == (
         "column 'amount': 3 of 100 values are not numbers (row 17 'N/A', row 42 '-', row 99 '?'). "
-        "Expected kind 'numeric'. Pass missing=('N/A', '-', '?') when reading, "
+        "Expected kind 'numeric'. Pass missing=('N/A', '-', '?') when reading (--set table.missing=N/A,-,?), "
         "or declare the column categorical: amount=category in [schema] (kinds={'amount': 'category'})."
     )
 

@@ -17,7 +17,7 @@ from laws import DETECTORS, LEARNED, normal_rows
 from oddrow.detectors.autoencoder import AutoencoderDetector
 from oddrow.detectors.base import Detector
 from oddrow.errors import ParameterError
-from oddrow.explain import reasons
+from oddrow.explain import Change, Explanation, reasons
 from oddrow.nets.replacing import Replacing
 from oddrow.table.encode import TableEncoder
 from oddrow.table.history import History
@@ -216,6 +216,15 @@ def test_quantile_numbers_are_decoded() -> None:
     (column,) = fitted.encoder_.number_columns_
     inside = np.quantile(values, [0.1, 0.5, 0.9])
     np.testing.assert_allclose(column.decode(column.encode(inside)), inside, rtol=1e-6)
+
+
+def test_what_would_be_normal_is_said_or_that_nothing_was_found() -> None:
+    changes = (Change("amount", "933.6", "212.4"), Change("shop", "'fuel'", "'food'"))
+    found = Explanation("row 7", 9.0, 3.0, "fixed:3", (), changes, 2.614)
+    said = "Nearest normal row (score 2.614): amount 212.4 instead of 933.6; shop 'food' instead of 'fuel'."
+    assert found.nearest == said
+    assert found.is_above
+    assert Explanation("row 7", 9.0, 3.0, "fixed:3", ()).nearest.startswith("No row below the threshold was found")
 
 
 # The command line

@@ -15,17 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oddrow.errors import ParameterError
-from oddrow.table.encode import (
-    LARGEST_ENCODED,
-    MISSING,
-    RARE,
-    SCALINGS,
-    SPECIAL_LEVELS,
-    UNEXPECTED_MISSING,
-    UNSEEN,
-    Encoded,
-    TableEncoder,
-)
+from oddrow.table.columns import LARGEST_ENCODED, MISSING, RARE, SPECIAL_LEVELS, UNEXPECTED_MISSING, UNSEEN
+from oddrow.table.encode import SCALINGS, Encoded, TableEncoder
 from oddrow.table.schema import Schema
 
 HUGE = [1e30, -1e30, 1.7e308, -1.7e308, 5e-324, 0.0]
@@ -326,3 +317,15 @@ def test_parameters_that_mean_nothing_are_refused(parameters: dict[str, Any], sa
     with pytest.raises(ParameterError) as caught:
         fitted(pl.DataFrame({"a": [1.5, 2]}), **parameters)
     assert said in str(caught.value)
+
+
+def test_columns_that_somebody_has_scaled_are_taken_as_they_are() -> None:
+    frame = pl.DataFrame({"z": [0.5, 100.0, -3.0], "amount": [10.0, 20.0, 30.0]})
+    schema = Schema.infer(frame)
+    encoded = TableEncoder(unscaled=["z"]).fit(frame, schema).transform(frame).numbers
+    np.testing.assert_allclose(encoded[:, 0], [0.5, 100.0, -3.0])
+    np.testing.assert_allclose(encoded[:, 1].mean(), 0, atol=1e-6)
+    with pytest.raises(ParameterError, match="an unscaled column='zz' is not one of z, amount"):
+        TableEncoder(unscaled=["zz"]).fit(frame, schema)
+    with pytest.raises(ParameterError, match="unscaled='z' is not a list"):
+        TableEncoder(unscaled="z").fit(frame, schema)

@@ -206,7 +206,7 @@ def test_text_among_numbers_is_told_with_rows_values_and_ways_out() -> None:
     amounts[17], amounts[102], amounts[150], amounts[199] = "N/A", "-", "?", "-"
     assert problems({"amount": amounts}, {"amount": amounts}) == [
         "column 'amount': 4 of 200 values are not numbers (row 17 'N/A', row 102 '-', row 150 '?'). "
-        "Expected kind 'numeric'. Pass missing=('N/A', '-', '?') when reading, "
+        "Expected kind 'numeric'. Pass missing=('N/A', '-', '?') when reading (--set table.missing=N/A,-,?), "
         "or declare the column categorical: amount=category in [schema] (kinds={'amount': 'category'})."
     ]
 

@@ -10,7 +10,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from oddrow.detectors.base import Detector
 from oddrow.errors import ArtifactError
-from oddrow.table.encode import CategoryColumn, NumberColumn
+from oddrow.table.columns import CategoryColumn, NumberColumn
 from oddrow.table.schema import Schema
 
 

@@ -15,15 +15,17 @@ from safetensors.numpy import load_file
 
 from oddrow.errors import ArtifactError, did_you_mean
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST, TENSORS, CARD = "manifest.json", "tensors.safetensors", "card.md"
+# Somebody may have had one written; it goes with the model that it is of.
+REPORT = "report.html"
 LARGEST_MANIFEST = 64 * 2**20
 
 
 def check_writable(folder: Path) -> None:
     """Refuse a place in which no artifact can be written, before hours of training rather than after."""
     # Whatever else lies in the folder would be lost with the model it replaces.
-    is_ours = folder.is_dir() and {path.name for path in folder.iterdir()} <= {MANIFEST, TENSORS, CARD}
+    is_ours = folder.is_dir() and {path.name for path in folder.iterdir()} <= {MANIFEST, TENSORS, CARD, REPORT}
     if folder.exists() and not is_ours:
         raise ArtifactError(f"{folder}: this exists and is no saved model. Give another --out, or remove it.")
     parent = folder.absolute().parent

@@ -21,6 +21,7 @@ from oddrow.detectors.prepared import Prepared
 from oddrow.detectors.scoring import score_in_blocks
 from oddrow.detectors.together import fit_together
 from oddrow.errors import NotFiniteError, TableError, TrainingError, check_number
+from oddrow.nets.lowering import Lowering
 from oddrow.nets.replacing import Replacing
 from oddrow.table.encode import TableEncoder
 from oddrow.table.schema import Schema, check_features
@@ -158,6 +159,18 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         places = np.cumsum([len(self._number_columns), *(n_levels for _, n_levels in self.encoder_.category_sources_)])
         numbers, *logits = np.split(outputs, places[:-1], axis=1)
         return numbers, logits
+
+    def score_conformed(self, rows: pl.DataFrame) -> Floats:
+        """How odd rows are (n,) that `schema_.conform` has returned: for a search that scores the same rows often."""
+        return self._finite(score_in_blocks(_score, self.network_, tuple(self.encoder_.transform(rows))))
+
+    def lowered(self, rows: pl.DataFrame, movable: npt.NDArray[np.bool_]) -> Floats:
+        """Encoded numbers (n, numbers) of conformed rows brought to a low score: those that the mask (n, numbers) lets
+        move are moved along the gradient, each between the least and the largest value that training rows had.
+        """
+        network = Lowering(self.network_, *map(jnp.asarray, self.encoder_.number_bounds_))
+        encoded = self.encoder_.transform(rows)
+        return score_in_blocks(Lowering.lowest, network, (*encoded, movable)).astype(np.float64)
 
     @property
     def _number_columns(self) -> list[str]:

@@ -22,8 +22,9 @@ from oddrow.samplers.container import below, in_form_of, labels_in_form_of, with
 from oddrow.samplers.labels import Labels
 from oddrow.samplers.strategy import Strategy, rows_to_make
 from oddrow.samplers.tags import SamplerTags
+from oddrow.table.columns import MISSING
 from oddrow.table.decode import ELAPSED, TableDecoder
-from oddrow.table.encode import MISSING, Encoded, TableEncoder
+from oddrow.table.encode import Encoded, TableEncoder
 from oddrow.table.schema import check_features
 from oddrow.table.split import split_random
 from oddrow.table.table import Table, as_table
@@ -228,7 +229,7 @@ class CVAESampler(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
         training = self._used_training
         fitting, held_out = split_random(len(codes), training.validation_fraction, self._rng, y=codes)
         self.encoder_ = TableEncoder(times=(ELAPSED,)).fit(frame[fitting], self.schema_)
-        self._decoder = TableDecoder(self.encoder_, self.schema_, frame[fitting])
+        self._decoder = TableDecoder(self.encoder_, self.schema_)
         rows = self._rows(frame[fitting], codes[fitting])
         watched = self._rows(frame[held_out], codes[held_out]) if len(held_out) else None
         done = train(

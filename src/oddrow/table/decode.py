@@ -2,94 +2,101 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from oddrow.table.encode import MISSING, Encoded, NumberColumn, TableEncoder
+from oddrow.table.columns import CategoryColumn, NumberColumn
+from oddrow.table.encode import Encoded, TableEncoder
 from oddrow.table.schema import Schema
+from oddrow.table.times import from_days, moved, turns_of
 
 Floats = npt.NDArray[np.float64]
 
-MOST_DECIMALS = 4
 # The part of a time that can be turned back into one.
 ELAPSED = "elapsed"
-SECONDS_PER_DAY = 86_400
-
-
-@dataclass(frozen=True)
-class _Form:
-    """How the values of a column look: between which two, with how many decimals (None: any)."""
-
-    low: float
-    high: float
-    decimals: int | None
-
-    @classmethod
-    def of(cls, values: Floats) -> _Form:
-        known = values[~np.isnan(values)]
-        if not len(known):
-            return cls(np.nan, np.nan, None)
-        exact = [n for n in range(MOST_DECIMALS + 1) if np.array_equal(np.round(known, n), known)]
-        return cls(float(known.min()), float(known.max()), exact[0] if exact else None)
-
-    def applied(self, values: Floats) -> Floats:
-        rounded = values if self.decimals is None else np.round(values, self.decimals)
-        return np.clip(rounded, self.low, self.high)
+CIRCLES = ("hour", "weekday")
 
 
 class TableDecoder:
-    """Decodes what an encoder without 0/1 columns, and with the times' part `elapsed`, encodes.
+    """Decodes what an encoder has encoded, or what a network made of that.
 
-    Numbers stay within the range of the training rows and have as many decimals as those; whole numbers stay whole.
+    Numbers stay within the range of the training rows and have as many decimals as those; whole numbers stay whole. Of
+    0/1 numbers the largest counts. A time is what its part `elapsed` says; without that it is a given time, moved to
+    the hour and the weekday that its other parts say.
 
     >>> frame = pl.DataFrame({"amount": [1.25, 3.5, 2.0], "shop": ["a", "b", "a"]})
     >>> schema = Schema.infer(frame)
     >>> encoder = TableEncoder(times=(ELAPSED,)).fit(frame, schema)
-    >>> TableDecoder(encoder, schema, frame)(encoder.transform(frame)).rows()
+    >>> TableDecoder(encoder, schema)(encoder.transform(frame)).rows()
     [(1.25, 'a'), (3.5, 'b'), (2.0, 'a')]
     """
 
-    def __init__(self, encoder: TableEncoder, schema: Schema, frame: pl.DataFrame) -> None:
-        """Take the looks of the training rows, a frame as `Schema.conform` returns it."""
-        self.encoder = encoder
+    def __init__(self, encoder: TableEncoder, schema: Schema) -> None:
         self.kinds = {column.name: column.kind for column in schema.features}
-        self.forms = {column.source: _Form.of(_values(frame[column.source])) for column in encoder.number_columns_}
+        self.parts = {(column.source, column.part): column for column in encoder.number_columns_}
+        self.places = {source: place for place, source in enumerate(encoder.number_sources_)}
+        self.categories = {column.source: column for column in encoder.category_columns_}
+        self.embedded = [source for source, _ in encoder.category_sources_]
 
-    def __call__(self, encoded: Encoded) -> pl.DataFrame:
-        """The rows as a frame like the training rows'."""
-        decoded = {**self._numbers(encoded.numbers), **self._categories(encoded.categories)}
-        return pl.DataFrame([decoded[name] for name in self.kinds])
+    def __call__(self, encoded: Encoded, near: pl.DataFrame | None = None) -> pl.DataFrame:
+        """The rows (n, features) as `Schema.conform` returns them; times without `elapsed` are moved from those of
+        `near`, rows of the same form.
+        """
+        return pl.DataFrame([self._column(name, encoded, near) for name in self.kinds])
 
-    def _numbers(self, numbers: npt.NDArray[np.float32]) -> dict[str, pl.Series]:
-        place, decoded = 0, {}
-        for column in self.encoder.number_columns_:
-            missing = numbers[:, place + 1] > 0.5 if column.has_missing else np.zeros(len(numbers), bool)
-            decoded[column.source] = self._number(column, numbers[:, place].astype(np.float64), missing)
-            place += 1 + column.has_missing
-        return decoded
+    def _column(self, name: str, encoded: Encoded, near: pl.DataFrame | None) -> pl.Series:
+        if name in self.categories:
+            return self._category(self.categories[name], encoded)
+        if self.kinds[name] == "time":
+            return self._time(name, encoded.numbers, near).alias(name)
+        return pl.Series(name, self.value(name, "value", encoded.numbers)).fill_nan(None)
 
-    def _number(self, column: NumberColumn, encoded: Floats, missing: npt.NDArray[np.bool_]) -> pl.Series:
-        values = np.where(missing, np.nan, self.forms[column.source].applied(column.decode(encoded)))
-        series = pl.Series(column.source, values).fill_nan(None)
-        if self.kinds[column.source] == "time":
-            return (series * SECONDS_PER_DAY * 1e6).round().cast(pl.Int64).cast(pl.Datetime("us"))
-        return series
+    def value(self, source: str, part: str, numbers: npt.NDArray[np.float32]) -> Floats:
+        """One part of the rows' numbers decoded, (n,), like the training rows'; NaN where a value is missing."""
+        column, place = self.parts[source, part], self.places[source, part]
+        values = _decoded(column, numbers[:, place])
+        # Its flag follows a number.
+        return np.where(numbers[:, place + 1] > 0.5, np.nan, values) if column.has_missing else values
 
-    def _categories(self, categories: npt.NDArray[np.int32]) -> dict[str, pl.Series]:
-        decoded = {}
-        for place, column in enumerate(self.encoder.category_columns_):
-            names = pl.Series([None if level <= MISSING else name for level, name in enumerate(column.names)])
-            levels = names.cast(pl.String).gather(categories[:, place]).alias(column.source)
-            is_boolean = self.kinds[column.source] == "boolean"
-            decoded[column.source] = levels == "true" if is_boolean else levels
-        return decoded
+    def _time(self, source: str, numbers: npt.NDArray[np.float32], near: pl.DataFrame | None) -> pl.Series:
+        turns = {part: self._turns(source, part, numbers) for part in CIRCLES if (source, f"{part}_sin") in self.parts}
+        if (source, ELAPSED) not in self.parts:
+            return moved(near[source], turns) if near is not None else pl.repeat(None, len(numbers), eager=True)
+        times = from_days(self.value(source, ELAPSED, numbers))
+        if not turns:
+            return times
+        column = self.parts[source, ELAPSED]
+        least, largest = from_days(np.array([column.low, column.high], np.float64))
+        return moved(times, turns).clip(least, largest)
+
+    def _turns(self, source: str, part: str, numbers: npt.NDArray[np.float32]) -> Floats:
+        sine, cosine = (
+            self.parts[place].decode(numbers[:, self.places[place]].astype(np.float64))
+            for place in ((source, f"{part}_sin"), (source, f"{part}_cos"))
+        )
+        return turns_of(sine, cosine)
+
+    def _category(self, column: CategoryColumn, encoded: Encoded) -> pl.Series:
+        if column.one_hot:
+            return self.named(column, column.likeliest(self.chances(column, encoded.numbers)))
+        return self.named(column, encoded.categories[:, self.embedded.index(column.source)])
+
+    def named(self, column: CategoryColumn, levels: npt.NDArray[np.int32]) -> pl.Series:
+        """Levels (n,) as text, or as booleans where the column holds such."""
+        names = pl.Series([None, *column.names[1:]], dtype=pl.String).gather(levels).alias(column.source)
+        return names == "true" if self.kinds[column.source] == "boolean" else names
+
+    def chances(self, column: CategoryColumn, numbers: npt.NDArray[np.floating[Any]]) -> Floats:
+        """How near to 1 the 0/1 numbers of a category are, (n, names)."""
+        places = [self.places[column.source, f"={level}"] for level in column.one_hot_names]
+        chances = np.zeros((len(numbers), len(column.names)))
+        chances[:, len(column.names) - len(places) :] = np.clip(numbers[:, places], 0, 1)
+        return chances
 
 
-def _values(series: pl.Series) -> Floats:
-    """Numbers as they are encoded: times in days."""
-    if series.dtype == pl.Datetime:
-        return (series.dt.epoch("us").cast(pl.Float64) / (SECONDS_PER_DAY * 1e6)).to_numpy()
-    return series.cast(pl.Float64).to_numpy()
+def _decoded(column: NumberColumn, encoded: npt.NDArray[np.float32]) -> Floats:
+    with np.errstate(over="ignore"):
+        return column.among_known(column.decode(encoded.astype(np.float64)))

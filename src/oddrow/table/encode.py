@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
-from statistics import NormalDist
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,20 +12,13 @@ import polars as pl
 from sklearn.base import BaseEstimator
 
 from oddrow.errors import ParameterError, TableError, check_choice, check_number
+from oddrow.table.columns import CategoryColumn, NumberColumn, knot_shares, range_and_decimals
 from oddrow.table.schema import Schema
+from oddrow.table.times import TIME_PARTS
 
 Floats = npt.NDArray[np.float64]
 
 SCALINGS = ("standard", "range", "minmax", "quantile", "robust")
-TIME_PARTS = ("hour", "weekday", "elapsed")
-
-MISSING, UNSEEN, RARE = 0, 1, 2
-SPECIAL_LEVELS = ("missing", "unseen", "rare")
-
-# A number that is missing although its column never was in training is as odd as one this far out.
-UNEXPECTED_MISSING = 10.0
-# Far enough to stay the oddest value of its column, near enough that float32 squares and sums stay finite.
-LARGEST_ENCODED = 1e6
 N_KNOTS = 1000
 
 
@@ -35,77 +27,6 @@ class Encoded(NamedTuple):
 
     numbers: npt.NDArray[np.float32]
     categories: npt.NDArray[np.int32]
-
-
-@dataclass(frozen=True)
-class NumberColumn:
-    """One encoded number: (value - center) / scale, or a place among `knots` read as a normal deviate.
-
-    Beyond `soft_limit` spreads the scaled number grows like a logarithm: soft_limit * asinh(z / soft_limit).
-    `part` says what of the source column it holds: its value, a part of a time, or one level (`=level`).
-    """
-
-    source: str
-    part: str
-    center: float = 0.0
-    scale: float = 1.0
-    knots: tuple[float, ...] = ()
-    soft_limit: float | None = None
-    has_missing: bool = False
-
-    def encode(self, values: Floats) -> Floats:
-        """Values (n,) with NaN for missing, as encoded numbers (n,)."""
-        if self.knots:
-            encoded = _normal_deviates(values, np.array(self.knots))
-        else:
-            with np.errstate(over="ignore"):
-                encoded = _drawn_in((values - self.center) / self.scale, self.soft_limit)
-        return np.where(np.isnan(values), 0.0 if self.has_missing else UNEXPECTED_MISSING, encoded)
-
-    def decode(self, encoded: Floats) -> Floats:
-        """Encoded numbers (n,) as values (n,), which may lie outside what training rows had, but for `knots`."""
-        if self.knots:
-            return np.asarray(np.interp(encoded, _knot_deviates(len(self.knots)), self.knots))
-        if self.soft_limit is not None:
-            with np.errstate(over="ignore"):
-                encoded = self.soft_limit * np.sinh(encoded / self.soft_limit)
-        return encoded * self.scale + self.center
-
-
-@dataclass(frozen=True)
-class CategoryColumn:
-    """One encoded category: level numbers are missing 0, unseen 1, rare 2, then `levels` from the most frequent.
-
-    With `is_given`, its levels were known beforehand: as 0/1 numbers it has just these, and none for the first three.
-    """
-
-    source: str
-    levels: tuple[str, ...]
-    has_rare: bool
-    one_hot: bool
-    is_given: bool = False
-
-    @property
-    def one_hot_names(self) -> tuple[str, ...]:
-        """The name of every 0/1 number."""
-        return self.levels if self.is_given else self.names
-
-    def encode_one_hot(self, values: pl.Series) -> npt.NDArray[np.float32]:
-        """Text (n,) as 0/1 numbers (n, one_hot_names)."""
-        level = self.encode(values)[:, None] - (len(self.names) - len(self.one_hot_names))
-        return np.asarray(level == np.arange(len(self.one_hot_names)), dtype=np.float32)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The name of every level number."""
-        return (*SPECIAL_LEVELS, *self.levels)
-
-    def encode(self, values: pl.Series) -> npt.NDArray[np.int32]:
-        """Text (n,) as level numbers (n,); any other level is `rare` where training rows had such, else `unseen`."""
-        numbers = dict(zip(self.levels, range(len(SPECIAL_LEVELS), len(self.names)), strict=True))
-        other = RARE if self.has_rare else UNSEEN
-        encoded = values.cast(pl.String).replace_strict(numbers, default=other, return_dtype=pl.Int32)
-        return np.where(values.is_null().to_numpy(), MISSING, encoded.to_numpy()).astype(np.int32)
 
 
 class TableEncoder(BaseEstimator):  # type: ignore[misc]
@@ -123,6 +44,8 @@ class TableEncoder(BaseEstimator):  # type: ignore[misc]
     soft_limit : float or None
         Numbers many spreads out are drawn in: z becomes soft_limit * asinh(z / soft_limit), almost z itself up to half
         the limit and a logarithm far beyond it, so that a few huge values do not rule the training. None leaves them.
+    unscaled : sequence of str
+        Columns whose numbers are taken as they are, because somebody has scaled them.
     max_levels : int
         Levels kept for each category.
     one_hot_up_to : int
@@ -133,7 +56,7 @@ class TableEncoder(BaseEstimator):  # type: ignore[misc]
         encoded numbers are the same ones. As 0/1 numbers they are these levels and no other: a missing or unseen
         value is 0 in all of them.
     times : sequence of {"hour", "weekday", "elapsed"}
-        Parts of a time: place in the day and in the week on a circle (sine, cosine), days since the first training row.
+        Parts of a time: place in the day and in the week on a circle (sine, cosine), days since 1970.
         `elapsed` makes every later row look new, hence is not the default.
 
     >>> frame = pl.DataFrame({"amount": [1.0, 3.0], "shop": ["a", "b"]})
@@ -147,6 +70,7 @@ class TableEncoder(BaseEstimator):  # type: ignore[misc]
         *,
         numbers: str = "standard",
         soft_limit: float | None = 10.0,
+        unscaled: Sequence[str] = (),
         max_levels: int = 256,
         one_hot_up_to: int = 0,
         levels: dict[str, Sequence[str]] | None = None,
@@ -154,6 +78,7 @@ class TableEncoder(BaseEstimator):  # type: ignore[misc]
     ) -> None:
         self.numbers = numbers
         self.soft_limit = soft_limit
+        self.unscaled = unscaled
         self.max_levels = max_levels
         self.one_hot_up_to = one_hot_up_to
         self.levels = levels
@@ -165,6 +90,9 @@ class TableEncoder(BaseEstimator):  # type: ignore[misc]
         categories = [column.name for column in schema.features if column.kind in ("category", "boolean")]
         for name in self.levels or {}:
             check_choice("a column of levels", name, categories)
+        numeric = [column.name for column in schema.features if column.kind == "numeric"]
+        for name in self.unscaled:
+            check_choice("an unscaled column", name, numeric)
         number_columns: list[NumberColumn] = []
         category_columns: list[CategoryColumn] = []
         for column in schema.features:
@@ -222,6 +150,16 @@ class TableEncoder(BaseEstimator):  # type: ignore[misc]
         return names
 
     @property
+    def number_bounds_(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """The least and the largest of every encoded number, (n_numbers,) each, that training rows may have had."""
+        low, high = np.zeros(len(self.number_sources_), np.float32), np.ones(len(self.number_sources_), np.float32)
+        place = 0
+        for column in self.number_columns_:
+            low[place], high[place] = column.encode(np.array([column.low, column.high], np.float64))
+            place += 1 + column.has_missing
+        return low, high
+
+    @property
     def category_sources_(self) -> list[tuple[str, int]]:
         """(source column, number of levels) of every encoded category, in order."""
         return [(column.source, len(column.names)) for column in self._embedded]
@@ -257,9 +195,7 @@ class TableEncoder(BaseEstimator):  # type: ignore[misc]
         if categories != [column.source for column in self.category_columns_]:
             raise TableError("the encoded categories are not those of the schema.")
         for column in self.number_columns_:
-            check_number(f"the scale of column '{column.source}'", column.scale, 0, above=True)
-            if column.soft_limit is not None:
-                check_number(f"the soft limit of column '{column.source}'", column.soft_limit, 0, above=True)
+            column.check()
 
     @property
     def _embedded(self) -> tuple[CategoryColumn, ...]:
@@ -275,6 +211,8 @@ class TableEncoder(BaseEstimator):  # type: ignore[misc]
             raise ParameterError(f"times={self.times!r} is not a list. Expected some of {', '.join(TIME_PARTS)}.")
         for part in self.times:
             check_choice("times", part, TIME_PARTS)
+        if isinstance(self.unscaled, str) or not isinstance(self.unscaled, Sequence):
+            raise ParameterError(f"unscaled={self.unscaled!r} is not a list. Expected names of columns.")
         _check_levels(self.levels)
 
     def _parts_of_frame(self, frame: pl.DataFrame) -> Callable[[str, str], Floats]:
@@ -292,29 +230,34 @@ class TableEncoder(BaseEstimator):  # type: ignore[misc]
     def _parts(self, values: pl.Series, kind: str) -> dict[str, Floats]:
         if kind == "numeric":
             return {"value": _as_floats(values)}
-        return {part: numbers for name in self.times for part, numbers in _TIME_PARTS[name](values).items()}
+        return {part: numbers for name in self.times for part, numbers in TIME_PARTS[name](values).items()}
 
     def _fit_number(self, source: str, part: str, values: Floats) -> NumberColumn:
         known = values[~np.isnan(values)]
         has_missing = len(known) < len(values)
         if len(known) == 0:
             return NumberColumn(source, part, has_missing=True)
+        low, high, decimals = range_and_decimals(known)
+        looks: dict[str, Any] = {"has_missing": has_missing, "low": low, "high": high, "decimals": decimals}
+        if source in self.unscaled:
+            return NumberColumn(source, part, **looks)
         if self.numbers == "quantile":
             # Halves, because the distance between two numbers may be more than float64 holds.
-            knots = 2 * np.quantile(known / 2, _knot_shares(min(N_KNOTS, max(len(known), 2))))
-            return NumberColumn(source, part, knots=tuple(knots.tolist()), has_missing=has_missing)
+            knots = 2 * np.quantile(known / 2, knot_shares(min(N_KNOTS, max(len(known), 2))))
+            return NumberColumn(source, part, knots=tuple(knots.tolist()), **looks)
         center, scale = _center_and_scale(known, self.numbers)
-        return NumberColumn(source, part, center, scale, soft_limit=self.soft_limit, has_missing=has_missing)
+        return NumberColumn(source, part, center, scale, soft_limit=self.soft_limit, **looks)
 
     def _fit_category(self, values: pl.Series) -> CategoryColumn:
+        gaps = values.null_count() > 0
         if (given := (self.levels or {}).get(values.name)) is not None:
-            return CategoryColumn(values.name, tuple(given), False, 0 < self.one_hot_up_to >= len(given), True)
+            return CategoryColumn(values.name, tuple(given), False, 0 < self.one_hot_up_to >= len(given), True, gaps)
         text = values.cast(pl.String).drop_nulls().alias("level")
         counts = text.value_counts(name="rows").sort(["rows", "level"], descending=[True, False])
         levels = counts["level"].to_list()
         kept = tuple(levels[: self.max_levels])
         one_hot = 0 < self.one_hot_up_to >= len(kept)
-        return CategoryColumn(values.name, kept, len(levels) > len(kept), one_hot)
+        return CategoryColumn(values.name, kept, len(levels) > len(kept), one_hot, has_missing=gaps)
 
 
 def _check_levels(levels: Any) -> None:
@@ -353,46 +296,3 @@ _CENTER_AND_SCALE: dict[str, Callable[[Floats, float, float], tuple[Any, Any]]] 
         np.subtract(*np.quantile(known, [0.75, 0.25])) / 1.349,
     ),
 }
-
-
-def _knot_shares(n_knots: int) -> Floats:
-    return (np.arange(n_knots) + 0.5) / n_knots
-
-
-def _knot_deviates(n_knots: int) -> Floats:
-    return np.array([NormalDist().inv_cdf(share) for share in _knot_shares(n_knots)])
-
-
-def _drawn_in(scaled: Floats, soft_limit: float | None) -> Floats:
-    if soft_limit is not None:
-        scaled = soft_limit * np.arcsinh(scaled / soft_limit)
-    return np.clip(scaled, -LARGEST_ENCODED, LARGEST_ENCODED)
-
-
-def _normal_deviates(values: Floats, knots: Floats) -> Floats:
-    deviates = _knot_deviates(len(knots))
-    # Tied knots: the middle of what interpolation from the left and from the right says, as scikit-learn does.
-    values, knots = values / 2, knots / 2  # as when they were chosen
-    upward = np.interp(values, knots, deviates)
-    return np.asarray(upward - np.interp(-values, -knots[::-1], -deviates[::-1])) / 2
-
-
-def _circle(name: str, turns: pl.Series) -> dict[str, Floats]:
-    angle = 2 * np.pi * _as_floats(turns)
-    return {f"{name}_sin": np.sin(angle), f"{name}_cos": np.cos(angle)}
-
-
-def _hour(times: pl.Series) -> dict[str, Floats]:
-    midnight = times.dt.truncate("1d")
-    return _circle("hour", (times - midnight).dt.total_seconds() / 86_400)
-
-
-def _weekday(times: pl.Series) -> dict[str, Floats]:
-    return _circle("weekday", times.dt.weekday() / 7)
-
-
-def _elapsed(times: pl.Series) -> dict[str, Floats]:
-    return {"elapsed": _as_floats(times.dt.epoch("s")) / 86_400}
-
-
-_TIME_PARTS = {"hour": _hour, "weekday": _weekday, "elapsed": _elapsed}

@@ -277,8 +277,8 @@ def _unreadable(values: pl.Series, unread: pl.Series, column: Column, rows: Rows
     missing = list(dict.fromkeys(str(value) for value in odd[:100]))[:3]
     return (
         f"column '{column.name}': {len(odd):,} of {len(values):,} values are not {_MEANT[column.kind]} ({shown}). "
-        f"Expected kind '{column.kind}'. Pass missing={tuple(missing)!r} when reading, "
-        f"or declare the column categorical: {advice}."
+        f"Expected kind '{column.kind}'. Pass missing={tuple(missing)!r} when reading "
+        f"(--set table.missing={','.join(missing)}), or declare the column categorical: {advice}."
     )
 
 

@@ -1,4 +1,4 @@
-"""Explaining: why a saved model finds one row of a table as odd as it does."""
+"""Explaining: why a saved model finds one row of a table as odd as it does, and what would be normal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from oddrow.artifact import Artifact
 from oddrow.errors import TableError, check_number
-from oddrow.explain import Explanation, reasons
+from oddrow.explain import Explanation, nearest_normal, reasons
 from oddrow.table.schema import as_text
 from oddrow.table.selection import Selection
 from oddrow.workflow.scoring import roles_to_score
@@ -25,7 +25,8 @@ def explain(
     join: str | None = None,
     tell: Tell = silent,
 ) -> Explanation:
-    """Say why the row of this id, or of this number (from 0) where the model knows no ids, scores as it does.
+    """Say why the row of this id, or of this number (from 0) where the model knows no ids, scores as it does, and of an
+    alert which row near it would be none.
 
     The tables are read whole, as a row's history needs the rows before it. Raises `TableError` where no row, or more
     than one, has the id.
@@ -40,7 +41,10 @@ def explain(
     (found,) = reasons(artifact.detector, one, n_reasons, history=artifact.history)
     named = f"row {row}" if artifact.roles.id is None else f"{artifact.roles.id} {id}"
     cut = artifact.threshold
-    explanation = Explanation(named, float(score), cut.value, cut.rule, tuple(found))
+    near = nearest_normal(artifact.detector, one, cut.value, history=artifact.history)
+    normal_score = float(near.scores[0]) if near.found[0] else None
+    changes = tuple(near.changes(0))
+    explanation = Explanation(named, float(score), cut.value, cut.rule, tuple(found), changes, normal_score)
     tell(explanation)
     return explanation
 
