@@ -32,21 +32,24 @@ MAY_IMPORT: dict[str, set[str]] = {
     "settings": {"detectors", "thresholds", "table", "train"},
     "compare": {"evaluate", "samplers", "settings", "table", "train"},
     "explain": {"detectors", "table"},
-    "workflow": {"artifact", "detectors", "evaluate", "explain", "settings", "table", "thresholds", "train"},
+    "workflow": {"artifact", "detectors", "evaluate", "explain", "report", "settings", "table", "thresholds", "train"},
     "demo": {"artifact", "evaluate", "settings", "simulate", "table", "workflow"},
     "console": {"evaluate", "explain", "table"},
     "plots": {"table"},
+    "report": {"evaluate", "explain", "plots", "table", "thresholds"},
     "recipes": {
         "artifact",
         "detectors",
         "evaluate",
         "nets",
         "plots",
+        "report",
         "samplers",
         "settings",
         "table",
         "thresholds",
         "train",
+        "workflow",
     },
     "cli": {"compare", "console", "demo", "recipes", "settings", "workflow"},
 }
@@ -60,6 +63,7 @@ NEVER: dict[str, set[str]] = {
     "evaluate": ENGINE,
     "console": ENGINE,
     "plots": ENGINE | {"sklearn"},
+    "report": ENGINE | {"sklearn"},
 }
 PICKLES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 
@@ -121,6 +125,7 @@ def test_an_optional_package_is_imported_in_one_file_only() -> None:
         for name in {name.partition(".")[0] for name in imports(path)} - core - sys.stdlib_module_names - {"oddrow"}:
             files[name].add(str(path.relative_to(SOURCE)))
     assert files["matplotlib"] == {"plots/canvas.py"}
+    assert files["jinja2"] == {"report/page.py"}
     assert files["tensorboardX"] == {"train/tensorboard.py"}
     assert {name: where for name, where in files.items() if len(where) > 1} == {}
 

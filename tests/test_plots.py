@@ -309,3 +309,23 @@ def test_pictures_go_into_axes_that_are_given(tmp_path: Path) -> None:
     assert plots.score_histogram(SCORES, Y, axes=other) is other
     save(figure, tmp_path / "both.png")
     assert (tmp_path / "both.png").read_bytes().startswith(PNG)
+
+
+def test_a_plane_of_codes_shows_the_rarer_label_on_top() -> None:
+    z, y = space(60, 5)
+    axes = plots.latent_plane(z[:, :2], y)
+    layers = sorted(axes.collections, key=lambda layer: layer.get_zorder())
+    assert [len(layer.get_offsets()) for layer in layers] == [60, 5]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("code 1", "code 2")
+    with pytest.raises(ParameterError, match="z has 3 columns, but latent_plane draws two"):
+        plots.latent_plane(z, y)
+
+
+def test_svg_is_the_same_bytes_for_the_same_picture_and_has_no_ground() -> None:
+    first, second = (plots.as_svg(plots.roc({"a": ([0, 1], [0, 1])})) for _ in range(2))
+    assert first == second
+    assert first.startswith(b"<?xml")
+    assert b"date" not in first.lower()
+    with_points = plots.as_svg(plots.scores_by_row(np.arange(3000.0), np.zeros(3000)))
+    assert with_points.count(b"<image") >= 1, "points are pixels: 3,000 shapes would be slow to show"
+    assert len(with_points) < 200_000

@@ -15,7 +15,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-RECIPES = "kdd99, kdd99-rev, kdd99-contaminated, thyroid, arrhythmia, ieee-cis, creditcard-cvae, handbook"
+RECIPES = (
+    "kdd99, kdd99-rev, kdd99-contaminated, thyroid, arrhythmia, ieee-cis, creditcard-autoencoder, "
+    "creditcard-autoencoder-dropout, creditcard-cvae, ecg, handbook"
+)
 RULE_NAMES = (
     "fixed, quantile, mean-std, contamination, fbeta, recall, precision, cost, budget, budget-per-entity, "
     "false-alarms, false-discoveries"
@@ -150,7 +153,7 @@ def explain(
     reasons: Annotated[int, typer.Option("--reasons", help="How many columns to name.")] = 5,
     join: Join = None,
 ) -> None:
-    """Say why a row is odd: the columns that make it so, what is seen there and what is expected."""
+    """Say why a row is odd: the columns that make it so, what is expected there, and a row near it that is no alert."""
     from oddrow import console, workflow
 
     workflow.explain(tables, model, id, n_reasons=reasons, join=join, tell=console.tell)
@@ -203,6 +206,32 @@ def threshold(
     chosen: dict[str, Any] = {"label": label, "weight": weight, "time": time, "start": start, "until": until}
     chosen |= {"amount": amount, "entity": entity, "join": join, "anomaly": _values(anomaly), "normal": _values(normal)}
     workflow.decide(tables, model, rule, block=block, **chosen, tell=console.tell)
+
+
+@app.command()
+def report(
+    tables: Tables,
+    model: Model,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="HTML file to write; not given, report.html in the model's folder.")
+    ] = None,
+    label: Label = None,
+    anomaly: Anomaly = None,
+    normal: Normal = None,
+    weight: Weight = None,
+    amount: Amount = None,
+    entity: Entity = None,
+    time: Time = None,
+    start: Start = None,
+    until: Until = None,
+    join: Join = None,
+) -> None:
+    """Show what a saved model makes of a table: one HTML page with numbers, pictures, the oddest rows and reasons."""
+    from oddrow import console, workflow
+
+    chosen: dict[str, Any] = {"label": label, "weight": weight, "time": time, "start": start, "until": until}
+    chosen |= {"amount": amount, "entity": entity, "join": join, "anomaly": _values(anomaly), "normal": _values(normal)}
+    workflow.report(tables, model, out, **chosen, command=_command(), tell=console.tell)
 
 
 @app.command()

@@ -11,33 +11,39 @@ if TYPE_CHECKING:
     from oddrow.artifact.artifact import Artifact
 
 
+FINGERPRINT, REPRODUCE = "Fingerprint of the training rows", "Reproduce"
+LIMITS = (
+    "A score says how unlike the training rows a row is. It is no probability of fraud, and rows that differ from the "
+    "training rows for harmless reasons score high too."
+)
+
+
+def facts(model: Artifact) -> list[tuple[str, str]]:
+    """What a reader must know of the model, as names and texts."""
+    origin, detector = model.origin, model.detector
+    return [
+        ("Detector", f"{type(detector).__name__}, {_short_parameters(detector)}"),
+        ("Trained on", _trained_on(model)),
+        ("Epochs run", f"{detector.n_epochs_:,}"),
+        ("Threshold", f"alert {cut_in_words(model.threshold)}"),
+        *([("Block", cut_in_words(model.block))] if model.block else []),
+        *(("Before", f"{cut.value:.6g}, {cut.rule}, chosen on {cut.source} rows") for cut in model.earlier),
+        *([(FINGERPRINT, origin.fingerprint.sha256)] if origin else []),
+        *([(REPRODUCE, f"`{origin.command}`")] if origin and origin.command else []),
+    ]
+
+
 def model_card(model: Artifact) -> str:
     """What a reader must know of the model, as Markdown."""
     columns = model.detector.schema_.columns
     used = [f"| {column.name} | {column.kind} | {column.why} |" for column in columns if column.is_feature]
     unused = [f"- {column.name}: {column.kind}, {column.why}" for column in columns if not column.is_feature]
-    origin = model.origin
-    n_known = model.detector.n_known_anomalies_
-    rows = [f"{origin.n_rows - n_known:,} rows of {origin.named}"] if origin else ["rows in memory"]
-    if origin and model.roles.time and (origin.start or origin.until):
-        rows.append(f"rows with {span(model.roles.time, origin.start, origin.until)}")
-    rows += [f"{origin.n_held_out:,} more held out for the threshold"] if origin else []
-    if (trimmed := model.detector.trim_share) > 0:
-        rows.append(f"{trimmed:.1%} of them, the oddest after a trial, were left out")
     lines = [
         "# oddrow model card",
         "",
-        f"- Detector: {type(model.detector).__name__}, {_short_parameters(model.detector)}",
-        f"- Trained on: {'; '.join(rows)}; {n_known:,} known anomalies among them were {_use_of_known(model)}",
-        f"- Epochs run: {model.detector.n_epochs_:,}",
-        f"- {_cut('Threshold: alert', model.threshold)}",
-        *([f"- {_cut('Block', model.block)}"] if model.block else []),
-        *(f"- Before: {cut.value:.6g}, {cut.rule}, chosen on {cut.source} rows" for cut in model.earlier),
-        *([f"- Fingerprint of the training rows: {origin.fingerprint.sha256}"] if origin else []),
-        *([f"- Reproduce: `{origin.command}`"] if origin and origin.command else []),
+        *(f"- {name}: {text}" for name, text in facts(model)),
         "",
-        "A score says how unlike the training rows a row is. It is no probability of fraud, and rows that differ",
-        "from the training rows for harmless reasons score high too.",
+        LIMITS,
         "",
         "## Columns used",
         "",
@@ -49,13 +55,26 @@ def model_card(model: Artifact) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _trained_on(model: Artifact) -> str:
+    """Which rows taught, and what became of known anomalies among them."""
+    origin, n_known = model.origin, model.detector.n_known_anomalies_
+    rows = [f"{origin.n_rows - n_known:,} rows of {origin.named}"] if origin else ["rows in memory"]
+    if origin and model.roles.time and (origin.start or origin.until):
+        rows.append(f"rows with {span(model.roles.time, origin.start, origin.until)}")
+    rows += [f"{origin.n_held_out:,} more held out for the threshold"] if origin else []
+    if (trimmed := model.detector.trim_share) > 0:
+        rows.append(f"{trimmed:.1%} of them, the oddest after a trial, were left out")
+    return f"{'; '.join(rows)}; {n_known:,} known anomalies among them were {_use_of_known(model)}"
+
+
 def _use_of_known(model: Artifact) -> str:
     return "learned from, not to be rebuilt" if model.detector.learns_from_known else "left out"
 
 
-def _cut(name: str, cut: Threshold) -> str:
+def cut_in_words(cut: Threshold) -> str:
+    """From which score on, by which rule, and what that promises."""
     promise = f"; it promises: {cut.promise}" if cut.promise else ""
-    return f"{name} from score {cut.value:.6g} on; rule {cut.rule}, chosen on {cut.source} rows{promise}"
+    return f"from score {cut.value:.6g} on; rule {cut.rule}, chosen on {cut.source} rows{promise}"
 
 
 def _short_parameters(estimator: Any) -> str:

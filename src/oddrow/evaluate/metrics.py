@@ -40,6 +40,12 @@ class Confusion:
         """Harmonic mean of precision and recall."""
         return _share(2 * self.true_alerts, 2 * self.true_alerts + self.false_alerts + self.missed)
 
+    @property
+    def accuracy(self) -> float:
+        """Share of the rows that are decided rightly; where anomalies are rare, little says less."""
+        right = self.true_alerts + self.passed
+        return _share(right, right + self.false_alerts + self.missed)
+
 
 def _share(part: float, whole: float) -> float:
     return part / whole if whole else 0.0

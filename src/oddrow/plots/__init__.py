@@ -1,6 +1,6 @@
 """Pictures: each a function of arrays to Axes that computes nothing else; needs matplotlib (extra `report`)."""
 
-from oddrow.plots.canvas import ANOMALY, NORMAL, UNKNOWN, save
+from oddrow.plots.canvas import ANOMALY, NORMAL, UNKNOWN, as_svg, new_plane, save
 from oddrow.plots.classes import amount_by_row, class_counts, column_by_class
 from oddrow.plots.ranking import (
     at_k,
@@ -14,7 +14,7 @@ from oddrow.plots.ranking import (
     scores_by_row,
 )
 from oddrow.plots.rows import contributions, marginals, reconstruction
-from oddrow.plots.space import LATENT_NAMES, latent_space
+from oddrow.plots.space import LATENT_NAMES, latent_plane, latent_space
 from oddrow.plots.training import losses
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "NORMAL",
     "UNKNOWN",
     "amount_by_row",
+    "as_svg",
     "at_k",
     "by_threshold",
     "calibration",
@@ -31,9 +32,11 @@ __all__ = [
     "confusion_matrix",
     "contributions",
     "cost_curve",
+    "latent_plane",
     "latent_space",
     "losses",
     "marginals",
+    "new_plane",
     "precision_recall",
     "reconstruction",
     "roc",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,21 @@ def save(figure: Figure | Axes, path: str | Path) -> None:
         whole.savefig(unfinished, format="png")
 
 
+def as_svg(figure: Figure | Axes) -> bytes:
+    """A figure, or the one that axes belong to, as SVG on no background: clouds of points are pixels in it.
+
+    The same picture gives the same bytes. Raises `ParameterError` where matplotlib is missing.
+    """
+    figures, _ = matplotlib()
+    from matplotlib import rc_context
+
+    whole: Any = figure if isinstance(figure, figures) else figure.get_figure(root=True)
+    written = BytesIO()
+    with rc_context({"svg.hashsalt": "oddrow"}):
+        whole.savefig(written, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return written.getvalue()
+
+
 def matplotlib() -> tuple[type[Any], type[Any]]:
     """Classes of matplotlib: figure and canvas. pyplot is left out, for it keeps every figure and asks for a screen."""
     try:
@@ -51,25 +67,29 @@ def matplotlib() -> tuple[type[Any], type[Any]]:
     return Figure, FigureCanvasAgg
 
 
-def new_plane(axes: Any = None) -> Any:
-    """The axes given, or new ones on a new figure."""
+def new_plane(axes: Any = None, *, size: tuple[float, float] = WIDE) -> Any:
+    """The axes given, or new ones on a new figure of this size in inches."""
     if axes is not None:
         return axes
     figures, canvas = matplotlib()
-    figure = figures(figsize=WIDE, dpi=DOTS_PER_INCH, layout="constrained")
+    figure = figures(figsize=size, dpi=DOTS_PER_INCH, layout="constrained")
     canvas(figure)
     return figure.add_subplot()
 
 
-def labelled(axes: Any, x: str, y: str, title: str = "") -> Any:
-    """Name the axes, and give them a quiet grid and a legend where there is something to tell apart."""
+def labelled(axes: Any, x: str, y: str, title: str = "", *, is_full: bool = False) -> Any:
+    """Name the axes, and give them a quiet grid and a legend where there is something to tell apart.
+
+    Where the plane `is_full` of points, the legend goes below it.
+    """
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.set_title(title)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(framealpha=0.8, edgecolor="none")
+        below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.18), "ncols": 2, "frameon": False}
+        axes.legend(framealpha=0.8, edgecolor="none", **(below if is_full else {}))
     return axes
 
 

@@ -14,18 +14,23 @@ Floats = npt.NDArray[np.float64]
 N_BINS = 50
 # Points squared of unknown rows, of the more frequent class, of the rarer one.
 SIZES = (6, 6, 18)
+# Classes of which one is so many times as large as another are counted on a log axis.
+FAR_APART = 20
 # A column whose values span more than this, all above 0, is drawn on a log axis.
 WIDE_RANGE = 1_000.0
 
 
 def class_counts(y: npt.ArrayLike, *, axes: Any = None) -> Any:
-    """How many rows are normal, anomalous, unknown, for y (n,) of 0, 1 and NaN; on a log axis."""
-    axes = new_plane(axes)
-    for place, (label, colour, rows) in enumerate(_present(y)):
+    """How many rows are normal, anomalous, unknown, for y (n,) of 0, 1 and NaN; on a log axis where one is rare."""
+    axes, present = new_plane(axes), _present(y)
+    numbers = [len(rows) for _, _, rows in present]
+    is_wide = max(numbers) > FAR_APART * min(numbers)
+    for place, (label, colour, rows) in enumerate(present):
         axes.bar(place, len(rows), color=colour, label=f"{label}: {len(rows):,} ({len(rows) / np.size(y):.2%})")
     axes.set_xticks([])
-    axes.set_yscale("log")
-    return labelled(axes, "", "rows (log)", "Rows of each class")
+    axes.set_yscale("log" if is_wide else "linear")
+    axes.set_ylim(1 if is_wide else 0, None)
+    return labelled(axes, "", "rows (log)" if is_wide else "rows", "Rows of each class")
 
 
 def column_by_class(values: npt.ArrayLike, y: npt.ArrayLike, *, name: str, axes: Any = None) -> Any:
@@ -60,12 +65,13 @@ def points_by_class(
     for layer, (label, colour, rows) in enumerate(groups):
         shown = np.intersect1d(rows, drawn)
         if len(shown):
-            style = {"color": colour, "alpha": 0.6, "linewidths": 0, "zorder": layer + 2, "s": SIZES[layer]}
+            style = {"color": colour, "alpha": 0.6, "linewidths": 0, "rasterized": True}
+            style |= {"zorder": layer + 2, "s": SIZES[layer]}
             axes.scatter(across[shown], up[shown], label=legend_text(label, len(shown), len(rows)), **style)
     positive = up[drawn][up[drawn] > 0]
     if len(positive) and positive.max() / np.median(positive) > WIDE_RANGE / 10:
         axes.set_yscale("symlog", linthresh=float(np.median(positive)))
-    return labelled(axes, x_name, y_name, title)
+    return labelled(axes, x_name, y_name, title, is_full=True)
 
 
 def _present(y: npt.ArrayLike) -> list[tuple[str, str, Any]]:

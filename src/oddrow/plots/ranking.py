@@ -12,6 +12,8 @@ from oddrow.plots.canvas import labelled, new_plane
 from oddrow.plots.classes import column_by_class, points_by_class
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Of more curves, a legend among them would hide some.
+FEW = 3
 Curves = Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]]
 Cuts = Mapping[str, float] | None
 
@@ -21,7 +23,7 @@ def scores_by_row(scores: npt.ArrayLike, y: npt.ArrayLike, cuts: Cuts = None, *,
     names = {"x_name": "row", "y_name": "anomaly score", "title": "Scores and cuts"}
     axes = points_by_class(np.arange(np.size(scores)), scores, y, **names, axes=axes)
     _cut_lines(axes.axhline, cuts)
-    return labelled(axes, "row", "anomaly score", "Scores and cuts")
+    return labelled(axes, "row", "anomaly score", "Scores and cuts", is_full=True)
 
 
 def score_histogram(scores: npt.ArrayLike, y: npt.ArrayLike, cuts: Cuts = None, *, axes: Any = None) -> Any:
@@ -36,14 +38,14 @@ def roc(curves: Curves, *, axes: Any = None) -> Any:
     axes = _curves(curves, axes)
     axes.set_xscale("symlog", linthresh=1e-3)
     axes.set_xlim(0, 1)
-    return labelled(axes, "false alarm rate (log beyond 0.001)", "recall", "ROC")
+    return labelled(axes, "false alarm rate (log beyond 0.001)", "recall", "ROC", is_full=len(curves) > FEW)
 
 
 def precision_recall(curves: Curves, rate: float, *, axes: Any = None) -> Any:
     """Recall and precision, (points,) each, by scorer, beside the rate of anomalies that chance finds."""
     axes = _curves(curves, axes)
     axes.axhline(rate, color="#999999", linestyle=":", label=f"chance: {rate:.2%}")
-    return labelled(axes, "recall", "precision", "Precision and recall")
+    return labelled(axes, "recall", "precision", "Precision and recall", is_full=len(curves) > FEW)
 
 
 def by_threshold(
@@ -83,7 +85,7 @@ def confusion_matrix(counts: npt.ArrayLike, *, axes: Any = None) -> Any:
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(table.shape):
         text = f"{table[row, column]:,.0f}\n{shares[row, column]:.1%}"
-        colour = "white" if shares[row, column] > 0.5 else "black"
+        colour = "white" if shares[row, column] > 0.6 else "black"
         axes.text(column, row, text, ha="center", va="center", color=colour)
     axes.set_xticks([0, 1], ["passed", "alert"])
     axes.set_yticks([0, 1], ["normal", "anomaly"])

@@ -1,4 +1,4 @@
-"""The latent space of DAGMM."""
+"""Latent spaces: of three dimensions, such as that of DAGMM, and planes, such as that of a sampler."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import numpy.typing as npt
 
 from oddrow.errors import ParameterError, counted, offenders
 from oddrow.plots.canvas import DOTS_PER_INCH, INCHES, by_label, legend_text, matplotlib, subset
+from oddrow.plots.classes import points_by_class
 
 Floats = npt.NDArray[np.float64]
 
+DRAWS = {2: "latent_plane draws two", 3: "latent_space draws three"}
 LATENT_NAMES = ("latent code", "relative Euclidean distance", "cosine similarity")
 # Half as many points of a label get twice the area, within these limits (points squared), and hide more of what is
 # behind them.
@@ -29,7 +31,7 @@ def latent_space(z: npt.ArrayLike, y: npt.ArrayLike, *, names: Sequence[str] = L
     `axes` are three-dimensional ones to draw into, else new ones on a new figure. `save(latent_space(z, y), path)`
     keeps the picture. Raises `ParameterError` for anything else than three columns of finite numbers.
     """
-    points, labels = _checked(z, y, names)
+    points, labels = _checked(z, y, names, 3)
     axes = _new_axes() if axes is None else _in_space(axes)
     groups = by_label(labels)
     rarest = groups[-1][2]
@@ -42,6 +44,18 @@ def latent_space(z: npt.ArrayLike, y: npt.ArrayLike, *, names: Sequence[str] = L
             )
     _label(axes, names)
     return axes
+
+
+def latent_plane(
+    z: npt.ArrayLike, y: npt.ArrayLike, *, names: Sequence[str] = ("code 1", "code 2"), axes: Any = None
+) -> Any:
+    """Draw codes z (n, 2) in their plane, coloured by y (n,) as `latent_space` does.
+
+    Raises `ParameterError` for anything else than two columns of finite numbers.
+    """
+    points, labels = _checked(z, y, names, 2)
+    titles = {"x_name": names[0], "y_name": names[1], "title": "Latent plane"}
+    return points_by_class(points[:, 0], points[:, 1], labels, **titles, axes=axes)
 
 
 def _new_axes() -> Any:
@@ -60,9 +74,9 @@ def _in_space(axes: Any) -> Any:
     return axes
 
 
-def _checked(z: npt.ArrayLike, y: npt.ArrayLike, names: Sequence[str]) -> tuple[Floats, Floats]:
+def _checked(z: npt.ArrayLike, y: npt.ArrayLike, names: Sequence[str], width: int) -> tuple[Floats, Floats]:
     points, labels = np.asarray(z, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    _check_columns(points, names)
+    _check_columns(points, names, width)
     if labels.shape != points.shape[:1]:
         raise ParameterError(f"y has shape {labels.shape}, but z has {counted(len(points), 'row')}.")
     _check_rows("z", points, np.isfinite(points).all(axis=1), "finite numbers")
@@ -70,15 +84,17 @@ def _checked(z: npt.ArrayLike, y: npt.ArrayLike, names: Sequence[str]) -> tuple[
     return points, labels
 
 
-def _check_columns(points: Floats, names: Sequence[str]) -> None:
+def _check_columns(points: Floats, names: Sequence[str], width: int) -> None:
     if points.ndim != 2 or len(points) == 0:
-        raise ParameterError(f"z has shape {points.shape}. Expected (n, 3), with a row at least.")
-    if (width := points.shape[1]) != 3:
-        last = f"z[:, [0, {width - 2}, {width - 1}]]"
-        choose = f" Choose them: {last} is the first latent code, distance and cosine." if width > 3 else ""
-        raise ParameterError(f"z has {counted(width, 'column')}, but latent_space draws three.{choose}")
-    if len(names) != 3:
-        raise ParameterError(f"names={tuple(names)!r} are not three, one for each column of z.")
+        raise ParameterError(f"z has shape {points.shape}. Expected (n, {width}), with a row at least.")
+    if (found := points.shape[1]) != width:
+        last = f"z[:, [0, {found - 2}, {found - 1}]]"
+        choose = f" Choose them: {last} is the first latent code, distance and cosine." if found > width == 3 else ""
+        raise ParameterError(f"z has {counted(found, 'column')}, but {DRAWS[width]}.{choose}")
+    if len(names) != width:
+        raise ParameterError(
+            f"names={tuple(names)!r} are not {'three' if width == 3 else 'two'}, one for each column of z."
+        )
 
 
 def _check_rows(name: str, values: Floats, is_right: Any, expected: str) -> None:
@@ -91,7 +107,7 @@ def _check_rows(name: str, values: Floats, is_right: Any, expected: str) -> None
 def _scatter(axes: Any, points: Floats, **style: Any) -> None:
     area = np.clip(INK / len(points), SMALLEST, LARGEST)
     alpha = np.clip(VEIL / len(points), THINNEST, THICKEST)
-    axes.scatter(*points.T, s=area, alpha=alpha, depthshade=False, linewidths=0, **style)
+    axes.scatter(*points.T, s=area, alpha=alpha, depthshade=False, linewidths=0, rasterized=True, **style)
 
 
 def _label(axes: Any, names: Sequence[str]) -> None:

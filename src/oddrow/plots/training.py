@@ -28,4 +28,5 @@ def losses(parts: Mapping[str, npt.ArrayLike], *, unit: str = "nats for each row
     axes = new_plane(axes)
     for (name, curve), (colour, style, width) in zip(curves.items(), cycle(LINES)):
         axes.plot(np.arange(1, len(curve) + 1), curve, color=colour, linestyle=style, linewidth=width, label=name)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     return labelled(axes, "epoch", unit)

@@ -1,9 +1,10 @@
-"""The whole story, in Python and for the command line: inspect, fit, score, evaluate, decide, explain."""
+"""The whole story, in Python and for the command line: inspect, fit, score, evaluate, decide, explain, report."""
 
 from oddrow.workflow.deciding import decide
 from oddrow.workflow.evaluating import evaluate, evaluate_selection
 from oddrow.workflow.explaining import explain
 from oddrow.workflow.fitting import fit, training_rows
+from oddrow.workflow.reporting import report
 from oddrow.workflow.scoring import score, score_table
 from oddrow.workflow.tables import Tell, inspect, silent
 
@@ -15,6 +16,7 @@ __all__ = [
     "explain",
     "fit",
     "inspect",
+    "report",
     "score",
     "score_table",
     "silent",

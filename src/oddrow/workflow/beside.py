@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from oddrow.artifact import Artifact
 from oddrow.errors import EvaluationError, ParameterError
 from oddrow.evaluate.baselines import FEWEST_LABELLED, Supervised, baselines
-from oddrow.evaluate.held_out import HeldOut
-from oddrow.evaluate.result import Result, measure
 from oddrow.table.numbers import Numbers, Scorer
 from oddrow.table.selection import Division, Selection
 from oddrow.thresholds.fingerprint import Fingerprint
@@ -18,6 +20,16 @@ from oddrow.thresholds.threshold import Threshold
 from oddrow.workflow.deciding import STAND_IN_RULE, check_rules, rows_for, scored
 from oddrow.workflow.fitting import training_rows, untrained_twin
 from oddrow.workflow.tables import Tell, hashes_of
+
+Floats = npt.NDArray[np.float64]
+
+
+class Ranked(NamedTuple):
+    """How odd a scorer finds each row, (n,), and from where on it calls them alerts."""
+
+    name: str
+    scores: Floats
+    cut: Threshold
 
 
 @dataclass(frozen=True)
@@ -36,13 +48,11 @@ class Beside:
         rule, notes = _rule(artifact, division)
         return cls(artifact, division, rule, list(notes))
 
-    def results(self, chosen: Selection, test: HeldOut, others: Mapping[str, Scorer], tell: Tell) -> list[Result]:
+    def ranked(self, chosen: Selection, others: Mapping[str, Scorer], tell: Tell) -> Iterator[Ranked]:
         """Everybody fitted and cut like the model: same rows, same rule."""
-        results = []
         for name, scorer in {**self._scorers(), **others}.items():
             tell(f"Measuring {name} …")
-            results.append(measure(name, test, scorer(chosen.table), self._cut(name, scorer), intervals=True))
-        return results
+            yield Ranked(name, scorer(chosen.table), self._cut(name, scorer))
 
     def _cut(self, name: str, scorer: Scorer) -> Threshold:
         """The threshold of a scorer; one that cannot keep the rule's promise is cut otherwise."""

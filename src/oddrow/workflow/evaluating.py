@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from oddrow.evaluate.result import measure
 from oddrow.table.numbers import Scorer
 from oddrow.table.selection import Selection
 from oddrow.table.write import check_place, write_json
-from oddrow.workflow.beside import Beside
+from oddrow.workflow.beside import Beside, Ranked
 from oddrow.workflow.tables import Tell, hashes_of, roles_given, select_for, silent
 
 Floats = npt.NDArray[np.float64]
@@ -62,6 +63,20 @@ def evaluate_selection(
     artifact: Artifact, chosen: Selection, *, others: Mapping[str, Scorer] | None = None, tell: Tell = silent
 ) -> Evaluation:
     """Measure on rows already chosen; `others` are further rankings of a table's rows to stand beside."""
+    return measured(artifact, chosen, others=others, tell=tell).evaluation
+
+
+class Measured(NamedTuple):
+    """An evaluation, and the scores (n,) of everybody in it by name."""
+
+    evaluation: Evaluation
+    scores: Mapping[str, Floats]
+
+
+def measured(
+    artifact: Artifact, chosen: Selection, *, others: Mapping[str, Scorer] | None = None, tell: Tell = silent
+) -> Measured:
+    """As `evaluate_selection`, with the scores behind the numbers."""
     if chosen.y is None:
         raise ParameterError("evaluate needs to know the label: --label C.")
     n_unknown = int(np.isnan(chosen.y).sum())
@@ -71,11 +86,11 @@ def evaluate_selection(
     notes += test.notes
     tell("Measuring the model …")
     name, scores = type(artifact.detector).__name__, artifact.detector.anomaly_score(chosen.table)
-    results = [measure(name, test, scores, artifact.threshold, intervals=True)]
+    ranked = [Ranked(name, scores, artifact.threshold)]
     notes += _of_block(artifact, test, scores)
     try:
         beside = Beside.of(artifact)
-        results += beside.results(chosen, test, others or {}, tell)
+        ranked += beside.ranked(chosen, others or {}, tell)
         notes += beside.notes
     except OddrowError as error:
         notes.append(f"No baselines: {error}")
@@ -84,7 +99,9 @@ def evaluate_selection(
     seen = {"threshold": artifact.threshold.fingerprint}
     if artifact.origin is not None:
         seen["training"] = artifact.origin.fingerprint
-    return Evaluation.of(test, artifact.threshold, tuple(results), seen, tuple(notes))
+    results = tuple(measure(each.name, test, each.scores, each.cut, intervals=True) for each in ranked)
+    evaluation = Evaluation.of(test, artifact.threshold, results, seen, tuple(notes))
+    return Measured(evaluation, {each.name: each.scores for each in ranked})
 
 
 def _of_block(artifact: Artifact, test: HeldOut, scores: Floats) -> list[str]:

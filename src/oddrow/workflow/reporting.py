@@ -1,0 +1,83 @@
+"""Reporting: a saved model and the rows of a table in, one HTML page out that shows and says how well that goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+from oddrow.artifact import REPORT, Artifact
+from oddrow.report import check_packages, render
+from oddrow.table.roles import Roles
+from oddrow.table.selection import Selection
+from oddrow.table.write import check_place, write_text
+from oddrow.workflow.evaluating import measured
+from oddrow.workflow.pages import page_of
+from oddrow.workflow.subject import Subject
+from oddrow.workflow.tables import Tell, roles_given, select_for, silent
+
+
+def report(
+    tables: str | Sequence[str],
+    model: str | Path,
+    out: str | Path | None = None,
+    *,
+    label: str | None = None,
+    anomaly: Sequence[str] = (),
+    normal: Sequence[str] = (),
+    weight: str | None = None,
+    amount: str | None = None,
+    entity: str | None = None,
+    time: str | None = None,
+    start: str | None = None,
+    until: str | None = None,
+    join: str | None = None,
+    command: str = "",
+    tell: Tell = silent,
+) -> Path:
+    """Write what a saved model makes of the rows of tables as one HTML file, and return where.
+
+    Where the rows have labels of both classes it is measured as by `evaluate`; else the report shows scores, alerts and
+    reasons alone. Without `out` it is kept in the model's folder, until the model is replaced. Raises `ParameterError`
+    where the extra `report` is not installed, and as `evaluate` does.
+    """
+    check_packages()
+    place = Path(model) / REPORT if out is None else Path(out)
+    artifact = Artifact.load(model)
+    check_place(place)
+    given = {"label": label, "anomaly": tuple(anomaly), "normal": tuple(normal), "weight": weight, "time": time}
+    roles, absent = roles_given(artifact, {**given, "amount": amount, "entity": entity})
+    roles = replace(roles, id=artifact.roles.id)
+    absent += ["id"] if label else ["id", "label"]
+    chosen = select_for(artifact, tables, roles, start, until, join, tell=tell, labelled=False, absent=absent)
+    subject = _subject(artifact, _with_labels(chosen, roles), tell)
+    tell("Drawing …")
+    commands = [text for text in (artifact.origin.command if artifact.origin else "", command) if text]
+    page = page_of(subject, f"oddrow report: {chosen.table.source}", _made_by(), commands)
+    write_text(render(page), place)
+    tell(f"Wrote {place} ({place.stat().st_size / 1e6:.1f} MB).")
+    return place
+
+
+def _with_labels(chosen: Selection, roles: Roles) -> Selection:
+    """The rows with their labels, where there are both classes to measure by."""
+    if roles.label is None or roles.label not in chosen.table.columns:
+        return chosen
+    y = roles.known_labels(chosen.table.frame)
+    return replace(chosen, y=y) if (y == 1).any() and (y == 0).any() else chosen
+
+
+def _subject(artifact: Artifact, chosen: Selection, tell: Tell) -> Subject:
+    if chosen.y is not None:
+        found = measured(artifact, chosen, tell=tell)
+        return Subject(artifact, chosen, found.scores, found.evaluation)
+    tell("No labels of both classes: scores, alerts and reasons alone.")
+    scores = artifact.detector.anomaly_score(chosen.table)
+    return Subject(artifact, chosen, {type(artifact.detector).__name__: scores}, None)
+
+
+def _made_by() -> str:
+    from datetime import date
+
+    return f"Made by oddrow {version('oddrow')} on {date.today().isoformat()}."

@@ -1,0 +1,243 @@
+"""Reports: what stands in them, that they need nothing from outside, and that a browser shows all of it."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import polars as pl
+import pytest
+
+from oddrow import workflow
+from oddrow.artifact import Artifact
+from oddrow.report import Page, Picture, Section, Table, render
+from oddrow.settings import Settings
+
+pytest.importorskip("matplotlib", reason="the extra oddrow[report] is not installed")
+pytest.importorskip("jinja2", reason="the extra oddrow[report] is not installed")
+
+Oddrow = Callable[..., Any]
+
+BROWSER = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
+LARGEST = 5_000_000
+SVG = "data:image/svg+xml;base64,"
+# What a browser is asked: which pictures it could not draw, whether anything is wider than the window.
+ASKED = """<script>
+addEventListener("load", () => {
+  const images = [...document.images], missing = images.filter((image) => !image.complete || !image.naturalWidth);
+  const wide = document.documentElement.scrollWidth > document.documentElement.clientWidth;
+  document.body.dataset.seen = JSON.stringify({ images: images.length, missing: missing.length, wide });
+});
+</script>"""
+
+
+@pytest.fixture(scope="module")
+def reported(mixed_csv: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report on the rows after those that the model was fitted to."""
+    out = tmp_path_factory.mktemp("report") / "r.html"
+    return workflow.report(str(mixed_csv), model, out, start="2024-01-20", command="oddrow report rows.csv")
+
+
+def text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def pictures(page: str) -> list[bytes]:
+    sources = re.findall(r'<img src="([^"]*)"', page)
+    assert all(source.startswith(SVG) for source in sources)
+    return [base64.b64decode(source.removeprefix(SVG), validate=True) for source in sources]
+
+
+def titles(page: str) -> list[str]:
+    return re.findall(r"<h2>(.*?)</h2>", page)
+
+
+def test_the_report_has_every_part(reported: Path) -> None:
+    assert titles(text_of(reported)) == [
+        "What was asked",
+        "The data",
+        "The split",
+        "How well it ranks",
+        "What the threshold does",
+        "The oddest rows",
+        "The columns that matter",
+        "Limits",
+        "How to do it again",
+    ]
+
+
+def test_the_report_is_one_small_file_that_asks_nobody(reported: Path) -> None:
+    page = text_of(reported)
+    assert reported.stat().st_size < LARGEST
+    assert "<script" not in page
+    without_pictures = re.sub(r'src="data:[^"]*"', "", page)
+    assert "//" not in re.sub(r"/\*.*?\*/", "", without_pictures), "an address outside the file"
+    assert re.findall(r'(?:src|href)="(?!data:|#)', page) == []
+
+
+def test_every_picture_is_whole_and_says_what_it_shows(reported: Path) -> None:
+    page = text_of(reported)
+    found = pictures(page)
+    assert len(found) >= 12
+    assert all(ElementTree.fromstring(svg).tag.endswith("svg") for svg in found)
+    said = re.findall(r'alt="([^"]*)"', page)
+    assert len(said) == len(found)
+    assert all(len(text) > 20 for text in said)
+
+
+def test_the_numbers_are_those_of_evaluate(reported: Path, mixed_csv: Path, model: Path) -> None:
+    evaluation = workflow.evaluate(str(mixed_csv), model, start="2024-01-20")
+    page = html.unescape(text_of(reported))
+    for result in evaluation.results:
+        assert f"<td>{result.auroc:.3f}</td>" in page
+        assert f"<td>{result.confusion.f1:.3f}</td>" in page
+    first = evaluation.results[0]
+    assert f'<dd class="number">{first.average_precision:.3f}</dd>' in page
+    interval = first.intervals["average_precision"]
+    assert f"95 %: {interval.low:.3f} to {interval.high:.3f}" in page
+
+
+def test_the_oddest_rows_have_ids_labels_and_reasons(reported: Path, mixed_csv: Path, model: Path) -> None:
+    page = html.unescape(text_of(reported))
+    scored = workflow.score(str(mixed_csv), model, reported.with_name("s.csv"), start="2024-01-20", n_reasons=1)
+    highest = scored.sort("anomaly_score", descending=True, maintain_order=True)[:20]
+    part = page[page.index("<h2>The oddest rows") : page.index("<h2>The columns that matter")]
+    assert re.findall(r'<td class="text">(\d+)</td>\s*<td class="text">(?:anomaly|normal)', part) == [
+        str(id) for id in highest["row_id"]
+    ]
+    assert part.count("% of the score)") >= 20
+
+
+def test_the_report_says_how_to_do_it_again(reported: Path, model: Path) -> None:
+    artifact = Artifact.load(model)
+    page = html.unescape(text_of(reported))
+    assert artifact.origin is not None
+    assert artifact.origin.fingerprint.sha256 in page
+    assert artifact.threshold.fingerprint is not None
+    assert artifact.threshold.fingerprint.sha256 in page
+    assert "<pre>oddrow report rows.csv</pre>" in page
+    assert "polars " in page
+
+
+def test_the_same_model_and_rows_give_the_same_bytes(reported: Path, mixed_csv: Path, model: Path) -> None:
+    again = workflow.report(
+        str(mixed_csv), model, reported.with_name("again.html"), start="2024-01-20", command="oddrow report rows.csv"
+    )
+    assert text_of(again) == text_of(reported)
+
+
+# Without labels, and other tables
+
+
+def test_without_labels_nothing_is_measured(mixed: pl.DataFrame, model: Path, oddrow: Oddrow, tmp_path: Path) -> None:
+    mixed.drop("fraud").write_parquet(tmp_path / "new.parquet")
+    ran = oddrow("report", tmp_path / "new.parquet", "--model", model, "--out", tmp_path / "r.html")
+    assert ran.code == 0, ran.err
+    assert "No labels of both classes" in ran.out
+    page = html.unescape(text_of(tmp_path / "r.html"))
+    assert "How well it ranks" not in page
+    assert "Whether they should be, no label says." in page
+    assert len(pictures(page)) >= 6
+
+
+def test_labels_of_one_class_measure_nothing(mixed: pl.DataFrame, model: Path, tmp_path: Path) -> None:
+    mixed.filter(pl.col("fraud") == 0).write_parquet(tmp_path / "normal.parquet")
+    out = workflow.report(str(tmp_path / "normal.parquet"), model, tmp_path / "r.html")
+    assert "How well it ranks" not in titles(text_of(out))
+
+
+def test_a_report_without_a_place_is_kept_with_the_model_and_goes_with_it(
+    mixed_csv: Path, model: Path, oddrow: Oddrow, tmp_path: Path
+) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(model, own)
+    assert oddrow("report", mixed_csv, "--model", own, "--from", "2024-01-20").code == 0
+    assert (own / "report.html").exists()
+    Artifact.load(own)
+    ran = oddrow("threshold", mixed_csv, "--model", own, "--rule", "quantile:0.9", "--from", "2024-01-20")
+    assert ran.code == 0, ran.err
+    assert not (own / "report.html").exists(), "it was of another cut"
+
+
+def test_amounts_bring_their_pictures_and_a_rule_of_cost_its_curve(mixed: pl.DataFrame, tmp_path: Path) -> None:
+    table = str(tmp_path / "rows.parquet")
+    mixed.write_parquet(table)
+    options = {"label": "fraud", "amount": "amount", "time": "time", "until": "2024-01-15", "drop": "row_id"}
+    workflow.fit(table, tmp_path / "m", Settings.gather(sets=["training.epochs=2"], options=options))
+    workflow.decide(table, tmp_path / "m", "cost:5", start="2024-01-15", until="2024-01-22")
+    page = html.unescape(text_of(workflow.report(table, tmp_path / "m", start="2024-01-22")))
+    assert "What each threshold costs where a false alarm costs 5" in page
+    assert "The amount of each row" in page
+    assert "of the anomalies' amount" in page
+
+
+def test_columns_that_are_samples_in_time_are_drawn_as_such(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    beats = np.sin(np.linspace(0, 6, 40)) + rng.normal(0, 0.1, (300, 40))
+    table = str(tmp_path / "beats.parquet")
+    pl.DataFrame(beats, schema=[str(place) for place in range(40)]).write_parquet(table)
+    workflow.fit(table, tmp_path / "m", Settings.gather(sets=["training.epochs=2"]))
+    page = html.unescape(text_of(workflow.report(table, tmp_path / "m")))
+    assert page.count("what is there, what the network expects") == 4, "two pictures, in alt and caption"
+    assert "The columns that matter" not in titles(page)
+
+
+def test_a_mixture_shows_its_space(mixed: pl.DataFrame, tmp_path: Path) -> None:
+    table = str(tmp_path / "rows.parquet")
+    mixed.write_parquet(table)
+    settings = Settings.gather(
+        sets=["training.epochs=2"], options={"label": "fraud", "drop": "row_id", "detector.name": "dagmm"}
+    )
+    workflow.fit(table, tmp_path / "m", settings)
+    page = html.unescape(text_of(workflow.report(table, tmp_path / "m")))
+    assert "Where rows lie in the latent space" in page
+
+
+# What is refused
+
+
+def test_a_place_that_cannot_be_written_is_refused_and_nothing_is_left(
+    mixed_csv: Path, model: Path, oddrow: Oddrow, tmp_path: Path
+) -> None:
+    ran = oddrow("report", mixed_csv, "--model", model, "--out", tmp_path / "no" / "r.html")
+    assert ran.code == 1
+    assert "there is no folder" in ran.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_from_a_table_are_text_not_markup() -> None:
+    evil = "<script>alert(1)</script>"
+    section = Section(evil, [evil], [Table((evil,), [(evil,)], evil)], [Picture(b"<svg/>", evil)], [evil], [evil])
+    page = render(Page(evil, evil, [(evil, evil, evil)], [section]))
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;") == 16
+
+
+# A browser
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
+@pytest.mark.parametrize("width", [1280, 400])
+def test_a_browser_shows_every_picture_and_complains_of_nothing(reported: Path, tmp_path: Path, width: int) -> None:
+    asking = tmp_path / "asking.html"
+    asking.write_text(text_of(reported).replace("</body>", f"{ASKED}</body>"), encoding="utf-8")
+    flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0"]
+    flags += [f"--window-size={width},900", f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=10000"]
+    done = subprocess.run(
+        [str(BROWSER), *flags, "--dump-dom", asking.as_uri()], capture_output=True, text=True, timeout=120, check=True
+    )
+    (seen,) = re.findall(r'data-seen="([^"]*)"', done.stdout)
+    found = json.loads(html.unescape(seen))
+    assert found == {"images": len(pictures(text_of(reported))), "missing": 0, "wide": False}
+    assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
