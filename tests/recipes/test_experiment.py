@@ -18,9 +18,12 @@ from oddrow.errors import ArtifactError, EvaluationError, ParameterError, Traini
 from oddrow.recipes import experiment
 from oddrow.recipes.cases import Case, divide_case
 from oddrow.recipes.labelled import LabelledTable
-from oddrow.recipes.recipe import CONTESTANTS, Recipe
+from oddrow.recipes.recipe import CONTESTANTS as BY_DETECTOR
+from oddrow.recipes.recipe import Recipe
 from oddrow.recipes.results import Results
 from oddrow.recipes.run import run_recipe
+
+CONTESTANTS = BY_DETECTOR["dagmm"]
 
 
 def recipe(**protocol: Any) -> Recipe:
@@ -194,16 +197,16 @@ def test_a_model_that_is_gone_is_made_again_with_the_last_run(folder: Path, tmp_
     assert first.origin.seed == 1
 
 
-def test_a_picture_that_cannot_be_drawn_costs_no_run(
+def test_a_report_that_cannot_be_drawn_costs_no_run(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*arguments: Any, **named: Any) -> Any:
         raise ParameterError("pictures need matplotlib")
 
-    monkeypatch.setattr(experiment, "latent_space", refuse)
+    monkeypatch.setattr("oddrow.recipes.reports.check_packages", refuse)
     told: list[str] = []
     run_recipe(recipe(contestants=["dagmm"]), folder, tmp_path, 1, tell=told.append)
-    assert "No picture of z: pictures need matplotlib" in told
+    assert "No report: pictures need matplotlib" in told
     assert {"results.json", "model"} <= {path.name for path in tmp_path.iterdir()}
 
 
@@ -288,7 +291,7 @@ def test_the_command_line_runs_a_recipe(
     assert ran.code == 0
     assert "| dagmm | published |" in ran.out
     written = {path.name for path in (tmp_path / "out").iterdir()}
-    assert {"results.json", "results.md", "model", "runs", "z.png"} <= written
+    assert {"results.json", "results.md", "model", "runs", "report.html"} <= written
     ran = oddrow("recipe", "thyroid", "--data", tmp_path, "--out", tmp_path / "out")
     assert ran.code == 1
     assert ran.err.startswith("TableError: ")

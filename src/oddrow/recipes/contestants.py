@@ -34,10 +34,12 @@ def fit_contestant(
 
 def _detector(name: str, settings: Settings, seed: int) -> Detector:
     detector = settings.new_detector().set_params(random_state=seed)
-    if name == "autoencoder":
-        return _plain_autoencoder(detector)
-    if name == "dagmm-untrained":
+    if name == "defaults":
+        return AutoencoderDetector(random_state=seed)
+    if name == f"{settings.detector}-untrained":
         return detector.set_params(training__epochs=0)  # type: ignore[no-any-return]
+    if name == "autoencoder" and isinstance(detector, DAGMMDetector):
+        return _plain_autoencoder(detector)
     return detector  # type: ignore[no-any-return]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean
@@ -13,15 +13,19 @@ import numpy as np
 import numpy.typing as npt
 
 from oddrow.artifact import Artifact, Origin
-from oddrow.errors import OddrowError, TrainingError, counted
+from oddrow.errors import TrainingError, counted
 from oddrow.evaluate.result import Result, measure
-from oddrow.plots import latent_space, save
-from oddrow.recipes.cases import Case, Divided, divide_case
+from oddrow.recipes.cases import Case, Divided, RowNumbers, divide_case
 from oddrow.recipes.contestants import fit_contestant
+from oddrow.recipes.kept import keep_scores, kept_scores
 from oddrow.recipes.labelled import LabelledTable
-from oddrow.recipes.recipe import Protocol, Recipe
-from oddrow.recipes.results import LINE, Results, write_results
+from oddrow.recipes.recipe import METRICS, Protocol, Recipe
+from oddrow.recipes.reports import Contestant, page_of_model, page_of_results, write_report
+from oddrow.recipes.results import NAMES, TIMES, Results, write_results
 from oddrow.recipes.runs import Runs
+from oddrow.report import Page
+from oddrow.table.selection import Selection
+from oddrow.thresholds.rule import Rule
 from oddrow.thresholds.scored import ScoredRows
 from oddrow.thresholds.threshold import Threshold
 
@@ -31,6 +35,7 @@ Tell = Callable[[Any], None]
 # Runs train side by side as long as their rows take no more than this: on larger tables nothing is gained by it.
 TOGETHER_BYTES = 2**25
 BYTES_PER_NUMBER = 4
+HONEST = "honest"
 
 
 class Experiment:
@@ -41,7 +46,8 @@ class Experiment:
     ) -> None:
         self.data, self.folder, self.tell, self.command = data, folder, tell, command
         self.recipe = _with_levels(recipe, data)
-        self.runs = Runs(folder, _shaping(self.recipe, data), LINE)
+        self.headings = {name: NAMES[name] for name in recipe.protocol.metrics}
+        self.runs = Runs(folder, _shaping(self.recipe, data), ("detector", "rule", "threshold", *METRICS, *TIMES))
 
     def run(self, n_runs: int) -> Results:
         """Run all cases that are missing, then gather."""
@@ -53,9 +59,31 @@ class Experiment:
         for group in self._groups(missing):
             self._run_group(group, last=cases[-1])
         found = [self._read(case) for case in cases]
-        results = Results.of(self.recipe, self.data, found, runs=n_runs, said=self._said())
+        results = Results.of(self.recipe, self.data, found, runs=n_runs, said=self._said(), headings=self.headings)
         write_results(results, self.folder)
+        write_report(self.folder, lambda: self._page(results, cases), self.tell)
         return results
+
+    def _page(self, results: Results, cases: Sequence[Case]) -> Page:
+        """The report: what was published and measured over all runs, then the kept model on the rows that tested it."""
+        if not (self.folder / "model").exists():
+            return page_of_results(results, (), (), self.command)
+        artifact = Artifact.load(self.folder / "model")
+        divided = [(case, divide_case(self.recipe, self.data.y, case)) for case in reversed(cases)]
+        case, rows = next(each for each in divided if self._is_fitted_to(artifact, each[1]))
+        test = self.data.held_out(rows.test)
+        others = kept_scores(self.folder, rows.test)
+        cuts = {line["detector"]: line["threshold"] for line in self._read(case) if line["rule"] == HONEST}
+        chosen = Selection(self.data.table.take(rows.test), rows.test, test.y, test.weight)
+        name, own = self.recipe.settings.detector, artifact.detector.anomaly_score(chosen.table)
+        beside = [other for other in self.contestants if other in others and other != name]
+        ranked = [Contestant(name, own, artifact.threshold.value)]
+        ranked += [Contestant(other, others[other], cuts[other]) for other in beside]
+        return page_of_model(results, artifact, chosen, test, ranked, self.command)
+
+    def _is_fitted_to(self, artifact: Artifact, rows: Divided) -> bool:
+        """Whether these rows taught the kept model: with other numbers of runs, the last run is another one."""
+        return artifact.origin is not None and artifact.origin.fingerprint == self.data.fingerprint(rows.fitting)
 
     def _missing(self, cases: Sequence[Case]) -> list[Case]:
         """Cases to run: those that somebody has not been measured in, and the last one where its model is gone."""
@@ -71,7 +99,7 @@ class Experiment:
 
     @property
     def contestants(self) -> tuple[str, ...]:
-        return self.recipe.protocol.contestants
+        return self.recipe.protocol.measured(self.recipe.settings)
 
     def _groups(self, cases: Sequence[Case]) -> list[list[Case]]:
         """Cases that train side by side: of one contamination, as many as fit."""
@@ -92,6 +120,8 @@ class Experiment:
                 # That the last case is measured says that its model is there.
                 if self._is_kept(case, name, last):
                     self._keep(model, case, rows)
+                if case == last:
+                    keep_scores(self.folder, rows.test, name, model.anomaly_score(self.data.table.take(rows.test)))
                 self.runs.write(case.file, [line for line in self._read(case) if line["detector"] != name] + lines)
                 measured.append(lines[0])
             self._tell_speed(name, divided, measured)
@@ -117,29 +147,50 @@ class Experiment:
         )
 
     def _measured(self, name: str, model: Any, rows: Divided, fit_s: float) -> list[dict[str, Any]]:
-        """One line for each cut: the published one, by the known ratio, and one that no test label entered."""
+        """One line for each cut: the published ones, and one that no test label entered."""
         started = time.perf_counter()
         scores = model.anomaly_score(self.data.table.take(rows.test))
         times = {"fit_s": fit_s, "score_s": time.perf_counter() - started}
-        known_ratio = self.recipe.protocol.known_ratio
-        cuts = {
-            "published": Threshold(float(np.quantile(scores, 1 - known_ratio)), f"known ratio {known_ratio:g}"),
-            "honest": self._honest_cut(model, rows),
-        }
         test = self.data.held_out(rows.test)
         return [
-            {"detector": name, "rule": rule, **_numbers(measure(name, test, scores, cut)), **times}
-            for rule, cut in cuts.items()
+            {
+                "detector": name,
+                "rule": rule,
+                "threshold": cut.value,
+                **_numbers(measure(name, test, scores, cut)),
+                **times,
+            }
+            for rule, cut in self._cuts(name, model, rows, scores)
         ]
 
+    def _cuts(self, name: str, model: Any, rows: Divided, scores: Floats) -> Iterator[tuple[str, Threshold]]:
+        """The cuts by name: by the known ratio of anomalies, by published rules, by the honest one."""
+        known_ratio = self.recipe.protocol.known_ratio
+        if known_ratio is not None:
+            yield "published", Threshold(float(np.quantile(scores, 1 - known_ratio)), f"known ratio {known_ratio:g}")
+        of = self.recipe.settings.detector
+        for cut in self.recipe.cuts:
+            rule = Rule.parse(cut.rule)
+            if not rule.is_fixed or name in (of, f"{of}-untrained"):
+                chosen_on = rows.test if cut.rows == "test" else rows.fitting
+                yield cut.name, rule.threshold(self._scored(model, chosen_on, scores if cut.rows == "test" else None))
+        yield HONEST, self._honest_cut(model, rows)
+
+    def _scored(self, model: Any, rows: RowNumbers, scores: Floats | None = None) -> ScoredRows:
+        """Rows as those that a rule looks at."""
+        scores = model.anomaly_score(self.data.table.take(rows)) if scores is None else scores
+        return ScoredRows(scores, self.data.weight_of(rows), self.data.y[rows])
+
     def _honest_cut(self, model: Any, rows: Divided) -> Threshold:
+        """The threshold by held-out rows: normal ones, and where the rule knows labels the held-out anomalies too."""
         rule = self.recipe.settings.threshold
-        scores = model.anomaly_score(self.data.table.take(rows.held_out))
-        chosen_on = ScoredRows(scores, self.data.weight_of(rows.held_out))
-        return rule.threshold(chosen_on, source=rule.source, fingerprint=self.data.fingerprint(rows.held_out))
+        chosen_on = np.concatenate([rows.held_out, rows.known]) if rule.needs_labels else rows.held_out
+        return rule.threshold(
+            self._scored(model, chosen_on), source=rule.source, fingerprint=self.data.fingerprint(chosen_on)
+        )
 
     def _keep(self, detector: Any, case: Case, rows: Divided) -> None:
-        """Save the model with its honest cut, and the z space of the test rows."""
+        """Save the model with its honest cut."""
         origin = Origin(
             tables=(str(self.data.path),),
             start=None,
@@ -154,22 +205,6 @@ class Experiment:
         settings = self.recipe.settings
         cut = self._honest_cut(detector, rows)
         Artifact(detector, cut, settings.read, settings.roles, origin).save(self.folder / "model")
-        try:
-            self._draw(detector, rows)
-        except OddrowError as error:
-            self.tell(f"No picture of z: {error}")
-
-    def _draw(self, detector: Any, rows: Divided) -> None:
-        """The z space of the test rows, coloured by label, as the paper shows it: of a wider code its first numbers."""
-        names = [*(f"code {place + 1}" for place in range(detector.latent)), *detector.features]
-        n_codes = min(3 - len(detector.features), detector.latent)
-        shown = [*range(n_codes), *range(detector.latent, len(names))]
-        z = detector.code(self.data.table.take(rows.test))[:, shown]
-        axes = latent_space(z, self.data.y[rows.test], names=[names[place] for place in shown])
-        axes.set_title(f"{self.recipe.name}: {type(detector).__name__}, test rows of the last run")
-        save(axes, self.folder / "z.png")
-        if detector.latent > n_codes:
-            self.tell(f"z.png shows {n_codes} of the {detector.latent} numbers of code.")
 
     def _read(self, case: Case) -> list[dict[str, Any]]:
         """What has been measured in a case, contestant by contestant in the order of the recipe."""
@@ -180,9 +215,11 @@ class Experiment:
     def _said(self) -> str:
         """How long was trained, here and in the paper."""
         published = self.recipe.protocol.published_epochs
-        return f"{self.recipe.settings.training.get('epochs')} epochs" + (
+        epochs = f"{self.recipe.settings.training.get('epochs')} epochs" + (
             f" (published: {published})" if published else ""
         )
+        rules = [f"{cut.name}: {cut}" for cut in self.recipe.cuts]
+        return "; ".join([epochs, *rules, f"honest: {self.recipe.settings.threshold} on held-out rows"])
 
 
 def _numbers(result: Result) -> dict[str, float]:
@@ -191,6 +228,7 @@ def _numbers(result: Result) -> dict[str, float]:
         "f1": at_cut.f1,
         "precision": at_cut.precision,
         "recall": at_cut.recall,
+        "accuracy": at_cut.accuracy,
         "auroc": result.auroc,
         "ap": result.average_precision,
     }
@@ -213,7 +251,9 @@ def _shaping(recipe: Recipe[Protocol], data: LabelledTable) -> dict[str, Any]:
     return {
         "rows": data.sha256,
         "columns": data.table.columns,
-        "protocol": {name: protocol[name] for name in ("known_ratio", "n_anomalies", "contestants")},
+        "protocol": {name: protocol[name] for name in ("known_ratio", "train_share", "n_anomalies")},
+        "contestants": recipe.protocol.measured(recipe.settings),
+        "cuts": [asdict(cut) for cut in recipe.cuts],
         "threshold": str(recipe.settings.threshold),
         "detector": recipe.settings.new_detector().get_params(),
     }

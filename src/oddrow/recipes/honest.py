@@ -22,7 +22,7 @@ UNDER, CVAE = "under-sampling", "CVAE"
 
 
 class AfterDividing:
-    """A division of real rows; `history` is how the CVAE learned, once it has."""
+    """A division of real rows; `history` is how the CVAE learned, and `made` the frauds it made up, once it has."""
 
     def __init__(self, table: Table, y: Floats, weight: Floats, *, share: float, seed: int) -> None:
         train, test = split_random(len(y), share, np.random.default_rng(seed), y=y)
@@ -30,6 +30,7 @@ class AfterDividing:
         self.numbers = Numbers(self.table)
         self.test = self.numbers(table.take(test)), y[test], weight[test], np.zeros(len(test), bool)
         self.history: History = []
+        self.made = self.table.frame.clear()
 
     def resampled(self) -> Iterator[tuple[str, LearnAndTest]]:
         """Nothing, under-sampling and the CVAE, with what is learned from after each."""
@@ -44,6 +45,7 @@ class AfterDividing:
         sampler = CVAESampler(random_state=self.seed)
         frame, y_all = sampler.fit_resample(self.table.frame, self.y.astype(int))
         self.history = sampler.history_
+        self.made = frame[len(self.y) :]
         n_new = len(y_all) - len(self.y)
         weight = np.append(self.weight, np.full(n_new, self.weight[self.y == 0].mean()))
         numbers = self.numbers(replace(self.table, frame=frame))

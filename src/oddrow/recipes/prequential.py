@@ -14,12 +14,19 @@ from oddrow.evaluate.folds import Fold
 from oddrow.evaluate.metrics import auroc, average_precision
 from oddrow.recipes.learners import Week, learners, tuned_parameters
 from oddrow.recipes.recipe import Prequential, Recipe
+from oddrow.recipes.reports import page_of_results, write_report
 from oddrow.recipes.results import TIMES, Results, write_results
 from oddrow.recipes.runs import Line, Runs
 from oddrow.recipes.weeks import Transactions
 from oddrow.thresholds.scored import day_of
 
+Tell = Callable[[Any], None]
+
 K = 100
+NOTES = (
+    "The transactions are simulated, and every fraud is known a week later: real labels come late, and not all do.",
+    "What was tuned was tuned on other weeks than those it is shown on.",
+)
 HEADINGS = {"auroc": "AUROC", "ap": "AP", "card_precision": f"CP@{K}"}
 
 
@@ -27,9 +34,14 @@ class PrequentialRuns:
     """A recipe of this kind on its rows; what is in the folder already is read from there."""
 
     def __init__(
-        self, recipe: Recipe[Prequential], rows: Transactions, folder: Path, tell: Callable[[Any], None]
+        self,
+        recipe: Recipe[Prequential],
+        rows: Transactions,
+        folder: Path,
+        tell: Tell,
+        command: str = "",
     ) -> None:
-        self.recipe, self.rows, self.folder, self.tell = recipe, rows, folder, tell
+        self.recipe, self.rows, self.folder, self.tell, self.command = recipe, rows, folder, tell, command
         described = {
             "rows": rows.data.sha256,
             "protocol": {**asdict(recipe.protocol), "runs": None, "parts": None},
@@ -50,6 +62,7 @@ class PrequentialRuns:
         data, said = self.rows.data, f"spans of {self.recipe.protocol.spans} to train, to wait for labels, to test"
         results = Results.of(self.recipe, data, found, runs=n_runs, said=said, headings=HEADINGS, column="tested on")
         write_results(results, self.folder)
+        write_report(self.folder, lambda: page_of_results(results, (), NOTES, self.command), self.tell)
         return results
 
     def _part(self, run: int, part: str) -> Iterator[Line]:

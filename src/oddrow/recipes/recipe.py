@@ -12,14 +12,24 @@ from typing import Any, Generic, TypeVar
 from oddrow.errors import ParameterError, TableError, check_choice, check_number, did_you_mean
 from oddrow.settings import Settings
 from oddrow.table.join import Join
+from oddrow.thresholds.rule import Rule
 
 NAN = float("nan")
 OWN = ("title", "source", "data", "protocol")
-BESIDE = ("published", "kind")
+BESIDE = ("published", "cut", "kind")
 # What a recipe divides, seeds and joins itself, and files that its contestants would share.
 DECIDED = ("time", "id", "weight", "from", "until", "join", "on", "seed")
 DECIDED_OF_TRAINING = ("validation_fraction", "checkpoint", "tensorboard", "progress")
-CONTESTANTS = ("dagmm", "dagmm-untrained", "autoencoder", "mahalanobis", "isolation-forest", "one-class-svm")
+TRIVIAL = ("mahalanobis", "isolation-forest", "one-class-svm")
+# Who is measured, by the detector that a recipe is of. The plain autoencoder is the compression network of DAGMM; the
+# defaults are those of `AutoencoderDetector`.
+CONTESTANTS = {
+    "dagmm": ("dagmm", "dagmm-untrained", "autoencoder", *TRIVIAL),
+    "autoencoder": ("autoencoder", "autoencoder-untrained", "defaults", *TRIVIAL),
+}
+METRICS = ("f1", "precision", "recall", "accuracy", "auroc", "ap")
+SHOWN = ("f1", "precision", "recall", "auroc", "ap")
+CUT_ROWS = ("test", "train")
 
 
 @dataclass(frozen=True)
@@ -47,33 +57,65 @@ class Data:
 
 
 @dataclass(frozen=True)
+class Cut:
+    """A published cut: its name, the rule that chooses it, and on whose scores, those of the test or the training rows.
+
+    A fixed one means something for the detector and its untrained twin alone, whose scores have its unit.
+    """
+
+    name: str
+    rule: str
+    rows: str = "test"
+
+    def check(self) -> None:
+        """Raise `ParameterError` for a value that means nothing."""
+        check_choice("cut.rows", self.rows, CUT_ROWS)
+        Rule.parse(self.rule)
+
+    def __str__(self) -> str:
+        return self.rule if Rule.parse(self.rule).is_fixed else f"{self.rule} on the {self.rows} rows"
+
+
+@dataclass(frozen=True)
 class Protocol:
     """How rows are divided and cut.
 
-    A run trains on the normal rows of a random half of all rows and tests on the other half. `known_ratio` is the
-    share of the test rows that the published cut calls anomalous. `n_anomalies` of the anomalous rows take part, drawn
-    at random in each run, or all. `contamination` lists shares of anomalies to be mixed into the training rows.
+    A run trains on the normal rows of a random half, or `train_share`, of all rows and tests on the others.
+    `known_ratio` is the share of the test rows that the published cut calls anomalous, where that is how it was cut.
+    `n_anomalies` of the anomalous rows take part, drawn at random in each run, or all. `contamination` lists shares of
+    anomalies to be mixed into the training rows. `metrics` are those to show.
     """
 
-    known_ratio: float
+    known_ratio: float | None = None
     runs: int = 20
+    train_share: float = 0.5
     n_anomalies: int | None = None
     contamination: tuple[float, ...] = (0.0,)
-    contestants: tuple[str, ...] = CONTESTANTS
+    contestants: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = SHOWN
     published_epochs: int | None = None
 
     def check(self, settings: Settings) -> None:
         """Raise `ParameterError` for a value that means nothing."""
-        check_number("protocol.known_ratio", self.known_ratio, 0, 1, above=True)
+        if self.known_ratio is not None:
+            check_number("protocol.known_ratio", self.known_ratio, 0, 1, above=True)
         check_number("protocol.runs", self.runs, 1, whole=True)
+        check_number("protocol.train_share", self.train_share, 0.1, 0.9)
         for share in self.contamination:
             check_number("protocol.contamination", share, 0, 0.5)
-        for name in self.contestants:
-            check_choice("protocol.contestants", name, CONTESTANTS)
+        for metric in self.metrics:
+            check_choice("protocol.metrics", metric, METRICS)
         if settings.threshold.source != "validation":
             raise ParameterError("threshold: a recipe's honest cut is chosen on held-out rows. Leave @train out.")
-        if settings.detector != "dagmm" or "hidden" not in settings.parameters:
-            raise ParameterError("detector: recipes know the name dagmm, with `hidden` to build its twins by.")
+        check_choice("detector", settings.detector, CONTESTANTS)
+        for name in self.contestants:
+            check_choice("protocol.contestants", name, CONTESTANTS[settings.detector])
+        if settings.detector == "dagmm" and "hidden" not in settings.parameters:
+            raise ParameterError("detector: a recipe of DAGMM needs `hidden` to build its twins by.")
+
+    def measured(self, settings: Settings) -> tuple[str, ...]:
+        """Who is measured, in order."""
+        return self.contestants or CONTESTANTS[settings.detector]
 
 
 @dataclass(frozen=True)
@@ -141,6 +183,7 @@ class Published:
     f1: float = NAN
     precision: float = NAN
     recall: float = NAN
+    accuracy: float = NAN
     auroc: float = NAN
     ap: float = NAN
     card_precision: float = NAN
@@ -157,6 +200,7 @@ class Recipe(Generic[P]):
     protocol: P
     published: tuple[Published, ...]
     settings: Settings
+    cuts: tuple[Cut, ...] = ()
 
     @classmethod
     def from_dict(cls, name: str, values: Mapping[str, Any]) -> Recipe[Any]:
@@ -180,6 +224,7 @@ class Recipe(Generic[P]):
             _built(KINDS[kind], own["protocol"], f"recipe {name}: protocol."),
             tuple(_built(Published, row, f"recipe {name}: published.") for row in values.get("published", ())),
             settings,
+            tuple(_built(Cut, cut, f"recipe {name}: cut.") for cut in values.get("cut", ())),
         )
         recipe.check()
         return recipe
@@ -188,6 +233,12 @@ class Recipe(Generic[P]):
         """Raise `ParameterError` for a value that means nothing."""
         self.protocol.check(self.settings)
         self.data.check()
+        for cut in self.cuts:
+            cut.check()
+        if isinstance(self.protocol, Protocol) and self.protocol.known_ratio is None and not self.cuts:
+            raise ParameterError(
+                "protocol.known_ratio, or a [[cut]]: a recipe needs to know how the published cut was made."
+            )
 
     def find(self, folder: Path) -> tuple[Path, Join | None]:
         """The files of this recipe in a folder, or one level below it. Raises `TableError` where one is absent."""

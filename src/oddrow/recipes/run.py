@@ -22,11 +22,11 @@ Tell = Callable[[Any], None]
 def run_recipe(
     recipe: Recipe[Any], data: str | Path, out: str | Path, runs: int | None, *, tell: Tell, command: str = ""
 ) -> Results:
-    """Run a recipe on the files in `data`; `out` gets results.json, results.md and pictures.
+    """Run a recipe on the files in `data`; `out` gets results.json, results.md and report.html.
 
     Of a detector it gets the last run's model too.
-    What is already in `out` from the same recipe and data is not run again. `command` stands in the model's card.
-    Raises `TableError` where a file is absent, `ArtifactError` where `out` holds something else.
+    What is already in `out` from the same recipe and data is not run again. `command` stands in the report and in the
+    model's card. Raises `TableError` where a file is absent, `ArtifactError` where `out` holds something else.
     """
     n_runs = recipe.protocol.runs if runs is None else runs
     check_number("runs", n_runs, 1, whole=True)
@@ -35,12 +35,12 @@ def run_recipe(
         if isinstance(recipe.protocol, Prequential):
             weeks = Transactions.read(recipe, Path(data))
             _tell_rows(weeks.data, tell)
-            return PrequentialRuns(recipe, weeks, Path(out), tell).run(n_runs)
+            return PrequentialRuns(recipe, weeks, Path(out), tell, command).run(n_runs)
         rows = LabelledTable.read(recipe, Path(data))
         _tell_rows(rows, tell)
         if isinstance(recipe.protocol, Protocol):
             return Experiment(recipe, rows, Path(out), tell, command).run(n_runs)
-        return Resampled(recipe, rows, Path(out), tell).run(n_runs)
+        return Resampled(recipe, rows, Path(out), tell, command).run(n_runs)
     except KeyboardInterrupt as interrupt:
         raise TrainingError(
             f"stopped. What has been measured stays in {out}: run the same command again to go on from there."

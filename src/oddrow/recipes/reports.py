@@ -1,0 +1,82 @@
+"""The report of a recipe: what was published and measured, then the model of the last run, where one is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from oddrow.artifact import REPORT, Artifact
+from oddrow.errors import ParameterError
+from oddrow.evaluate.held_out import HeldOut
+from oddrow.evaluate.protocol import Evaluation
+from oddrow.evaluate.result import measure
+from oddrow.recipes.results import Results
+from oddrow.report import Page, Picture, Section, Table, check_packages, render
+from oddrow.report.sections import again
+from oddrow.table.selection import Selection
+from oddrow.table.write import write_text
+from oddrow.workflow.pages import VERSIONS, page_of
+from oddrow.workflow.subject import Subject
+
+Floats = npt.NDArray[np.float64]
+Tell = Callable[[Any], None]
+
+SUBTITLE = "A published experiment, run again by oddrow."
+OF_LAST = "From here on: the model of the last run, on the rows that tested it."
+
+
+def write_report(folder: Path, page: Callable[[], Page], tell: Tell) -> None:
+    """Write the report of a recipe beside its results, where the packages for it are installed."""
+    try:
+        check_packages()
+    except ParameterError as error:
+        tell(f"No report: {error}")
+        return
+    write_text(render(page()), folder / REPORT)
+    tell(f"Wrote {folder / REPORT}.")
+
+
+class Contestant(NamedTuple):
+    """Scores (n,) of the rows that tested somebody, and the honest cut."""
+
+    name: str
+    scores: Floats
+    cut: float
+
+
+def page_of_model(
+    results: Results,
+    artifact: Artifact,
+    chosen: Selection,
+    test: HeldOut,
+    ranked: Sequence[Contestant],
+    command: str,
+) -> Page:
+    """The results of all runs, then the kept model on the rows that tested it, beside everybody of that run."""
+    cut = artifact.threshold
+    measured = tuple(
+        measure(each.name, test, each.scores, replace(cut, value=each.cut), intervals=True) for each in ranked
+    )
+    evaluation = Evaluation.of(test, cut, measured, {"threshold": cut.fingerprint})
+    subject = Subject(artifact, chosen, {each.name: each.scores for each in ranked}, evaluation)
+    opening = [_results(results, [OF_LAST])]
+    return page_of(subject, results.title, SUBTITLE, [command] if command else [], opening)
+
+
+def page_of_results(results: Results, pictures: Sequence[Picture], notes: Sequence[str], command: str) -> Page:
+    """The results of all runs with pictures, where no model is kept."""
+    versions = {name: version(name) for name in VERSIONS}
+    limits = [Section("Limits", notes=notes)] if notes else []
+    sections = [_results(results, [], pictures), *limits, again([command] if command else [], versions, [])]
+    return Page(results.title, SUBTITLE, (), sections)
+
+
+def _results(results: Results, texts: Sequence[str], pictures: Sequence[Picture] = ()) -> Section:
+    shown = Table(*results.shown, n_texts=2)
+    return Section("Published and measured", [f"{results.said}.", *texts], [shown], pictures)
