@@ -329,3 +329,26 @@ def test_svg_is_the_same_bytes_for_the_same_picture_and_has_no_ground() -> None:
     with_points = plots.as_svg(plots.scores_by_row(np.arange(3000.0), np.zeros(3000)))
     assert with_points.count(b"<image") >= 1, "points are pixels: 3,000 shapes would be slow to show"
     assert len(with_points) < 200_000
+
+
+def test_names_are_shown_as_they_are_written() -> None:
+    """To matplotlib, what stands between two dollar signs is a formula, and a broken one an error."""
+    name = r"$\frac{1}$ & <b>"
+    for axes in (
+        plots.column_by_class(np.arange(9.0), np.zeros(9), name=name),
+        plots.contributions([name, "a" * 90], [0.7, 0.3]),
+        plots.roc({name: ([0, 1], [0, 1])}),
+    ):
+        pixels(axes)
+    labels = [label.get_text() for label in plots.contributions([name, "a" * 90], [0.7, 0.3]).get_yticklabels()]
+    assert labels == ["a" * 27 + "…", name]
+
+
+def test_letters_that_the_font_lacks_are_boxes_and_no_warning() -> None:
+    assert plots.as_svg(plots.column_by_class(np.arange(9.0), np.zeros(9), name="金額 🍏")).startswith(b"<?xml")
+
+
+def test_losses_lie_at_their_epochs() -> None:
+    axes = losses({"loss": [3.0, 2.0]}, epochs=[50, 100])
+    assert axes.lines[0].get_xdata().tolist() == [50, 100]
+    assert losses({"loss": [3.0, 2.0]}).lines[0].get_xdata().tolist() == [1, 2]

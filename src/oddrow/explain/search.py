@@ -17,6 +17,8 @@ Ints = npt.NDArray[np.int64]
 N_ALONE = 3
 # How often the way back to a row is halved: to a thousandth of it.
 N_HALVINGS = 10
+# How many changes of a row are tried to be undone; of more columns, several are undone at once.
+MOST_UNDONE = 32
 
 
 class Scored(NamedTuple):
@@ -139,17 +141,19 @@ class Search:
         return lower
 
     def _take_back(self) -> None:
-        """Undo changes of single columns that are not needed, the last ones first."""
+        """Undo changes that are not needed, the last ones first: one by one, of very many columns several at once."""
         changed = self.normal.differ(self.base, self.best.rows) & self._found[:, None]
-        order = np.argsort(np.where(changed, -self.turn, 1), axis=1, kind="stable")
-        n_changed = changed.sum(axis=1)
-        for rank in range(n_changed.max(initial=0)):
-            places = np.flatnonzero((n_changed > rank) & (changed.sum(axis=1) > 1))
-            column = order[places, rank, None] == np.arange(changed.shape[1])
-            tried = self._scored(self.normal.mixed(self.best.rows[places], self.base[places], column))
+        from_the_last = np.argsort(np.where(changed, -self.turn, 1), axis=1, kind="stable")
+        place_of = np.argsort(from_the_last, axis=1)
+        at_once = -(-changed.sum(axis=1, keepdims=True) // MOST_UNDONE)
+        part = np.where(changed, place_of // np.maximum(at_once, 1), -1)
+        for number in range(part.max(initial=-1) + 1):
+            places = np.flatnonzero((part == number).any(axis=1) & (changed & (part != number)).any(axis=1))
+            undone = part[places] == number
+            tried = self._scored(self.normal.mixed(self.best.rows[places], self.base[places], undone))
             below = np.flatnonzero(tried.scores < self.cut)
             self.best = self.best.put(places[below], tried.take(below))
-            changed[places[below]] &= ~column[below]
+            changed[places[below]] &= ~undone[below]
 
     def _keep_days(self) -> None:
         """Leave times on their own days where another hour is enough."""

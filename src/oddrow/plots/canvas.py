@@ -5,6 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from warnings import catch_warnings, filterwarnings
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,8 @@ Ints = npt.NDArray[np.int64]
 Groups = list[tuple[str, str, Ints]]
 
 MOST_POINTS = 5_000
+# A longer name of a column would leave no room for the picture.
+LONGEST_NAME = 28
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 NORMAL, ANOMALY, UNKNOWN = "#0072B2", "#D55E00", "#999999"
 INCHES, DOTS_PER_INCH = (7.0, 5.6), 150
@@ -52,7 +55,9 @@ def as_svg(figure: Figure | Axes) -> bytes:
 
     whole: Any = figure if isinstance(figure, figures) else figure.get_figure(root=True)
     written = BytesIO()
-    with rc_context({"svg.hashsalt": "oddrow"}):
+    with rc_context({"svg.hashsalt": "oddrow"}), catch_warnings():
+        # A name may hold letters that the font lacks; a box stands for each.
+        filterwarnings("ignore", message="Glyph .* missing from font")
         whole.savefig(written, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return written.getvalue()
 
@@ -90,6 +95,24 @@ def labelled(axes: Any, x: str, y: str, title: str = "", *, is_full: bool = Fals
     if axes.get_legend_handles_labels()[0]:
         below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.18), "ncols": 2, "frameon": False}
         axes.legend(framealpha=0.8, edgecolor="none", **(below if is_full else {}))
+    return as_written(axes)
+
+
+def shortened(name: str) -> str:
+    """A name that leaves room for the picture.
+
+    >>> shortened("a" * 40)
+    'aaaaaaaaaaaaaaaaaaaaaaaaaaa…'
+    """
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+
+
+def as_written(axes: Any) -> Any:
+    """Have names shown as they are: a column may be called $x$, which means something else to matplotlib."""
+    legend = axes.get_legend()
+    texts = [axes.title, axes.xaxis.label, axes.yaxis.label, *([] if legend is None else legend.get_texts())]
+    for text in texts:
+        text.set_parse_math(False)
     return axes
 
 

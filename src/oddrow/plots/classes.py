@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from oddrow.plots.canvas import by_label, labelled, legend_text, new_plane, subset
+from oddrow.plots.canvas import by_label, labelled, legend_text, new_plane, shortened, subset
 
 Floats = npt.NDArray[np.float64]
 
@@ -45,7 +45,8 @@ def column_by_class(values: npt.ArrayLike, y: npt.ArrayLike, *, name: str, axes:
         style = {"histtype": "stepfilled", "alpha": 0.4, "color": colour, "label": f"{label}: {len(rows):,}"}
         axes.hist(drawn, bins=bins, weights=share, **style)
     axes.set_xscale("log" if is_wide else "linear")
-    return labelled(axes, name + (" (log)" if is_wide else ""), "share of the class", f"{name} by class")
+    shown = shortened(name)
+    return labelled(axes, shown + (" (log)" if is_wide else ""), "share of the class", f"{shown} by class")
 
 
 def amount_by_row(

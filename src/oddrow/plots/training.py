@@ -16,8 +16,15 @@ from oddrow.plots.canvas import labelled, new_plane
 LINES = (("#BBBBBB", "-", 5.0), ("#0072B2", "-", 1.5), ("#D55E00", "-", 1.5), ("#000000", "--", 1.5))
 
 
-def losses(parts: Mapping[str, npt.ArrayLike], *, unit: str = "nats for each row", axes: Any = None) -> Any:
-    """Draw what training lost in each epoch, by name: the total and its parts, (epochs,) each, in `unit`.
+def losses(
+    parts: Mapping[str, npt.ArrayLike],
+    *,
+    epochs: npt.ArrayLike | None = None,
+    unit: str = "nats for each row",
+    axes: Any = None,
+) -> Any:
+    """Draw what training lost, by name: the total and its parts, (epochs,) each, in `unit`, in each epoch or in those
+    whose numbers `epochs` (epochs,) has.
 
     Raises `ParameterError` where the parts have not one number for each epoch.
     """
@@ -27,6 +34,7 @@ def losses(parts: Mapping[str, npt.ArrayLike], *, unit: str = "nats for each row
         raise ParameterError("losses: each part needs one number for each epoch, and all as many.")
     axes = new_plane(axes)
     for (name, curve), (colour, style, width) in zip(curves.items(), cycle(LINES)):
-        axes.plot(np.arange(1, len(curve) + 1), curve, color=colour, linestyle=style, linewidth=width, label=name)
+        x = np.arange(1, len(curve) + 1) if epochs is None else np.asarray(epochs)
+        axes.plot(x, curve, color=colour, linestyle=style, linewidth=width, label=name)
     axes.xaxis.get_major_locator().set_params(integer=True)
     return labelled(axes, "epoch", unit)

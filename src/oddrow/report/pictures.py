@@ -71,7 +71,7 @@ def of_training(history: Losses) -> Iterator[Picture]:
     parts = {"training": "loss", "held-out rows": "validation_loss"}
     curves = {name: [entry[key] for entry in history] for name, key in parts.items() if history and key in history[0]}
     if curves:
-        axes = plots.losses(curves, unit="loss", axes=plane())
+        axes = plots.losses(curves, epochs=[entry["epoch"] for entry in history], unit="loss", axes=plane())
         axes.set_title("Training")
         if min(map(min, curves.values())) > 0:
             axes.set_yscale("log")
