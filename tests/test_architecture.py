@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "demo": {"artifact", "evaluate", "settings", "simulate", "table", "workflow"},
     "console": {"evaluate", "explain", "table"},
     "plots": {"table"},
-    "report": {"evaluate", "explain", "plots", "table", "thresholds"},
+    "report": {"evaluate", "plots", "table", "thresholds"},
     "recipes": {
         "artifact",
         "detectors",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import subprocess
 import sys
@@ -61,6 +62,17 @@ def test_the_examples_of_deciding_run(capsys: pytest.CaptureFixture[str]) -> Non
     exec(cuts, made)
     assert 0 < made["alerts"].sum() <= 20 * 11
     assert capsys.readouterr().out.count("at ") >= 3
+
+
+def test_pictures_come_out_of_reports(tmp_path: Path) -> None:
+    page = tmp_path / "r.html"
+    source = base64.b64encode(b'<?xml version="1.0"?><svg width="5"/>').decode()
+    page.write_text(f'<img src="data:image/svg+xml;base64,{source}" alt="Of the alerts, most.">')
+    run = [sys.executable, DOCS / "pictures.py", page]
+    done = subprocess.run([*run, "Of the"], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == '<?xml version="1.0"?><svg style="background: white" width="5"/>'
+    done = subprocess.run([*run, "Off"], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (1, "no picture's caption begins with 'Off'\n")
 
 
 def test_the_reference_of_the_command_line_is_what_help_says() -> None:

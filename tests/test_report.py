@@ -19,8 +19,12 @@ import pytest
 
 from oddrow import workflow
 from oddrow.artifact import Artifact
+from oddrow.detectors.autoencoder import AutoencoderDetector
 from oddrow.report import Page, Picture, Section, Table, render
 from oddrow.settings import Settings
+from oddrow.table.roles import Roles
+from oddrow.thresholds.threshold import Threshold
+from oddrow.train.training import Training
 
 pytest.importorskip("matplotlib", reason="the extra oddrow[report] is not installed")
 pytest.importorskip("jinja2", reason="the extra oddrow[report] is not installed")
@@ -151,6 +155,18 @@ def test_without_labels_nothing_is_measured(mixed: pl.DataFrame, model: Path, od
     assert len(pictures(page)) >= 6
 
 
+def test_rows_that_the_model_has_seen_are_told(mixed: pl.DataFrame, model: Path, tmp_path: Path) -> None:
+    mixed.drop("fraud").write_parquet(tmp_path / "old.parquet")
+    page = html.unescape(text_of(workflow.report(str(tmp_path / "old.parquet"), model, tmp_path / "r.html")))
+    assert "of these rows equal one of the training rows, which the model has seen before." in page
+
+
+def test_one_row_is_enough(mixed: pl.DataFrame, model: Path, tmp_path: Path) -> None:
+    mixed[-1:].drop("fraud").write_parquet(tmp_path / "one.parquet")
+    page = text_of(workflow.report(str(tmp_path / "one.parquet"), model, tmp_path / "r.html"))
+    assert "The 1 row that scores highest" in page
+
+
 def test_labels_of_one_class_measure_nothing(mixed: pl.DataFrame, model: Path, tmp_path: Path) -> None:
     mixed.filter(pl.col("fraud") == 0).write_parquet(tmp_path / "normal.parquet")
     out = workflow.report(str(tmp_path / "normal.parquet"), model, tmp_path / "r.html")
@@ -168,6 +184,45 @@ def test_a_report_without_a_place_is_kept_with_the_model_and_goes_with_it(
     ran = oddrow("threshold", mixed_csv, "--model", own, "--rule", "quantile:0.9", "--from", "2024-01-20")
     assert ran.code == 0, ran.err
     assert not (own / "report.html").exists(), "it was of another cut"
+
+
+def test_budgets_and_weights_are_told_as_they_are(mixed: pl.DataFrame, tmp_path: Path) -> None:
+    table = str(tmp_path / "rows.parquet")
+    mixed.with_columns(w=pl.lit(0.001)).write_parquet(table)
+    options = {"label": "fraud", "time": "time", "until": "2024-01-15", "id": "row_id", "weight": "w"}
+    settings = Settings.gather(sets=["training.epochs=2"], options={**options, "threshold": "budget:2"})
+    workflow.fit(table, tmp_path / "m", settings)
+    page = html.unescape(text_of(workflow.report(table, tmp_path / "m", start="2024-01-15", weight="w")))
+    assert "are alerts, at most 2 a day, the highest: rule budget:2" in page
+    assert "they count what these stand for" in page
+    part = page[page.index("<h2>The oddest rows") : page.index("<h2>The columns that matter")]
+    lines = [line for line in part.split("</tr>") if "% of the score)" in line]
+    passing = ["alert</td>" in line for line in lines]
+    assert 0 < sum(passing) < len(passing), "of some days there are more than two"
+    assert [" instead of " in line for line in lines] == passing, "only alerts have something to pass with"
+
+
+def test_a_detector_saved_from_python_is_reported(mixed: pl.DataFrame, tmp_path: Path) -> None:
+    """It comes from no file, and the table has a column more than it was fitted to."""
+    features = mixed.drop("fraud", "row_id")
+    detector = AutoencoderDetector(training=Training(epochs=2), random_state=0).fit(features, mixed["fraud"])
+    cut = Threshold(float(np.quantile(detector.anomaly_score(features), 0.9)), "fixed:1")
+    Artifact(detector, cut, roles=Roles(label="fraud")).save(tmp_path / "m")
+    mixed.write_parquet(tmp_path / "rows.parquet")
+    page = html.unescape(text_of(workflow.report(str(tmp_path / "rows.parquet"), tmp_path / "m")))
+    assert "No baselines: the model was not fitted from files." in page
+    assert "rows in memory" in page
+    assert " instead of " in page
+
+
+def test_names_that_no_picture_can_hold_make_no_broken_one(mixed: pl.DataFrame, tmp_path: Path) -> None:
+    odd = {"amount": "a\x01b", "fee": "$\\frac{$", "age": "--><x>"}
+    table = str(tmp_path / "rows.parquet")
+    changed = mixed.rename(odd).with_columns(pl.col("a\x01b") * 1e304)
+    changed.write_parquet(table)
+    workflow.fit(table, tmp_path / "m", Settings.gather(sets=["training.epochs=2"], options={"label": "fraud"}))
+    found = pictures(text_of(workflow.report(table, tmp_path / "m")))
+    assert all(ElementTree.fromstring(svg).tag.endswith("svg") for svg in found)
 
 
 def test_amounts_bring_their_pictures_and_a_rule_of_cost_its_curve(mixed: pl.DataFrame, tmp_path: Path) -> None:
@@ -214,6 +269,20 @@ def test_a_place_that_cannot_be_written_is_refused_and_nothing_is_left(
     assert ran.code == 1
     assert "there is no folder" in ran.err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["rows.parquet", "m/manifest.json", "m/tensors.safetensors"])
+def test_what_is_read_is_not_written_over(
+    mixed: pl.DataFrame, model: Path, oddrow: Oddrow, tmp_path: Path, place: str
+) -> None:
+    mixed.write_parquet(tmp_path / "rows.parquet")
+    shutil.copytree(model, tmp_path / "m")
+    before = (tmp_path / place).read_bytes()
+    for command in (("report", "--out"), ("evaluate", "--json")):
+        ran = oddrow(command[0], tmp_path / "rows.parquet", "--model", tmp_path / "m", command[1], tmp_path / place)
+        assert ran.code == 1
+        assert "would be lost" in ran.err
+    assert (tmp_path / place).read_bytes() == before
 
 
 def test_names_from_a_table_are_text_not_markup() -> None:

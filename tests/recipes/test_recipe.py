@@ -69,6 +69,7 @@ def test_another_name_is_refused() -> None:
         ({"seed": 3}, "recipe mine: 'seed' means nothing in a recipe"),
         ({"time": "when"}, "'time' means nothing in a recipe"),
         ({"training": {"validation_fraction": 0.2}}, "'training.validation_fraction' means nothing"),
+        ({"threshold": "false-discoveries:0.1"}, "honest cut is one number, and false-discoveries:0.1 is more"),
         ({"threshold": "quantile:0.99@train"}, "honest cut is chosen on held-out rows"),
         ({"detector": {"name": "dagmm"}}, "needs `hidden` to build its twins by"),
     ],

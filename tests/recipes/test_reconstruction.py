@@ -12,7 +12,9 @@ import polars as pl
 import pytest
 
 from oddrow.artifact import Artifact
+from oddrow.errors import ArtifactError
 from oddrow.recipes.cases import Case, divide_case
+from oddrow.recipes.kept import kept_scores
 from oddrow.recipes.labelled import LabelledTable
 from oddrow.recipes.recipe import CONTESTANTS, Recipe, recipe_values
 from oddrow.recipes.run import run_recipe
@@ -136,6 +138,28 @@ def test_a_report_that_is_gone_is_written_again_without_fitting(
     monkeypatch.setattr("oddrow.recipes.experiment.fit_contestant", None)
     run_recipe(recipe(), folder, out, 2, tell=quiet, command="oddrow recipe creditcard-autoencoder")
     assert (out / "report.html").read_text() == before
+
+
+def test_fewer_runs_than_before_still_end_in_a_report(out: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kept model is that of a run that does not count now."""
+    monkeypatch.setattr("oddrow.recipes.experiment.fit_contestant", None)
+    run_recipe(recipe(), folder, out, 1, tell=quiet)
+    page = (out / "report.html").read_text()
+    assert "autoencoder, as published" in page
+    assert "How well it ranks" not in page
+    run_recipe(recipe(), folder, out, 2, tell=quiet)
+    assert "How well it ranks" in (out / "report.html").read_text()
+
+
+def test_kept_scores_know_the_rows_of_the_file(out: Path, folder: Path) -> None:
+    artifact, kept = Artifact.load(out / "model"), pl.read_parquet(out / "scores.parquet")
+    whole = pl.read_parquet(folder / "creditcard_union.parquet")
+    again = artifact.detector.anomaly_score(whole[kept["row"].to_list()])
+    np.testing.assert_allclose(kept["autoencoder"], again, rtol=1e-5)
+    (out / "scores.parquet").write_bytes(b"PAR1 and then nothing")
+    with pytest.raises(ArtifactError, match=r"scores.parquet: this cannot be read"):
+        kept_scores(out, kept["row"].to_numpy())
+    kept.write_parquet(out / "scores.parquet")
 
 
 def test_the_cut_picked_on_the_test_is_the_best_one_there(folder: Path, tmp_path: Path) -> None:

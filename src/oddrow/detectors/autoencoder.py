@@ -166,7 +166,8 @@ class AutoencoderDetector(Detector):
     def scores_by_spread(self) -> bool:
         """Whether a column score is the column's squared error, or that of logarithms, in units of its own on training
         rows."""
-        return self.scoring == "standardized"
+        # Squared logarithms lie below the floor of the spread, which is none of theirs.
+        return self.scoring == "standardized" and self.error == "squared"
 
     @property
     def spread_(self) -> npt.NDArray[np.float64]:

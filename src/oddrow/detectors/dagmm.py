@@ -127,13 +127,6 @@ class DAGMMDetector(Detector):
         """What the numbers of `code` are, (latent + features)."""
         return [*(f"code {place + 1}" for place in range(self.latent)), *dict.fromkeys(self.features)]
 
-    @property
-    def places_in_space(self) -> list[int]:
-        """Which numbers of `code` to draw, three at most: the features, and of a wider code its first ones."""
-        n_all = len(self.code_names)
-        n_codes = min(3 - (n_all - self.latent), self.latent)
-        return [*range(n_codes), *range(self.latent, n_all)]
-
     def check_parameters(self) -> None:
         """Raise `ParameterError` for a value that means nothing."""
         if self.hidden is not None:

@@ -62,7 +62,8 @@ def by_threshold_points(y: Floats, scores: Floats, weight: Floats | None = None)
 def at_k_points(y: Floats, scores: Floats, weight: Floats | None = None) -> AtK:
     """Precision among the k highest scores, for k from 1 to 10,000 or to all (weighted) rows."""
     weights = np.ones(len(y)) if weight is None else weight
-    k = np.geomspace(1, min(weights.sum(), MOST_COUNTED), COUNTS)
+    total = float(weights.sum())
+    k = np.geomspace(min(1.0, total), min(total, MOST_COUNTED), COUNTS)
     precision = np.array([precision_at(each, y, scores, weight) for each in k])
     return AtK(k, precision, np.minimum(1, weights[y == 1].sum() / k))
 

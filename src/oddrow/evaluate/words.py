@@ -10,6 +10,11 @@ from oddrow.evaluate.result import K_PER_DAY, K, Result
 
 Cell = Callable[[Result], str]
 
+TWIN_IS_BETTER = (
+    "The untrained twin ranks these rows better: training did not help here. Look for columns that drift with "
+    "time or name single rows (--drop), or train less (--set training.epochs=N)."
+)
+
 
 class Shown(NamedTuple):
     """A table of texts: headings, and as many cells in each line, the first of which names it."""
@@ -38,13 +43,13 @@ def counts(result: Result) -> str:
 
 
 def qualifying(evaluation: Evaluation) -> Iterator[str]:
+    """What a reader must know to believe the numbers, sentence by sentence."""
     first = evaluation.results[0]
     if first.daily is not None:
         yield f"{first.daily.n_days:,} days, {first.daily.most_alerts:,.0f} alerts on the busiest one."
     twins = [result for result in evaluation.results if result.name == "untrained twin"]
     if twins and twins[0].average_precision > first.average_precision:
-        yield "The untrained twin ranks these rows better: training did not help here. Look for columns that drift with"
-        yield "time or name single rows (--drop), or train less (--set training.epochs=N)."
+        yield TWIN_IS_BETTER
     yield from evaluation.notes
     yield "In brackets: the middle 95 % of draws of the test rows, of whole entities where these are known."
 

@@ -58,13 +58,19 @@ class NearestNormal:
         """In what the normal row differs from the one that came, column by column; nothing where none was found."""
         seen, normal = (rows.row(row) for rows in self._read)
         cells = zip(self.detector.schema_.feature_names, seen, normal, strict=True)
-        return [Change(self.named.get(name, name), said(old), said(new)) for name, old, new in cells if old != new]
+        return [Change(self.named.get(name, name), *_told_apart(old, new)) for name, old, new in cells if old != new]
 
     @cached_property
     def _read(self) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Both as they are read, for their words."""
         conform = self.detector.schema_.conform
         return conform(self.seen), conform(self.rows)
+
+
+def _told_apart(old: Any, new: Any) -> tuple[str, str]:
+    """Two different values in words that differ too."""
+    seen, normal = said(old), said(new)
+    return (seen, normal) if seen != normal else (f"{old}", f"{new}")
 
 
 def nearest_normal(detector: Detector, X: Any, cut: float, *, history: History | None = None) -> NearestNormal:

@@ -12,6 +12,7 @@ import polars as pl
 from oddrow.detectors.base import Detector
 from oddrow.table.columns import MISSING, RARE, UNSEEN, CategoryColumn, NumberColumn
 from oddrow.table.decode import TableDecoder
+from oddrow.table.table import Table
 from oddrow.table.times import turns_of
 
 Floats = npt.NDArray[np.float64]
@@ -38,7 +39,7 @@ class Words:
     def __init__(self, detector: Detector, frame: pl.DataFrame, named: dict[str, str]) -> None:
         self.frame, self.named = detector.schema_.conform(frame), named
         self.decoder = TableDecoder(detector.encoder_, detector.schema_)
-        self.numbers, self.logits = detector.rebuilt(frame)
+        self.numbers, self.logits = detector.rebuilt(Table.from_frame(frame))
         self.places, self.parts = self.decoder.places, self.decoder.parts
 
     def of(self, column: str, rows: Ints) -> Iterator[tuple[str, str, str, str]]:

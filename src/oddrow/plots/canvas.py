@@ -104,16 +104,27 @@ def shortened(name: str) -> str:
     >>> shortened("a" * 40)
     'aaaaaaaaaaaaaaaaaaaaaaaaaaa…'
     """
+    name = printable(name)
     return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
 def as_written(axes: Any) -> Any:
     """Have names shown as they are: a column may be called $x$, which means something else to matplotlib."""
     legend = axes.get_legend()
-    texts = [axes.title, axes.xaxis.label, axes.yaxis.label, *([] if legend is None else legend.get_texts())]
+    sides = [axes.xaxis, axes.yaxis, *([axes.zaxis] if hasattr(axes, "zaxis") else [])]
+    texts = [axes.title, *(side.label for side in sides), *([] if legend is None else legend.get_texts())]
     for text in texts:
-        text.set_parse_math(False)
+        text.set(text=printable(text.get_text()), parse_math=False)
     return axes
+
+
+def printable(name: str) -> str:
+    """A name without what no picture can hold.
+
+    >>> printable("a\\x01b")
+    'a�b'
+    """
+    return "".join(letter if letter.isprintable() else "�" for letter in name)
 
 
 def by_label(labels: Floats) -> Groups:

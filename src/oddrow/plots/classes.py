@@ -16,6 +16,8 @@ N_BINS = 50
 SIZES = (6, 6, 18)
 # Classes of which one is so many times as large as another are counted on a log axis.
 FAR_APART = 20
+# Larger numbers have no bins between them.
+LARGEST = 1e300
 # A column whose values span more than this, all above 0, is drawn on a log axis.
 WIDE_RANGE = 1_000.0
 
@@ -35,7 +37,7 @@ def class_counts(y: npt.ArrayLike, *, axes: Any = None) -> Any:
 
 def column_by_class(values: npt.ArrayLike, y: npt.ArrayLike, *, name: str, axes: Any = None) -> Any:
     """The density of a column (n,) among the rows of each class, each adding up to 1."""
-    axes, numbers = new_plane(axes), np.asarray(values, dtype=np.float64)
+    axes, numbers = new_plane(axes), np.clip(np.asarray(values, dtype=np.float64), -LARGEST, LARGEST)
     known = numbers[np.isfinite(numbers)]
     is_wide = len(known) > 0 and known.min() > 0 and known.max() / known.min() > WIDE_RANGE
     bins = np.geomspace(known.min(), known.max(), N_BINS) if is_wide else np.linspace(*_range(known), N_BINS)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oddrow.errors import ParameterError, counted, offenders
-from oddrow.plots.canvas import DOTS_PER_INCH, INCHES, by_label, legend_text, matplotlib, subset
+from oddrow.plots.canvas import DOTS_PER_INCH, INCHES, as_written, by_label, legend_text, matplotlib, subset
 from oddrow.plots.classes import points_by_class
 
 Floats = npt.NDArray[np.float64]
@@ -118,3 +118,4 @@ def _label(axes: Any, names: Sequence[str]) -> None:
     legend = axes.legend(loc="upper left", bbox_to_anchor=(-0.1, 1), frameon=False)
     for handle in legend.legend_handles:
         handle.set(alpha=1, sizes=[LARGEST])
+    as_written(axes)

@@ -20,7 +20,7 @@ from oddrow.recipes.contestants import fit_contestant
 from oddrow.recipes.kept import keep_scores, kept_scores
 from oddrow.recipes.labelled import LabelledTable
 from oddrow.recipes.recipe import METRICS, Protocol, Recipe
-from oddrow.recipes.reports import Contestant, page_of_model, page_of_results, write_report
+from oddrow.recipes.reports import page_of_model, page_of_results, write_report
 from oddrow.recipes.results import NAMES, TIMES, Results, write_results
 from oddrow.recipes.runs import Runs
 from oddrow.report import Page
@@ -28,6 +28,7 @@ from oddrow.table.selection import Selection
 from oddrow.thresholds.rule import Rule
 from oddrow.thresholds.scored import ScoredRows
 from oddrow.thresholds.threshold import Threshold
+from oddrow.workflow.beside import Ranked
 
 Floats = npt.NDArray[np.float64]
 Tell = Callable[[Any], None]
@@ -66,24 +67,29 @@ class Experiment:
 
     def _page(self, results: Results, cases: Sequence[Case]) -> Page:
         """The report: what was published and measured over all runs, then the kept model on the rows that tested it."""
-        if not (self.folder / "model").exists():
+        artifact = Artifact.load(self.folder / "model") if (self.folder / "model").exists() else None
+        divided = ((case, divide_case(self.recipe, self.data.y, case)) for case in reversed(cases))
+        kept = next((each for each in divided if self._is_fitted_to(artifact, each[1])), None)
+        if artifact is None or kept is None:
             return page_of_results(results, (), (), self.command)
-        artifact = Artifact.load(self.folder / "model")
-        divided = [(case, divide_case(self.recipe, self.data.y, case)) for case in reversed(cases)]
-        case, rows = next(each for each in divided if self._is_fitted_to(artifact, each[1]))
+        case, rows = kept
         test = self.data.held_out(rows.test)
-        others = kept_scores(self.folder, rows.test)
+        others = kept_scores(self.folder, self.data.places_of(rows.test))
         cuts = {line["detector"]: line["threshold"] for line in self._read(case) if line["rule"] == HONEST}
-        chosen = Selection(self.data.table.take(rows.test), rows.test, test.y, test.weight)
+        chosen = Selection(self.data.table.take(rows.test), self.data.places_of(rows.test), test.y, test.weight)
         name, own = self.recipe.settings.detector, artifact.detector.anomaly_score(chosen.table)
         beside = [other for other in self.contestants if other in others and other != name]
-        ranked = [Contestant(name, own, artifact.threshold.value)]
-        ranked += [Contestant(other, others[other], cuts[other]) for other in beside]
+        ranked = [Ranked(name, own, artifact.threshold)]
+        ranked += [Ranked(other, others[other], replace(artifact.threshold, value=cuts[other])) for other in beside]
         return page_of_model(results, artifact, chosen, test, ranked, self.command)
 
-    def _is_fitted_to(self, artifact: Artifact, rows: Divided) -> bool:
+    def _is_fitted_to(self, artifact: Artifact | None, rows: Divided) -> bool:
         """Whether these rows taught the kept model: with other numbers of runs, the last run is another one."""
-        return artifact.origin is not None and artifact.origin.fingerprint == self.data.fingerprint(rows.fitting)
+        return (
+            artifact is not None
+            and artifact.origin is not None
+            and artifact.origin.fingerprint == self.data.fingerprint(rows.fitting)
+        )
 
     def _missing(self, cases: Sequence[Case]) -> list[Case]:
         """Cases to run: those that somebody has not been measured in, and the last one where its model is gone."""
@@ -121,7 +127,8 @@ class Experiment:
                 if self._is_kept(case, name, last):
                     self._keep(model, case, rows)
                 if case == last:
-                    keep_scores(self.folder, rows.test, name, model.anomaly_score(self.data.table.take(rows.test)))
+                    scores = model.anomaly_score(self.data.table.take(rows.test))
+                    keep_scores(self.folder, self.data.places_of(rows.test), name, scores)
                 self.runs.write(case.file, [line for line in self._read(case) if line["detector"] != name] + lines)
                 measured.append(lines[0])
             self._tell_speed(name, divided, measured)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from oddrow.errors import ArtifactError
 from oddrow.recipes.cases import RowNumbers
 from oddrow.table.write import write_table
 
@@ -18,7 +19,10 @@ ROW = "row"
 
 
 def keep_scores(folder: Path, rows: RowNumbers, name: str, scores: Floats) -> None:
-    """Put a contestant's scores (n,) of these rows (n,) beside those of the others; those of other rows go."""
+    """Put a contestant's scores (n,) beside those of the others; those of other rows go.
+
+    `rows` (n,) are the numbers of the rows in the file.
+    """
     kept = {**kept_scores(folder, rows), name: scores}
     write_table(pl.DataFrame({ROW: rows, **kept}), folder / SCORES)
 
@@ -28,7 +32,10 @@ def kept_scores(folder: Path, rows: RowNumbers) -> dict[str, Floats]:
     path = folder / SCORES
     if not path.exists():
         return {}
-    frame = pl.read_parquet(path)
-    if not np.array_equal(frame[ROW].to_numpy(), rows):
+    try:
+        frame = pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise ArtifactError(f"{path}: this cannot be read ({error}). Delete it to go on.") from error
+    if ROW not in frame.columns or not np.array_equal(frame[ROW].to_numpy(), rows):
         return {}
     return {name: frame[name].to_numpy() for name in frame.columns if name != ROW}

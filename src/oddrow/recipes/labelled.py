@@ -29,7 +29,8 @@ Floats = npt.NDArray[np.float64]
 class LabelledTable:
     """Features alone, with their schema, and the label y (n,): 1 anomaly, 0 normal, NaN unknown.
 
-    `weight` (n,) says how many rows each stands for, None where all are there.
+    `weight` (n,) says how many rows each stands for, None where all are there; `places` (n,) the number of each in the
+    file, None where that is its own.
     """
 
     table: Table
@@ -37,6 +38,7 @@ class LabelledTable:
     path: Path
     join: Join | None
     weight: Floats | None = None
+    places: RowNumbers | None = None
 
     @classmethod
     def read(cls, recipe: Recipe[Any], folder: Path) -> LabelledTable:
@@ -45,11 +47,11 @@ class LabelledTable:
         settings = recipe.settings
         table = read_joined(str(path), settings.read, join)
         settings.roles.check(table.columns)
-        table, weight = _sampled(table, recipe)
+        table, weight, places = _sampled(table, recipe)
         y = settings.roles.labels(table.frame, both=True)
         schema = settings.schema_of(table)
         features = replace(table, source=path.name).keep(schema.feature_names).with_schema(schema)
-        return cls(features, y, path, join, None if weight is None else np.where(y == 0, weight, 1.0))
+        return cls(features, y, path, join, None if weight is None else np.where(y == 0, weight, 1.0), places)
 
     @property
     def n_anomalies(self) -> int:
@@ -74,18 +76,25 @@ class LabelledTable:
         """These rows as ones to measure on."""
         return HeldOut(self.y[rows], self.hashes[rows], self.table.synthetic[rows], self.weight_of(rows))
 
+    def places_of(self, rows: RowNumbers) -> RowNumbers:
+        """Their numbers in the file."""
+        return rows if self.places is None else self.places[rows]
+
     def weight_of(self, rows: RowNumbers) -> Floats | None:
         """How many rows each of these stands for."""
         return None if self.weight is None else self.weight[rows]
 
 
-def _sampled(table: Table, recipe: Recipe[Any]) -> tuple[Table, float | None]:
-    """The rows and columns to look at, and how many normal rows one of them stands for where they are a sample."""
-    data, weight = recipe.data, None
+def _sampled(table: Table, recipe: Recipe[Any]) -> tuple[Table, float | None, RowNumbers | None]:
+    """The rows and columns to look at; where they are a sample, how many normal rows one of them stands for, and the
+    numbers that they had.
+    """
+    data, weight, places = recipe.data, None, None
     raise_all([missing_column(name, table.columns) for name in data.columns if name not in table.columns])
     if data.sample is not None and data.n_normal is not None and data.sample in table.columns:
         is_normal = recipe.settings.roles.labels(table.frame, both=True) == 0
         is_drawn = table.frame[data.sample].cast(pl.Boolean).to_numpy()
         weight = data.n_normal / (is_normal & is_drawn).sum()
-        table = table.take(~is_normal | is_drawn)
-    return (table.keep(list(data.columns)) if data.columns else table), weight
+        places = np.flatnonzero(~is_normal | is_drawn)
+        table = table.take(places)
+    return (table.keep(list(data.columns)) if data.columns else table), weight, places

@@ -29,6 +29,7 @@ CONTESTANTS = {
 }
 METRICS = ("f1", "precision", "recall", "accuracy", "auroc", "ap")
 SHOWN = ("f1", "precision", "recall", "auroc", "ap")
+OF_DAYS_AND_BATCHES = ("budget", "budget-per-entity", "false-discoveries")
 CUT_ROWS = ("test", "train")
 
 
@@ -107,6 +108,8 @@ class Protocol:
             check_choice("protocol.metrics", metric, METRICS)
         if settings.threshold.source != "validation":
             raise ParameterError("threshold: a recipe's honest cut is chosen on held-out rows. Leave @train out.")
+        if settings.threshold.name in OF_DAYS_AND_BATCHES:
+            raise ParameterError(f"threshold: a recipe's honest cut is one number, and {settings.threshold} is more.")
         check_choice("detector", settings.detector, CONTESTANTS)
         for name in self.contestants:
             check_choice("protocol.contestants", name, CONTESTANTS[settings.detector])

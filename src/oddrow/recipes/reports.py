@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any
 
 from oddrow.artifact import REPORT, Artifact
 from oddrow.errors import ParameterError
 from oddrow.evaluate.held_out import HeldOut
-from oddrow.evaluate.protocol import Evaluation
-from oddrow.evaluate.result import measure
 from oddrow.recipes.results import Results
 from oddrow.report import Page, Picture, Section, Table, check_packages, render
 from oddrow.report.sections import again
 from oddrow.table.selection import Selection
 from oddrow.table.write import write_text
+from oddrow.workflow.beside import Ranked
+from oddrow.workflow.evaluating import of_ranked
 from oddrow.workflow.pages import VERSIONS, page_of
 from oddrow.workflow.subject import Subject
 
-Floats = npt.NDArray[np.float64]
 Tell = Callable[[Any], None]
 
 SUBTITLE = "A published experiment, run again by oddrow."
@@ -42,28 +37,11 @@ def write_report(folder: Path, page: Callable[[], Page], tell: Tell) -> None:
     tell(f"Wrote {folder / REPORT}.")
 
 
-class Contestant(NamedTuple):
-    """Scores (n,) of the rows that tested somebody, and the honest cut."""
-
-    name: str
-    scores: Floats
-    cut: float
-
-
 def page_of_model(
-    results: Results,
-    artifact: Artifact,
-    chosen: Selection,
-    test: HeldOut,
-    ranked: Sequence[Contestant],
-    command: str,
+    results: Results, artifact: Artifact, chosen: Selection, test: HeldOut, ranked: Sequence[Ranked], command: str
 ) -> Page:
     """The results of all runs, then the kept model on the rows that tested it, beside everybody of that run."""
-    cut = artifact.threshold
-    measured = tuple(
-        measure(each.name, test, each.scores, replace(cut, value=each.cut), intervals=True) for each in ranked
-    )
-    evaluation = Evaluation.of(test, cut, measured, {"threshold": cut.fingerprint})
+    evaluation = of_ranked(artifact, test, ranked, test.notes)
     subject = Subject(artifact, chosen, {each.name: each.scores for each in ranked}, evaluation)
     opening = [_results(results, [OF_LAST])]
     return page_of(subject, results.title, SUBTITLE, [command] if command else [], opening)

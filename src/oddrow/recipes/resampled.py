@@ -98,6 +98,8 @@ class Resampled:
         for name, rows in divided.resampled():
             yield from self._lines(name, "honest", rows, run, CLASSIFIERS)
         self._draw("losses-honest", _losses(divided.history), "Honest, the last run's network")
+        for other in self.folder.glob("marginals-*.svg"):
+            other.unlink()
         real = divided.table.frame.filter(divided.y == 1)
         for name in _telling_columns(divided.table, divided.y):
             self._draw(f"marginals-{name}", partial(marginals, real[name], divided.made[name], name=name))
@@ -128,9 +130,8 @@ class Resampled:
 
 def _losses(history: History) -> Callable[..., Any]:
     """What draws total, reconstruction and KL of a network, epoch by epoch."""
-    return partial(
-        losses, {name: [entry[key] for entry in history] for name, key in PARTS.items() if key in history[0]}
-    )
+    parts = {name: [entry[key] for entry in history] for name, key in PARTS.items() if key in history[0]}
+    return partial(losses, parts, epochs=[entry["epoch"] for entry in history])
 
 
 def _telling_columns(table: Table, y: Floats) -> list[str]:

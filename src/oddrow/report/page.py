@@ -22,12 +22,11 @@ class Picture:
 
     svg: bytes
     says: str
-    is_wide: bool = False
 
     @classmethod
-    def of(cls, axes: Any, says: str, *, is_wide: bool = False) -> Picture:
+    def of(cls, axes: Any, says: str) -> Picture:
         """The figure that axes belong to."""
-        return cls(as_svg(axes), says, is_wide)
+        return cls(as_svg(axes), says)
 
     @property
     def source(self) -> str:

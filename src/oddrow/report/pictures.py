@@ -18,7 +18,7 @@ Floats = npt.NDArray[np.float64]
 Losses = Sequence[Mapping[str, float]]
 
 # Inches: small enough that letters stay legible on a narrow screen.
-SMALL, WIDE = (5.2, 3.6), (8.4, 3.4)
+SMALL = (5.2, 3.6)
 MOST_CURVES = 6
 
 
@@ -49,11 +49,6 @@ class Drawn:
     def known(self) -> npt.NDArray[np.bool_]:
         """Which rows have a label, (n,)."""
         return ~np.isnan(self.y)
-
-    @property
-    def has_both(self) -> bool:
-        """Whether there are anomalies and normal rows among those with a label."""
-        return bool((self.y == 1).any() and (self.y == 0).any())
 
     def measured(self, scores: Floats) -> tuple[Floats, Floats, Floats | None]:
         """Labels, scores and weights of the rows with a label."""
@@ -149,10 +144,6 @@ def of_series(original: Floats, rebuilt: Floats, said: str) -> Iterator[Picture]
 
 def of_space(z: Floats, y: Floats, names: Sequence[str]) -> Iterator[Picture]:
     """Numbers of the latent space, (n, 3) or (n, 2)."""
-    if len(names) == 3:
-        axes = plots.latent_space(z, y, names=names)
-    elif len(names) == 2:
-        axes = plots.latent_plane(z, y, names=names, axes=plane())
-    else:
-        return
+    in_space = len(names) == 3
+    axes = plots.latent_space(z, y, names=names) if in_space else plots.latent_plane(z, y, names=names, axes=plane())
     yield Picture.of(axes, f"Where rows lie in the latent space: {', '.join(names)}.")

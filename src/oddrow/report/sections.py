@@ -20,8 +20,6 @@ Headline = tuple[str, str, str]
 
 # More of them are folded away at first.
 MOST_COLUMNS = 10
-SAME_ROWS = "Everybody in the table was fitted to the same training rows."
-SAME_RULE = "Everybody is cut by the same rule on the same rows."
 RANKING = (
     "AP: average precision. P@k: the share of anomalies among the k rows that score highest; a day: on average over "
     "the days, of what a perfect ranking would reach. In brackets: the middle 95 % of draws of the rows."
@@ -74,7 +72,7 @@ def of_schema(schema: Schema) -> Iterator[Table]:
     for caption, columns in (("Columns used", used), ("Columns not used", others)):
         if columns:
             lines = [(column.name, column.kind, column.why, f"{column.n_missing:,}") for column in columns]
-            headings, named = ("column", "kind", "why", "missing in training"), f"{caption} ({len(lines)})"
+            headings, named = ("column", "kind", "why", "missing"), f"{caption} ({len(lines)})"
             yield Table(headings, lines, named, n_texts=3, is_aside=len(lines) > MOST_COLUMNS)
 
 
@@ -83,7 +81,6 @@ def how_it_ranks(evaluation: Evaluation, drawn: Drawn) -> Section:
     texts = [
         f"{evaluation.n_rows:,} rows were scored, {evaluation.n_anomalies:,} of them are known anomalies "
         f"({evaluation.rate:.3%}).",
-        *([SAME_ROWS] if len(evaluation.results) > 1 else []),
         *overlaps(evaluation),
     ]
     return Section(
@@ -91,25 +88,23 @@ def how_it_ranks(evaluation: Evaluation, drawn: Drawn) -> Section:
     )
 
 
-def what_the_cut_does(
-    evaluation: Evaluation, drawn: Drawn, more: Sequence[Picture] = (), *, per_false_alarm: float | None = None
-) -> Section:
+def what_the_cut_does(evaluation: Evaluation, drawn: Drawn, *, per_false_alarm: float | None = None) -> Section:
     """The threshold, what it promises, and what it gives beside the baselines' cuts."""
     first = evaluation.results[0]
-    table = Table.of(at_cut(evaluation.results), SAME_RULE if len(evaluation.results) > 1 else "")
-    pictures = [*of_cut(drawn, first.confusion, per_false_alarm), *of_scores(drawn), *more]
+    table = Table.of(at_cut(evaluation.results))
+    pictures = [*of_cut(drawn, first.confusion, per_false_alarm), *of_scores(drawn)]
     return Section("What the threshold does", [*in_words(evaluation.threshold), counts(first)], [table], pictures)
 
 
-def what_it_alerts(drawn: Drawn, cut: Threshold, n_alerts: int, more: Sequence[Picture] = ()) -> Section:
+def what_it_alerts(drawn: Drawn, cut: Threshold, n_alerts: int) -> Section:
     """The threshold and the scores, where no label is known."""
     text = f"{n_alerts:,} of {len(drawn.own):,} rows are alerts. Whether they should be, no label says."
-    return Section("What the threshold does", [*in_words(cut), text], (), [*of_scores(drawn), *more])
+    return Section("What the threshold does", [*in_words(cut), text], (), list(of_scores(drawn)))
 
 
 def in_words(cut: Threshold) -> Iterator[str]:
     """The threshold, and what it promises."""
-    yield f"Rows with a score of {cut.value:.6g} or more are alerts: rule {cut.rule}, chosen on {cut.source} rows."
+    yield cut.in_words
     if cut.promise:
         yield f"It promises: {cut.promise}."
 
@@ -124,7 +119,8 @@ def the_oddest(rows: Sequence[OddRow], pictures: Sequence[Picture]) -> Section:
     kept = [place for place, name in enumerate(headings) if not name or any(line[place] for line in lines)]
     n_texts = len([place for place in kept if place < 4])
     shown = Table([headings[place] for place in kept], [[line[place] for place in kept] for line in lines], "", n_texts)
-    text = f"The {len(rows)} rows that score highest, with the columns that add most to each score."
+    which = "row that scores" if len(rows) == 1 else "rows that score"
+    text = f"The {len(rows)} {which} highest, with the columns that add most to each score."
     return Section("The oddest rows", [text], [shown], pictures)
 
 
@@ -136,7 +132,7 @@ def limits(always: Sequence[str], evaluation: Evaluation | None) -> Section:
 
 def again(commands: Sequence[str], versions: Mapping[str, str], prints: Sequence[tuple[str, str]]) -> Section:
     """How to do it again: commands, versions, fingerprints of rows."""
-    texts = ["Versions: " + ", ".join(f"{name} {number}" for name, number in versions.items()) + "."]
+    texts = ["This page was made with " + ", ".join(f"{name} {number}" for name, number in versions.items()) + "."]
     tables = [Table(("rows", "SHA-256 over their features"), prints, n_texts=2)] if prints else []
     return Section("How to do it again", texts, tables, commands=commands)
 

@@ -93,6 +93,18 @@ class Threshold:
         return [_of_all(days, n_rows), _of_all(as_codes(entity), n_rows)]
 
     @property
+    def in_words(self) -> str:
+        """Which rows are alerts.
+
+        >>> Threshold(2.0, "fixed:2").in_words
+        'Rows with a score of 2 or more are alerts: rule fixed:2, given.'
+        """
+        less = "" if self.cap is None else f", {self.cap}, the highest"
+        less = less if self.discoveries is None else ", or of fewer, as many as can be told from false ones"
+        chosen = "given" if self.source == "given" and self.fingerprint is None else f"chosen on {self.source} rows"
+        return f"Rows with a score of {self.value:.6g} or more are alerts{less}: rule {self.rule}, {chosen}."
+
+    @property
     def remembered(self) -> Threshold:
         """What is kept of a threshold that another one has replaced: no rows, only which they were."""
         mark = self.fingerprint

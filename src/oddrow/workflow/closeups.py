@@ -18,6 +18,7 @@ Rows = npt.NDArray[np.int64]
 
 N_ODDEST, N_REASONS, N_DRAWN, N_CONTRIBUTIONS = 20, 3, 2, 8
 MOST_CHANGES = 4
+NOTHING_FOUND = "nothing that was found"
 LABELS = {0.0: "normal", 1.0: "anomaly"}
 
 
@@ -43,12 +44,17 @@ def _odd_rows(subject: Subject, rows: Rows, found: Sequence[Sequence[Reason]]) -
 
 
 def _what_would_pass(subject: Subject, rows: Rows) -> list[str]:
-    """The changes that make the nearest normal row of each, in words; single samples in time are none to be changed."""
+    """The changes that make the nearest normal row of each alert; single samples in time are none to be changed."""
     if subject.is_series:
         return [""] * len(rows)
-    cut, history = subject.artifact.threshold.value, subject.artifact.history
-    normal = nearest_normal(subject.artifact.detector, subject.table(rows), cut, history=history)
-    return [_in_words(normal.changes(row)) if normal.found[row] else "" for row in range(len(rows))]
+    said = [""] * len(rows)
+    alerts = np.flatnonzero(subject.alerts[rows])
+    if len(alerts):
+        cut, history = subject.artifact.threshold.value, subject.artifact.history
+        normal = nearest_normal(subject.artifact.detector, subject.table(rows[alerts]), cut, history=history)
+        for place, alert in enumerate(alerts):
+            said[alert] = _in_words(normal.changes(place)) if normal.found[place] else NOTHING_FOUND
+    return said
 
 
 def _in_words(changes: Sequence[Change]) -> str:

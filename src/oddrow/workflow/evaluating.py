@@ -18,8 +18,9 @@ from oddrow.evaluate.result import measure
 from oddrow.table.numbers import Scorer
 from oddrow.table.selection import Selection
 from oddrow.table.write import check_place, write_json
+from oddrow.thresholds.fingerprint import Fingerprint
 from oddrow.workflow.beside import Beside, Ranked
-from oddrow.workflow.tables import Tell, hashes_of, roles_given, select_for, silent
+from oddrow.workflow.tables import Tell, check_out, hashes_of, roles_given, select_for, silent
 
 Floats = npt.NDArray[np.float64]
 
@@ -48,6 +49,7 @@ def evaluate(
     """
     if json_to is not None:
         check_place(json_to)
+        check_out(json_to, tables, join, model)
     artifact = Artifact.load(model)
     given = {"label": label, "anomaly": tuple(anomaly), "normal": tuple(normal), "weight": weight, "time": time}
     roles, absent = roles_given(artifact, {**given, "amount": amount, "entity": entity})
@@ -79,15 +81,11 @@ def measured(
     """As `evaluate_selection`, with the scores behind the numbers."""
     if chosen.y is None:
         raise ParameterError("evaluate needs to know the label: --label C.")
-    n_unknown = int(np.isnan(chosen.y).sum())
-    notes = [f"{n_unknown:,} rows without a label are decided on and not measured."] if n_unknown else []
     test = held_out_rows(artifact, chosen)
     test.check(artifact.threshold)
-    notes += test.notes
     tell("Measuring the model …")
     name, scores = type(artifact.detector).__name__, artifact.detector.anomaly_score(chosen.table)
-    ranked = [Ranked(name, scores, artifact.threshold)]
-    notes += _of_block(artifact, test, scores)
+    ranked, notes = [Ranked(name, scores, artifact.threshold)], [*test.notes, *_of_block(artifact, test, scores)]
     try:
         beside = Beside.of(artifact)
         ranked += beside.ranked(chosen, others or {}, tell)
@@ -96,12 +94,21 @@ def measured(
         notes.append(f"No baselines: {error}")
     if artifact.roles.weight is not None and chosen.weight is None:
         notes.append(f"Rows count alike here; the model was fitted with --weight {artifact.roles.weight}.")
-    seen = {"threshold": artifact.threshold.fingerprint}
-    if artifact.origin is not None:
-        seen["training"] = artifact.origin.fingerprint
+    return Measured(of_ranked(artifact, test, ranked, notes), {each.name: each.scores for each in ranked})
+
+
+def of_ranked(artifact: Artifact, test: HeldOut, ranked: Sequence[Ranked], notes: Sequence[str] = ()) -> Evaluation:
+    """The numbers of everybody on the test rows, the model first, and how many of these it has seen before."""
+    n_unknown = int(np.isnan(test.y).sum())
+    unknown = [f"{n_unknown:,} rows without a label are decided on and not measured."] if n_unknown else []
     results = tuple(measure(each.name, test, each.scores, each.cut, intervals=True) for each in ranked)
-    evaluation = Evaluation.of(test, artifact.threshold, results, seen, tuple(notes))
-    return Measured(evaluation, {each.name: each.scores for each in ranked})
+    return Evaluation.of(test, artifact.threshold, results, seen_before(artifact), (*unknown, *notes))
+
+
+def seen_before(artifact: Artifact) -> dict[str, Fingerprint | None]:
+    """The rows that a model has seen: those that chose its threshold, and those that it learned from."""
+    seen = {"threshold": artifact.threshold.fingerprint}
+    return seen if artifact.origin is None else {**seen, "training": artifact.origin.fingerprint}
 
 
 def _of_block(artifact: Artifact, test: HeldOut, scores: Floats) -> list[str]:

@@ -50,7 +50,7 @@ def page_of(
         *_measures(subject),
         oddest_rows(subject),
         *_columns(subject),
-        limits([LIMITS], subject.evaluation),
+        limits([LIMITS, *subject.notes], subject.evaluation),
         _again(subject, commands),
     ]
     return Page(title, subtitle, _headlines(subject), sections)
@@ -94,17 +94,23 @@ def _parts(subject: Subject) -> Iterator[tuple[str, str, str]]:
         )
         use = "learned from, not to be rebuilt" if detector.learns_from_known else "left out"
         yield "trained on", f"{origin.named}{within}", f"{origin.n_rows - n_known:,}"
-        yield "known anomalies among them", use, f"{n_known:,}"
-        yield "held out, normal", "to stop training by and to choose the threshold on", f"{origin.n_held_out:,}"
+        yield "known anomalies beside them", use, f"{n_known:,}"
+        chooses = ", and to choose the threshold on" if subject.artifact.threshold.source == "validation" else ""
+        yield "held out, normal", f"to stop training by{chooses}", f"{origin.n_held_out:,}"
     yield "shown in this report", subject.chosen.table.source, f"{len(subject.chosen.rows):,}"
 
 
 def _space(subject: Subject) -> Iterator[Picture]:
     """Where the rows lie for a mixture, of a wider code its first numbers."""
     detector = subject.artifact.detector
-    if isinstance(detector, DAGMMDetector) and (places := detector.places_in_space):
-        names = [detector.code_names[place] for place in places]
-        yield from of_space(detector.code(subject.chosen.table)[:, places], subject.y, names)
+    if not isinstance(detector, DAGMMDetector):
+        return
+    names = detector.code_names
+    n_codes = min(3 - (len(names) - detector.latent), detector.latent)
+    places = [*range(n_codes), *range(detector.latent, len(names))]
+    if len(places) > 1:
+        z = detector.code(subject.chosen.table)[:, places]
+        yield from of_space(z, subject.y, [names[place] for place in places])
 
 
 def _measures(subject: Subject) -> Iterator[Section]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -12,10 +12,10 @@ from oddrow.report import check_packages, render
 from oddrow.table.roles import Roles
 from oddrow.table.selection import Selection
 from oddrow.table.write import check_place, write_text
-from oddrow.workflow.evaluating import measured
+from oddrow.workflow.evaluating import measured, seen_before
 from oddrow.workflow.pages import page_of
 from oddrow.workflow.subject import Subject
-from oddrow.workflow.tables import Tell, roles_given, select_for, silent
+from oddrow.workflow.tables import Tell, check_out, hashes_of, roles_given, select_for, silent
 
 
 def report(
@@ -46,6 +46,7 @@ def report(
     place = Path(model) / REPORT if out is None else Path(out)
     artifact = Artifact.load(model)
     check_place(place)
+    check_out(place, tables, join, model)
     given = {"label": label, "anomaly": tuple(anomaly), "normal": tuple(normal), "weight": weight, "time": time}
     roles, absent = roles_given(artifact, {**given, "amount": amount, "entity": entity})
     roles = replace(roles, id=artifact.roles.id)
@@ -74,7 +75,17 @@ def _subject(artifact: Artifact, chosen: Selection, tell: Tell) -> Subject:
         return Subject(artifact, chosen, found.scores, found.evaluation)
     tell("No labels of both classes: scores, alerts and reasons alone.")
     scores = artifact.detector.anomaly_score(chosen.table)
-    return Subject(artifact, chosen, {type(artifact.detector).__name__: scores}, None)
+    return Subject(artifact, chosen, {type(artifact.detector).__name__: scores}, None, tuple(_seen(artifact, chosen)))
+
+
+def _seen(artifact: Artifact, chosen: Selection) -> Iterator[str]:
+    """How many of the rows the model has seen before, and how many are made up."""
+    hashes = hashes_of(artifact.detector, artifact.history, chosen)
+    for name, mark in seen_before(artifact).items():
+        if mark is not None and (share := mark.overlap(hashes)) > 0:
+            yield f"About {share:.1%} of these rows equal one of the {name} rows, which the model has seen before."
+    if n_made := int(chosen.table.synthetic.sum()):
+        yield f"{n_made:,} of these rows are made up (oddrow_synthetic)."
 
 
 def _made_by() -> str:

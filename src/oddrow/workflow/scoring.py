@@ -17,7 +17,7 @@ from oddrow.table.selection import Selection
 from oddrow.table.table import SYNTHETIC
 from oddrow.table.write import check_target, write_table
 from oddrow.thresholds.threshold import Threshold, bands
-from oddrow.workflow.tables import Tell, named, select_for, silent
+from oddrow.workflow.tables import Tell, check_out, select_for, silent
 
 
 def score(
@@ -39,8 +39,7 @@ def score(
     """
     check_target(Path(out))
     check_number("reasons", n_reasons, 0, whole=True)
-    if Path(out).resolve() in {Path(table).resolve() for table in (*named(tables), *([join] if join else []))}:
-        raise TableError(f"{out}: this is a table to read; its rows would be lost. Give another --out.")
+    check_out(out, tables, join, model)
     artifact = Artifact.load(model)
     roles = roles_to_score(artifact, time, in_range=bool(start or until))
     chosen = select_for(artifact, tables, roles, start, until, join, tell=tell, labelled=False)

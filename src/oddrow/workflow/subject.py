@@ -25,12 +25,15 @@ LEAST_SAMPLES = 32
 
 @dataclass(frozen=True)
 class Subject:
-    """A model, the rows of a table, everybody's scores (n,) of them, the model's own first, and what was measured."""
+    """A model, the rows of a table, everybody's scores (n,) of them, the model's own first, and what was measured, or
+    else `notes` on the rows.
+    """
 
     artifact: Artifact
     chosen: Selection
     scores: Mapping[str, Floats]
     evaluation: Evaluation | None
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def own(self) -> Floats:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from oddrow.artifact import Artifact
+from oddrow.artifact import CARD, MANIFEST, TENSORS, Artifact
 from oddrow.detectors.base import Detector
 from oddrow.errors import ParameterError, TableError
 from oddrow.settings import Settings
@@ -119,6 +120,15 @@ def tell_note(table: Table, tell: Tell) -> None:
 def named(tables: str | Sequence[str]) -> tuple[str, ...]:
     """The tables as they were named."""
     return (tables,) if isinstance(tables, str) else tuple(str(table) for table in tables)
+
+
+def check_out(out: str | Path, tables: str | Sequence[str], join: str | None, model: str | Path) -> None:
+    """Refuse to write over what is to be read: a table, or a part of the model."""
+    place = Path(out).resolve()
+    if place in {Path(table).resolve() for table in (*named(tables), *([join] if join else []))}:
+        raise TableError(f"{out}: this is a table to read; its rows would be lost. Give another --out.")
+    if place in {(Path(model) / name).resolve() for name in (MANIFEST, TENSORS, CARD)}:
+        raise TableError(f"{out}: this is a part of the model, which would be lost. Give another --out.")
 
 
 def _join_for(artifact: Artifact, table: str | None) -> Join | None:
