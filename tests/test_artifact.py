@@ -279,6 +279,16 @@ def test_the_card_says_what_a_reader_must_know(fitted: AutoencoderDetector) -> N
     assert "\n- same: " in card.partition("## Columns not used")[2]
 
 
+def test_the_card_takes_names_for_text_and_says_only_what_is_unusual() -> None:
+    frame = pl.DataFrame({"a|b": np.arange(60.0) % 7, "<b>": np.arange(60.0) % 5})
+    card = Artifact(
+        AutoencoderDetector(noise=0.1, training=Training(epochs=1), random_state=0).fit(frame), Threshold(2.5, "fixed")
+    ).card()
+    assert "| a\\|b | numeric |" in card
+    assert "| \\<b\\> | numeric |" in card
+    assert "- Detector: AutoencoderDetector, noise=0.1, random_state=0, training=Training(epochs=1)\n" in card
+
+
 def test_the_card_names_the_joined_table(fitted: AutoencoderDetector) -> None:
     origin = Origin(("a.csv",), None, None, 54, 6, 9, Fingerprint(54, "", ()), "", Join("b.csv", "row_id"))
     card = Artifact(fitted, Threshold(2.5, "fixed:2.5"), origin=origin).card()

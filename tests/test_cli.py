@@ -531,3 +531,11 @@ def test_the_whole_job_with_dagmm(mixed_csv: Path, fit_options: Options, oddrow:
     assert any(line.startswith("DAGMMDetector  ") for line in ran.out.splitlines())
     assert any(line.startswith("untrained twin  ") for line in ran.out.splitlines())
     assert len(list((tmp_path / "scalars").iterdir())) == 1, "the twin writes no scalars"
+
+
+def test_a_value_of_the_label_that_no_row_has_is_told(mixed_csv: Path, oddrow: Oddrow, tmp_path: Path) -> None:
+    ran = oddrow(
+        "fit", mixed_csv, "--label", "fraud", "--anomaly", "y", "--out", tmp_path / "m", "--set", "training.epochs=1"
+    )
+    assert ran.code == 0, ran.err
+    assert "No row has 'y' in 'fraud': see --anomaly and --normal." in ran.out

@@ -319,3 +319,21 @@ def test_a_row_that_is_no_alert_has_no_other_beside_it(mixed_csv: Path, model: P
     ran = oddrow("explain", mixed_csv, "--model", model, "--id", 17)
     assert "below the threshold" in ran.out
     assert "ormal row" not in ran.out
+
+
+def test_a_broken_value_that_training_rows_had_too_goes_back_to_the_middle() -> None:
+    """A network copies it, so neither what it expects nor the slope leads away from it."""
+    rng = np.random.default_rng(0)
+    sensors = {f"s{place}": rng.normal(30, 3, 1500) for place in range(12)}
+    sensors["s3"][:8] = -100.0
+    frame = pl.DataFrame(sensors)
+    training = Training(epochs=40, batch_size=64, validation_fraction=0.0)
+    fitted = AutoencoderDetector(training=training, random_state=0).fit(frame)
+    odd = frame[500:520].with_columns(s3=pl.lit(-90.0))
+    cut, middle = float(np.quantile(fitted.anomaly_score(frame[8:]), 0.99)), odd.with_columns(s3=pl.lit(30.0))
+    alone = (fitted.anomaly_score(odd) >= cut) & (fitted.anomaly_score(middle) < cut)
+    assert alone.sum() > 10
+    near = nearest_normal(fitted, odd, cut)
+    assert near.found[alone].all()
+    changed = [[change.column for change in near.changes(row)] for row in np.flatnonzero(alone)]
+    assert sum(columns == ["s3"] for columns in changed) >= 0.9 * len(changed)

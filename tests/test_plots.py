@@ -352,3 +352,11 @@ def test_losses_lie_at_their_epochs() -> None:
     axes = losses({"loss": [3.0, 2.0]}, epochs=[50, 100])
     assert axes.lines[0].get_xdata().tolist() == [50, 100]
     assert losses({"loss": [3.0, 2.0]}).lines[0].get_xdata().tolist() == [1, 2]
+
+
+def test_levels_lie_beside_each_other_by_class() -> None:
+    levels, y = ["a"] * 6 + ["b"] * 2 + [None] * 2, np.array([0] * 8 + [1] * 2, float)
+    axes = plots.levels_by_class(levels, y, name="shop")
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["b", "a", "missing"]
+    widths = {bar.get_label(): [patch.get_width() for patch in bar] for bar in axes.containers}
+    assert widths == {"normal: 8": [0.25, 0.75, 0.0], "anomaly: 2": [0.0, 0.0, 1.0]}

@@ -117,9 +117,8 @@ def test_the_oddest_rows_have_ids_labels_and_reasons(reported: Path, mixed_csv: 
     scored = workflow.score(str(mixed_csv), model, reported.with_name("s.csv"), start="2024-01-20", n_reasons=1)
     highest = scored.sort("anomaly_score", descending=True, maintain_order=True)[:20]
     part = page[page.index("<h2>The oddest rows") : page.index("<h2>The columns that matter")]
-    assert re.findall(r'<td class="text">(\d+)</td>\s*<td class="text">(?:anomaly|normal)', part) == [
-        str(id) for id in highest["row_id"]
-    ]
+    assert re.findall(r'<tr>\s*<td class="text short">(\d+)</td>', part) == [str(id) for id in highest["row_id"]]
+    assert set(re.findall(r">(anomaly|normal)</td>", part)) == {"anomaly", "normal"}
     assert part.count("% of the score)") >= 20
 
 
@@ -194,10 +193,11 @@ def test_budgets_and_weights_are_told_as_they_are(mixed: pl.DataFrame, tmp_path:
     workflow.fit(table, tmp_path / "m", settings)
     page = html.unescape(text_of(workflow.report(table, tmp_path / "m", start="2024-01-15", weight="w")))
     assert "are alerts, at most 2 a day, the highest: rule budget:2" in page
+    assert "rows.parquet, time >= 2024-01-15" in page
     assert "they count what these stand for" in page
     part = page[page.index("<h2>The oddest rows") : page.index("<h2>The columns that matter")]
     lines = [line for line in part.split("</tr>") if "% of the score)" in line]
-    passing = ["alert</td>" in line for line in lines]
+    passing = [">yes</td>" in line for line in lines]
     assert 0 < sum(passing) < len(passing), "of some days there are more than two"
     assert [" instead of " in line for line in lines] == passing, "only alerts have something to pass with"
 
@@ -310,3 +310,12 @@ def test_a_browser_shows_every_picture_and_complains_of_nothing(reported: Path, 
     found = json.loads(html.unescape(seen))
     assert found == {"images": len(pictures(text_of(reported))), "missing": 0, "wide": False}
     assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
+
+
+def test_a_label_that_the_model_looks_at_is_refused(
+    mixed_csv: Path, model: Path, oddrow: Oddrow, tmp_path: Path
+) -> None:
+    for command in ("report", "evaluate"):
+        ran = oddrow(command, mixed_csv, "--model", model, "--label", "online", "--from", "2024-01-20")
+        assert ran.code == 1
+        assert "--label online: the model looks at this column, so its scores know the answer." in ran.err

@@ -269,3 +269,11 @@ def test_the_hour_of_a_time_with_a_zone_is_that_of_the_place() -> None:
     )
     frame = local.to_frame()
     assert Schema.infer(frame).conform(frame)["when"].dt.hour().to_list() == [10, 11]
+
+
+def test_numbers_with_separators_are_no_missing_values() -> None:
+    amounts = [f"{number}.5" for number in range(200)]
+    amounts[17] = "1,023.13"
+    (said,) = problems({"amount": amounts}, {"amount": amounts})
+    assert "Write numbers without separators of thousands, or declare the column categorical" in said
+    assert "missing=" not in said

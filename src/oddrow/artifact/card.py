@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from oddrow.table.selection import span
@@ -36,8 +37,8 @@ def facts(model: Artifact) -> list[tuple[str, str]]:
 def model_card(model: Artifact) -> str:
     """What a reader must know of the model, as Markdown."""
     columns = model.detector.schema_.columns
-    used = [f"| {column.name} | {column.kind} | {column.why} |" for column in columns if column.is_feature]
-    unused = [f"- {column.name}: {column.kind}, {column.why}" for column in columns if not column.is_feature]
+    used = [f"| {_plain(column.name)} | {column.kind} | {column.why} |" for column in columns if column.is_feature]
+    unused = [f"- {_plain(column.name)}: {column.kind}, {column.why}" for column in columns if not column.is_feature]
     lines = [
         "# oddrow model card",
         "",
@@ -53,6 +54,11 @@ def model_card(model: Artifact) -> str:
         *(["", "## Columns not used", "", *unused] if unused else []),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _plain(name: str) -> str:
+    """A name that Markdown takes for nothing else."""
+    return re.sub(r"([|<>\\])", r"\\\1", name)
 
 
 def _trained_on(model: Artifact) -> str:
@@ -78,5 +84,7 @@ def cut_in_words(cut: Threshold) -> str:
 
 
 def _short_parameters(estimator: Any) -> str:
-    parameters = estimator.get_params(deep=False)
-    return ", ".join(f"{name}={value!r}".replace("\n", " ") for name, value in parameters.items() if value is not None)
+    """The parameters that are not as usual."""
+    parameters, usual = estimator.get_params(deep=False), type(estimator)().get_params(deep=False)
+    changed = {name: value for name, value in parameters.items() if repr(value) != repr(usual[name])}
+    return ", ".join(f"{name}={' '.join(repr(value).split())}" for name, value in changed.items()) or "as usual"

@@ -80,6 +80,25 @@ class Normal:
         """What the network makes of the rows, in values that normal rows have."""
         return self._decoded(*self.detector.rebuilt(Table.from_frame(rows)), rows)
 
+    def usual(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows with every known number in the middle of what training rows had."""
+        middle = {name: column.usual for name, column in self.numbers.items() if column.usual is not None}
+        values = [
+            pl.Series(name, self.numbers[name].among_known(np.full(rows.height, value)))
+            for name, value in middle.items()
+        ]
+        return self.settled(rows.with_columns(of.zip_with(rows[of.name].is_not_null(), rows[of.name]) for of in values))
+
+    def far_out(self, rows: pl.DataFrame) -> Floats:
+        """How far each known number is from the middle of its column, in encoded units, (n, columns used)."""
+        away = np.zeros((rows.height, len(self.names)))
+        for place, name in enumerate(self.names):
+            column = self.numbers.get(name)
+            if column is not None and column.usual is not None:
+                values = np.where(np.isnan(_floats(rows[name])), column.usual, _floats(rows[name]))
+                away[:, place] = np.abs(column.encode(values) - column.encode(np.array([column.usual])))
+        return away
+
     def others(self, rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
         """The rows with less and less likely levels, and with times on the days around theirs."""
         numbers, logits = self.detector.rebuilt(Table.from_frame(rows))

@@ -15,6 +15,8 @@ Ints = npt.NDArray[np.int64]
 
 # Columns to try alone before several are tried at once.
 N_ALONE = 3
+# A number so many encoded units from the middle of its column is tried first: a network that copies it blames others.
+FAR_OUT = 4.0
 # How often the way back to a row is halved: to a thousandth of it.
 N_HALVINGS = 10
 # How many changes of a row are tried to be undone; of more columns, several are undone at once.
@@ -86,7 +88,10 @@ class Search:
             return
         start, turn = self.best.take(pending), self.turn[pending]
         adding = np.where(turn > 0, -np.inf, self.normal.adding(start.rows))
-        for columns in np.argsort(-adding, axis=1, kind="stable").T[:N_ALONE]:
+        most = np.argsort(-adding, axis=1, kind="stable").T[:N_ALONE]
+        far_out = self.normal.far_out(start.rows)
+        farthest = np.where(far_out.max(axis=1) > FAR_OUT, far_out.argmax(axis=1), most[0])
+        for columns in (farthest, *most):
             still = np.flatnonzero(~self._found[pending])
             if not len(still):
                 break
@@ -113,12 +118,17 @@ class Search:
             rows = self.normal.mixed(base, self.normal.expected(rows), allowed)
             best = self._lower(best, self._scored(rows))
         best = self._where_above(best, allowed & ~self.normal.is_number, self._with_others)
+        best = self._where_above(best, allowed & self.normal.is_number, self._with_usual)
         return self._where_above(best, allowed & self.normal.is_number, self._with_lowered)
 
     def _where_above(self, best: Scored, allowed: Mask, change: Callable[[Scored, Mask], Scored]) -> Scored:
         """With the rows changed that are not below the cut, where any of their cells may change."""
         places = np.flatnonzero((best.scores >= self.cut) & allowed.any(axis=1))
         return best.put(places, change(best.take(places), allowed[places])) if len(places) else best
+
+    def _with_usual(self, best: Scored, allowed: Mask) -> Scored:
+        """With numbers in the middle of their range: a network may copy an odd one, and its slope leads nowhere."""
+        return self._lower(best, self._scored(self.normal.mixed(best.rows, self.normal.usual(best.rows), allowed)))
 
     def _with_others(self, best: Scored, allowed: Mask) -> Scored:
         """With levels and days that the network does not expect, which often copies what it sees."""

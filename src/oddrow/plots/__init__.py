@@ -1,7 +1,7 @@
 """Pictures: each a function of arrays to Axes that computes nothing else; needs matplotlib (extra `report`)."""
 
 from oddrow.plots.canvas import ANOMALY, NORMAL, UNKNOWN, as_svg, new_plane, save
-from oddrow.plots.classes import amount_by_row, class_counts, column_by_class
+from oddrow.plots.classes import amount_by_row, class_counts, column_by_class, levels_by_class
 from oddrow.plots.ranking import (
     at_k,
     by_threshold,
@@ -34,6 +34,7 @@ __all__ = [
     "cost_curve",
     "latent_plane",
     "latent_space",
+    "levels_by_class",
     "losses",
     "marginals",
     "new_plane",

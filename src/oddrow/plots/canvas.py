@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,6 +117,13 @@ def as_written(axes: Any) -> Any:
     for text in texts:
         text.set(text=printable(text.get_text()), parse_math=False)
     return axes
+
+
+def name_rows(axes: Any, names: Sequence[str]) -> None:
+    """Write names at 0, 1, 2, … of the y axis, as they are."""
+    axes.set_yticks(np.arange(len(names)), [shortened(name) for name in names])
+    for label in axes.get_yticklabels():
+        label.set_parse_math(False)
 
 
 def printable(name: str) -> str:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from oddrow.plots.canvas import by_label, labelled, legend_text, new_plane, shortened, subset
+from oddrow.plots.canvas import by_label, labelled, legend_text, name_rows, new_plane, shortened, subset
 
 Floats = npt.NDArray[np.float64]
 
-N_BINS = 50
+N_BINS, MOST_LEVELS = 50, 12
 # Points squared of unknown rows, of the more frequent class, of the rarer one.
 SIZES = (6, 6, 18)
 # Classes of which one is so many times as large as another are counted on a log axis.
@@ -49,6 +50,21 @@ def column_by_class(values: npt.ArrayLike, y: npt.ArrayLike, *, name: str, axes:
     axes.set_xscale("log" if is_wide else "linear")
     shown = shortened(name)
     return labelled(axes, shown + (" (log)" if is_wide else ""), "share of the class", f"{shown} by class")
+
+
+def levels_by_class(levels: Sequence[str | None], y: npt.ArrayLike, *, name: str, axes: Any = None) -> Any:
+    """The share of each level (n,) of a category among the rows of each class; of many levels the most frequent."""
+    axes, texts = new_plane(axes), np.array(["missing" if level is None else level for level in levels], dtype=object)
+    groups = _present(y)
+    shares = {level: [np.mean(texts[rows] == level) for _, _, rows in groups] for level in set(texts.tolist())}
+    shown = sorted(shares, key=lambda level: (-max(shares[level]), level))[:MOST_LEVELS][::-1]
+    for place, (label, colour, rows) in enumerate(groups):
+        heights = np.arange(len(shown)) + 0.8 * ((place + 0.5) / len(groups) - 0.5)
+        widths = [shares[level][place] for level in shown]
+        axes.barh(heights, widths, 0.8 / len(groups), color=colour, label=f"{label}: {len(rows):,}")
+    name_rows(axes, shown)
+    title = f"{shortened(name)} by class"
+    return labelled(axes, "share of the class", "", title, is_full=True)
 
 
 def amount_by_row(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from oddrow.plots.canvas import ANOMALY, NORMAL, labelled, new_plane, shortened
+from oddrow.plots.canvas import ANOMALY, NORMAL, labelled, name_rows, new_plane
 
 N_BINS = 40
 
@@ -27,9 +27,7 @@ def contributions(names: Sequence[str], shares: npt.ArrayLike, *, title: str = "
     axes, values = new_plane(axes), np.asarray(shares, dtype=np.float64)
     order = np.argsort(values)
     axes.barh(np.arange(len(values)), values[order], color=ANOMALY)
-    axes.set_yticks(np.arange(len(values)), [shortened(names[place]) for place in order])
-    for label in axes.get_yticklabels():
-        label.set_parse_math(False)
+    name_rows(axes, [names[place] for place in order])
     return labelled(axes, "share of the score", "", title or "What makes the row odd")
 
 

@@ -23,7 +23,8 @@ from oddrow.workflow.subject import Subject
 Tell = Callable[[Any], None]
 
 SUBTITLE = "A published experiment, run again by oddrow."
-OF_LAST = "From here on: the model of the last run, on the rows that tested it."
+OF_LAST_RUN = f"{SUBTITLE} The numbers on top are those of the last run."
+OF_LAST = "The table is of all runs. From here on: the model of the last run, on the rows that tested it."
 
 
 def write_report(folder: Path, page: Callable[[], Page], tell: Tell) -> None:
@@ -44,7 +45,7 @@ def page_of_model(
     evaluation = of_ranked(artifact, test, ranked, test.notes)
     subject = Subject(artifact, chosen, {each.name: each.scores for each in ranked}, evaluation)
     opening = [_results(results, [OF_LAST])]
-    return page_of(subject, results.title, SUBTITLE, [command] if command else [], opening)
+    return page_of(subject, results.title, OF_LAST_RUN, [command] if command else [], opening)
 
 
 def page_of_results(results: Results, pictures: Sequence[Picture], notes: Sequence[str], command: str) -> Page:
@@ -55,6 +56,6 @@ def page_of_results(results: Results, pictures: Sequence[Picture], notes: Sequen
     return Page(results.title, SUBTITLE, (), sections)
 
 
-def _results(results: Results, texts: Sequence[str], pictures: Sequence[Picture] = ()) -> Section:
+def _results(results: Results, notes: Sequence[str], pictures: Sequence[Picture] = ()) -> Section:
     shown = Table(*results.shown, n_texts=2)
-    return Section("Published and measured", [f"{results.said}.", *texts], [shown], pictures)
+    return Section("Published and measured", [f"{results.said}."], [shown], pictures, notes=notes)

@@ -116,7 +116,8 @@ def of_scores(drawn: Drawn) -> Iterator[Picture]:
 
 def of_classes(drawn: Drawn) -> Iterator[Picture]:
     """How many rows of each class there are, and their amounts."""
-    yield Picture.of(plots.class_counts(drawn.y, axes=plane()), "How many rows of each class there are.")
+    if drawn.known.any():
+        yield Picture.of(plots.class_counts(drawn.y, axes=plane()), "How many rows of each class there are.")
     if drawn.amount is not None:
         rows = np.arange(len(drawn.y))
         axes = plots.amount_by_row(drawn.amount, rows, drawn.y, name="amount", x_name="row", axes=plane())
@@ -128,6 +129,13 @@ def of_columns(columns: Mapping[str, Floats], y: Floats) -> Iterator[Picture]:
     for name, values in columns.items():
         axes = plots.column_by_class(values, y, name=name, axes=plane())
         yield Picture.of(axes, f"How the values of {name} are spread in each class.")
+
+
+def of_levels(columns: Mapping[str, Sequence[str | None]], y: Floats) -> Iterator[Picture]:
+    """How often the levels (n,) of categories are there, by class."""
+    for name, levels in columns.items():
+        axes = plots.levels_by_class(levels, y, name=name, axes=plane())
+        yield Picture.of(axes, f"How often each level of {name} is there in each class.")
 
 
 def of_row(named: str, names: Sequence[str], shares: Floats) -> Iterator[Picture]:

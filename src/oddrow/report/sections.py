@@ -18,6 +18,7 @@ from oddrow.thresholds.threshold import Threshold
 
 Headline = tuple[str, str, str]
 
+WITH_LABELS = "forest with labels"
 # More of them are folded away at first.
 MOST_COLUMNS = 10
 RANKING = (
@@ -48,11 +49,15 @@ def headlines(evaluation: Evaluation) -> Iterator[Headline]:
     yield f"{found.precision:.1%}", "of the alerts are anomalies", _interval(first, "precision", as_share=True)
     yield f"{found.recall:.1%}", "of the anomalies are alerts", _interval(first, "recall", as_share=True)
     if first.value_caught is not None:
-        yield f"{first.value_caught:.1%}", "of the anomalies' amount", _interval(first, "value_caught", as_share=True)
+        yield (
+            f"{first.value_caught:.1%}",
+            "of the anomalies' amount is in alerts",
+            _interval(first, "value_caught", as_share=True),
+        )
     if k := max((k for k in first.precision_at if k <= max(evaluation.n_anomalies, min(K))), default=0):
         yield f"{first.precision_at[k]:.1%}", f"anomalies among the {k:,} highest", ""
     if first.daily is not None:
-        yield f"{first.daily.alerts:,.1f}", "alerts a day", f"at most {first.daily.most_alerts:,.0f}"
+        yield f"{first.daily.alerts:,.1f}", "alerts a day", f"{first.daily.most_alerts:,.0f} on the busiest day"
     else:
         yield f"{found.true_alerts + found.false_alerts:,.0f}", "alerts", f"{evaluation.n_rows:,} rows"
 
@@ -81,11 +86,25 @@ def how_it_ranks(evaluation: Evaluation, drawn: Drawn) -> Section:
     texts = [
         f"{evaluation.n_rows:,} rows were scored, {evaluation.n_anomalies:,} of them are known anomalies "
         f"({evaluation.rate:.3%}).",
+        *_with_labels(evaluation),
         *overlaps(evaluation),
     ]
     return Section(
         "How well it ranks", texts, [Table.of(ranking(evaluation.results), RANKING)], list(of_ranking(drawn))
     )
+
+
+def _with_labels(evaluation: Evaluation) -> Iterator[str]:
+    """That labels would do better, where they clearly do."""
+    first, *others = evaluation.results
+    bound = first.intervals.get("average_precision")
+    for other in others:
+        if other.name == WITH_LABELS and bound is not None and other.average_precision > bound.high:
+            yield (
+                "A random forest that learns from the labels ranks these rows better: an average precision of "
+                f"{other.average_precision:.3f} against {first.average_precision:.3f}. Where anomalies are like the "
+                "known ones, use a classifier, or let the detector learn from them (detector.known_weight=10)."
+            )
 
 
 def what_the_cut_does(evaluation: Evaluation, drawn: Drawn, *, per_false_alarm: float | None = None) -> Section:
@@ -111,14 +130,14 @@ def in_words(cut: Threshold) -> Iterator[str]:
 
 def the_oddest(rows: Sequence[OddRow], pictures: Sequence[Picture]) -> Section:
     """The rows that score highest, and why."""
-    headings = ["row", "label", "why", "would pass with", "score", ""]
+    headings = ["row", "score", "alert", "label", "why", "would pass with"]
     lines = [
-        (row.named, row.label, "\n".join(row.reasons), row.passes, f"{row.score:,.4g}", "alert" if row.is_alert else "")
+        (row.named, f"{row.score:,.4g}", "yes" if row.is_alert else "no", row.label, "\n".join(row.reasons), row.passes)
         for row in rows
     ]
-    kept = [place for place, name in enumerate(headings) if not name or any(line[place] for line in lines)]
-    n_texts = len([place for place in kept if place < 4])
-    shown = Table([headings[place] for place in kept], [[line[place] for place in kept] for line in lines], "", n_texts)
+    kept = [place for place in range(len(headings)) if any(line[place] for line in lines)]
+    cells = [[line[place] for place in kept] for line in lines]
+    shown = Table([headings[place] for place in kept], cells, n_texts=len(kept))
     which = "row that scores" if len(rows) == 1 else "rows that score"
     text = f"The {len(rows)} {which} highest, with the columns that add most to each score."
     return Section("The oddest rows", [text], [shown], pictures)
@@ -130,11 +149,16 @@ def limits(always: Sequence[str], evaluation: Evaluation | None) -> Section:
     return Section("Limits", notes=[*always, *more])
 
 
-def again(commands: Sequence[str], versions: Mapping[str, str], prints: Sequence[tuple[str, str]]) -> Section:
+def again(
+    commands: Sequence[str],
+    versions: Mapping[str, str],
+    prints: Sequence[tuple[str, str]],
+    notes: Sequence[str] = (),
+) -> Section:
     """How to do it again: commands, versions, fingerprints of rows."""
     texts = ["This page was made with " + ", ".join(f"{name} {number}" for name, number in versions.items()) + "."]
     tables = [Table(("rows", "SHA-256 over their features"), prints, n_texts=2)] if prints else []
-    return Section("How to do it again", texts, tables, commands=commands)
+    return Section("How to do it again", texts, tables, commands=commands, notes=notes)
 
 
 def _interval(result: Result, name: str, *, as_share: bool = False) -> str:

@@ -71,6 +71,15 @@ class NumberColumn:
         # A zero added makes -0.0 a 0.0.
         return inside if self.decimals is None else np.round(inside, self.decimals) + 0.0
 
+    @property
+    def usual(self) -> float | None:
+        """A value in the middle of what training rows had; None where they had none."""
+        if self.low is None or self.high is None:
+            return None
+        middle = self.knots[len(self.knots) // 2] if self.knots else self.center
+        # What scales to [0, 1] begins at the least value, which is none in the middle.
+        return middle if self.low < middle < self.high else self.low / 2 + self.high / 2
+
     def check(self) -> None:
         """Raise `ParameterError` for what no training rows can have led to."""
         check_number(f"the scale of column '{self.source}'", self.scale, 0, above=True)

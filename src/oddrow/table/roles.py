@@ -97,6 +97,13 @@ class Roles:
             raise TableError(f"column '{self.label}': none of {len(y):,} rows is anomalous: nothing can be measured.")
         return y
 
+    def unseen_values(self, frame: pl.DataFrame) -> list[str]:
+        """Values that `anomaly` or `normal` name and the label does not have."""
+        if self.label is None:
+            return []
+        known = set(_as_text(frame[self.label]).drop_nulls().unique().to_list())
+        return [value for value in (*self.anomaly, *self.normal) if _like_column(value) not in known]
+
     def weights(self, frame: pl.DataFrame, rows: Rows) -> Floats | None:
         """The weight column as (n,) float64, None where there is none; `rows` (n,) are the numbers of the rows.
 

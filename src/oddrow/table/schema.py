@@ -22,6 +22,7 @@ NUMERIC_SHARE = 0.95
 DISTINCT_SHARE = 0.8
 LEAST_ROWS_FOR_IDENTIFIER = 50
 ROWS_AT_ONCE = 65_536
+SEPARATED = re.compile(r"-?\d{1,3}([,' ]\d{3})+(\.\d+)?")
 # `card_id`, `UUID`, `TransactionID`, but not `paid` or `valid`.
 IDENTIFIER_NAME = re.compile(r"(?i:(?:^|[_\s.-])(?:id|uuid|guid)$)|[a-z](?:ID|Id)$")
 
@@ -277,9 +278,15 @@ def _unreadable(values: pl.Series, unread: pl.Series, column: Column, rows: Rows
     missing = list(dict.fromkeys(str(value) for value in odd[:100]))[:3]
     return (
         f"column '{column.name}': {len(odd):,} of {len(values):,} values are not {_MEANT[column.kind]} ({shown}). "
-        f"Expected kind '{column.kind}'. Pass missing={tuple(missing)!r} when reading "
-        f"(--set table.missing={','.join(missing)}), or declare the column categorical: {advice}."
+        f"Expected kind '{column.kind}'. {_way_out(missing)}, or declare the column categorical: {advice}."
     )
+
+
+def _way_out(texts: list[str]) -> str:
+    """What to do with texts that are no numbers: to be missing, where they are not numbers written otherwise."""
+    if any(SEPARATED.fullmatch(text) for text in texts):
+        return "Write numbers without separators of thousands"
+    return f"Pass missing={tuple(texts)!r} when reading (--set table.missing={','.join(texts)})"
 
 
 def _offending(values: pl.Series, mask: pl.Series, rows: Rows | None) -> tuple[pl.Series, str]:

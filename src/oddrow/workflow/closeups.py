@@ -18,6 +18,7 @@ Rows = npt.NDArray[np.int64]
 
 N_ODDEST, N_REASONS, N_DRAWN, N_CONTRIBUTIONS = 20, 3, 2, 8
 MOST_CHANGES = 4
+LEAST_SHARE = 0.01
 NOTHING_FOUND = "nothing that was found"
 LABELS = {0.0: "normal", 1.0: "anomaly"}
 
@@ -38,9 +39,14 @@ def _odd_rows(subject: Subject, rows: Rows, found: Sequence[Sequence[Reason]]) -
             float(subject.own[row]),
             LABELS.get(subject.y[row], ""),
             bool(subject.alerts[row]),
-            [f"sample {reason}" if subject.is_series else str(reason) for reason in why[:N_REASONS]],
+            [f"sample {reason}" if subject.is_series else str(reason) for reason in _worth_telling(why)],
             passes,
         )
+
+
+def _worth_telling(why: Sequence[Reason]) -> list[Reason]:
+    """The first reasons, without those that hardly add to the score."""
+    return [reason for place, reason in enumerate(why[:N_REASONS]) if place == 0 or reason.share >= LEAST_SHARE]
 
 
 def _what_would_pass(subject: Subject, rows: Rows) -> list[str]:

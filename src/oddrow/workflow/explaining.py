@@ -44,7 +44,8 @@ def explain(
     near = nearest_normal(artifact.detector, one, cut.value, history=artifact.history)
     normal_score = float(near.scores[0]) if near.found[0] else None
     changes = tuple(near.changes(0))
-    explanation = Explanation(named, float(score), cut.value, cut.rule, tuple(found), changes, normal_score)
+    rule = cut.rule if cut.cap is None else f"{cut.rule}, which takes {cut.cap}, the highest"
+    explanation = Explanation(named, float(score), cut.value, rule, tuple(found), changes, normal_score)
     tell(explanation)
     return explanation
 

@@ -40,6 +40,8 @@ def fit(
     check_enough_rows(chosen.table, 2)
     schema = settings.schema_of(chosen.table)
     tell_columns(chosen.table, schema, settings.roles.time, tell)
+    if unseen := settings.roles.unseen_values(chosen.table.frame):
+        tell(f"No row has {' or '.join(map(repr, unseen))} in '{settings.roles.label}': see --anomaly and --normal.")
     check_features(schema)
     schema.check(chosen.table.frame, chosen.rows)
     whose = [] if settings.history is None else settings.history.entities

@@ -8,12 +8,13 @@ from importlib.metadata import version
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from oddrow.artifact.card import FINGERPRINT, LIMITS, REPRODUCE, facts
 from oddrow.detectors.dagmm import DAGMMDetector
 from oddrow.errors import OddrowError
 from oddrow.report import Page, Picture, Section, Table
-from oddrow.report.pictures import of_classes, of_columns, of_space, of_training
+from oddrow.report.pictures import of_classes, of_columns, of_levels, of_space, of_training
 from oddrow.report.sections import (
     again,
     headlines,
@@ -32,6 +33,7 @@ from oddrow.workflow.subject import Subject
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
+CUT_AGAIN = "The threshold was chosen again after that: oddrow threshold TABLE --model MODEL --rule {rule}."
 N_LISTED, N_DRAWN = 8, 4
 # What the columns of alerts say is taken from so many of them, and where there is no alert from so few oddest rows.
 MOST_ALERTS, FEW = 2_000, 20
@@ -96,8 +98,9 @@ def _parts(subject: Subject) -> Iterator[tuple[str, str, str]]:
         yield "trained on", f"{origin.named}{within}", f"{origin.n_rows - n_known:,}"
         yield "known anomalies beside them", use, f"{n_known:,}"
         chooses = ", and to choose the threshold on" if subject.artifact.threshold.source == "validation" else ""
-        yield "held out, normal", f"to stop training by{chooses}", f"{origin.n_held_out:,}"
-    yield "shown in this report", subject.chosen.table.source, f"{len(subject.chosen.rows):,}"
+        yield "held out, normal", f"to watch training by{chooses}", f"{origin.n_held_out:,}"
+    shown = subject.span or subject.chosen.table.source
+    yield "shown in this report", shown, f"{len(subject.chosen.rows):,}"
 
 
 def _space(subject: Subject) -> Iterator[Picture]:
@@ -141,7 +144,8 @@ def _columns(subject: Subject) -> Iterator[Section]:
     shares = _mean_shares(subject, rows)
     lines = [(subject.words.get(name, name), f"{share:.1%}") for name, share in shares[:N_LISTED]]
     text = f"The share of the score that each column adds, on average over {len(rows):,} {of}."
-    pictures = list(of_columns(_numeric(subject, [name for name, _ in shares[:N_DRAWN]]), subject.y))
+    drawn = [name for name, _ in shares[:N_DRAWN]]
+    pictures = [*of_columns(_numeric(subject, drawn), subject.y), *of_levels(_levels(subject, drawn), subject.y)]
     yield Section("The columns that matter", [text], [Table(("column", "share"), lines)], pictures)
 
 
@@ -160,10 +164,18 @@ def _numeric(subject: Subject, names: Sequence[str]) -> dict[str, Floats]:
     return {subject.words.get(name, name): of.to_numpy() for name, of in numbers.items() if of is not None}
 
 
+def _levels(subject: Subject, names: Sequence[str]) -> dict[str, Sequence[str | None]]:
+    """The levels in those of the columns that are categories, row by row."""
+    kinds = {column.name: column.kind for column in subject.artifact.detector.schema_.features}
+    frame = subject.chosen.table.frame
+    return {name: frame[name].cast(pl.String).to_list() for name in names if kinds[name] in ("category", "boolean")}
+
+
 def _again(subject: Subject, commands: Sequence[str]) -> Section:
     artifact = subject.artifact
     marks = {"trained on": artifact.origin.fingerprint if artifact.origin else None}
     marks["chose the threshold"] = artifact.threshold.fingerprint
     prints = [(name, mark.sha256) for name, mark in marks.items() if mark is not None]
     versions = {"Python": platform.python_version(), **{name: version(name) for name in VERSIONS}}
-    return again(commands, versions, prints)
+    notes = [CUT_AGAIN.format(rule=artifact.threshold.rule)] if artifact.earlier else []
+    return again(commands, versions, prints, notes)

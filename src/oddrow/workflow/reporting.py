@@ -10,7 +10,7 @@ from pathlib import Path
 from oddrow.artifact import REPORT, Artifact
 from oddrow.report import check_packages, render
 from oddrow.table.roles import Roles
-from oddrow.table.selection import Selection
+from oddrow.table.selection import Selection, span
 from oddrow.table.write import check_place, write_text
 from oddrow.workflow.evaluating import measured, seen_before
 from oddrow.workflow.pages import page_of
@@ -52,7 +52,9 @@ def report(
     roles = replace(roles, id=artifact.roles.id)
     absent += ["id"] if label else ["id", "label"]
     chosen = select_for(artifact, tables, roles, start, until, join, tell=tell, labelled=False, absent=absent)
+    within = span(roles.time or "", start, until) if start or until else ""
     subject = _subject(artifact, _with_labels(chosen, roles), tell)
+    subject = replace(subject, span=f"{chosen.table.source}, {within}" if within else "")
     tell("Drawing …")
     commands = [text for text in (artifact.origin.command if artifact.origin else "", command) if text]
     page = page_of(subject, f"oddrow report: {chosen.table.source}", _made_by(), commands)

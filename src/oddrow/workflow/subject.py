@@ -26,7 +26,7 @@ LEAST_SAMPLES = 32
 @dataclass(frozen=True)
 class Subject:
     """A model, the rows of a table, everybody's scores (n,) of them, the model's own first, and what was measured, or
-    else `notes` on the rows.
+    else `notes` on the rows; `span` says which rows of which table these are.
     """
 
     artifact: Artifact
@@ -34,6 +34,7 @@ class Subject:
     scores: Mapping[str, Floats]
     evaluation: Evaluation | None
     notes: tuple[str, ...] = ()
+    span: str = ""
 
     @cached_property
     def own(self) -> Floats:

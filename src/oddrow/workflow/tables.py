@@ -93,6 +93,11 @@ def _fitted_roles(artifact: Artifact) -> Roles:
 def roles_given(artifact: Artifact, given: dict[str, Any]) -> tuple[Roles, list[str]]:
     """The model's roles with those given now in their place, and the names of those that nobody gave."""
     spoken = {name: value for name, value in given.items() if value}
+    if spoken.get("label") in artifact.detector.schema_.feature_names:
+        raise ParameterError(
+            f"--label {spoken['label']}: the model looks at this column, so its scores know the answer. Fit again with "
+            f"--label {spoken['label']}, or with --drop {spoken['label']}."
+        )
     absent = [name for name in ("time", "amount", "entity") if name not in spoken]
     return replace(artifact.roles, **{"weight": None, "id": None, "drop": (), **spoken}), absent
 
