@@ -525,3 +525,14 @@ def test_a_last_row_of_empty_fields_is_a_row(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("x,y\n1,2\n,\n")
     assert read_table(path).frame.rows() == [(1, 2), (None, None)]
+
+
+@pytest.mark.parametrize(("separator", "name"), [(";", "a.csv"), ("\t", "a.csv"), (";", "a.csv.gz"), ("\t", "a.tsv")])
+def test_fields_may_be_parted_by_semicolons_and_tabs(tmp_path: Path, separator: str, name: str) -> None:
+    lines = ["amount;shop;n", '12.5;"books; new, old";1', "3.25;food;2"]
+    text = "\n".join(lines).replace(";", separator, -1).replace(f"books{separator} new", "books; new") + "\n"
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+    frame = read_table(path).frame
+    assert frame.columns == ["amount", "shop", "n"]
+    assert frame.rows() == [(12.5, "books; new, old", 1), (3.25, "food", 2)]

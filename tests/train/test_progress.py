@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from oddrow.detectors.autoencoder import AutoencoderDetector
+from oddrow.train.progress import Progress
 from oddrow.train.training import Training
 
 ON_A_TERMINAL = """
@@ -71,3 +72,13 @@ def test_a_bar_on_a_terminal_that_is_gone_at_the_end() -> None:
 
 def test_silent_on_a_terminal_too_and_nothing_of_the_users_is_swallowed() -> None:
     assert on_a_terminal("quiet") == "the user's own line 1\r\nthe user's own line 2\r\n"
+
+
+def test_thousands_of_epochs_are_a_hundred_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress(3200, shown=True) as progress:
+        for epoch in range(1, 3201):
+            progress.show([{"epoch": epoch, "loss": 0.25}])
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 + 100
+    told = (lines[0], lines[1], lines[-1])
+    assert told == ("epoch 1/3200: loss 0.25", "epoch 32/3200: loss 0.25", "epoch 3200/3200: loss 0.25")

@@ -126,10 +126,10 @@ def _read_file(path: Path, options: ReadOptions) -> pl.DataFrame:
 
 
 def _read_csv(path: Path, options: ReadOptions) -> pl.DataFrame:
-    separator = "\t" if ".tsv" in path.name.lower() else ","
     if path.name.lower().endswith(".gz"):
         with gzip.open(path) as opened:
             opened.read(1)
+    separator = _separator(path)
     try:
         names = _csv_names(path, options, separator)
         frame = _parse_csv(path, options, separator, names)
@@ -139,6 +139,15 @@ def _read_csv(path: Path, options: ReadOptions) -> pl.DataFrame:
     frame = _without_blank_end(path, frame, separator)
     _check_no_short_line(path, frame, options, separator)
     return frame
+
+
+def _separator(path: Path) -> str:
+    """What parts the fields: a comma, but in .tsv a tab, and where the first line has no comma a semicolon or a tab."""
+    if ".tsv" in path.name.lower():
+        return "\t"
+    as_lines: dict[str, Any] = {"separator": "\x01", "quote_char": None, "has_header": False, "infer_schema": False}
+    line = str(pl.read_csv(path, n_rows=1, glob=False, truncate_ragged_lines=True, **as_lines).item(0, 0))
+    return next((other for other in (";", "\t") if other in line and "," not in line), ",")
 
 
 def _without_blank_end(path: Path, frame: pl.DataFrame, separator: str) -> pl.DataFrame:

@@ -8,6 +8,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+# Without a terminal, thousands of short epochs would be thousands of lines.
+MOST_LINES = 100
+
 
 class Progress:
     """Shows the history of a training on standard error while it grows; silent unless `shown`."""
@@ -25,6 +28,7 @@ class Progress:
         self.bar = Bar(*columns, TimeRemainingColumn(), console=self.console, transient=True)
         self.task = self.bar.add_task("training", total=n_epochs, losses="")
         self.n_epochs = n_epochs
+        self.every = max(1, n_epochs // MOST_LINES)
 
     def __enter__(self) -> Progress:
         if self.has_bar:
@@ -39,7 +43,7 @@ class Progress:
         """Show the last entry of the history."""
         if self.has_bar:
             self.bar.update(self.task, completed=history[-1]["epoch"], losses=_losses(history[-1]))
-        else:
+        elif history[-1]["epoch"] % self.every == 0 or history[-1]["epoch"] in (1, self.n_epochs):
             self.console.print(f"epoch {history[-1]['epoch']}/{self.n_epochs}: {_losses(history[-1])}")
 
 
