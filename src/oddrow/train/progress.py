@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-# Without a terminal, thousands of short epochs would be thousands of lines.
-MOST_LINES = 100
+# Without a terminal, thousands of short epochs would be thousands of lines: of more than so many, a hundred are shown.
+MOST_LINES, SHOWN = 1000, 100
 
 
 class Progress:
@@ -28,7 +28,7 @@ class Progress:
         self.bar = Bar(*columns, TimeRemainingColumn(), console=self.console, transient=True)
         self.task = self.bar.add_task("training", total=n_epochs, losses="")
         self.n_epochs = n_epochs
-        self.every = max(1, n_epochs // MOST_LINES)
+        self.every = 1 if n_epochs <= MOST_LINES else n_epochs // SHOWN
 
     def __enter__(self) -> Progress:
         if self.has_bar:
