@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from oddrow.artifact import CARD, MANIFEST, TENSORS, Artifact, Origin, check_writable
 from oddrow.detectors.autoencoder import AutoencoderDetector
 from oddrow.errors import ArtifactError
+from oddrow.table.delimited import ReadOptions
 from oddrow.table.encode import TableEncoder
 from oddrow.table.history import History
 from oddrow.table.join import Join
-from oddrow.table.read import ReadOptions
 from oddrow.table.roles import Roles
 from oddrow.thresholds.fingerprint import Fingerprint
 from oddrow.thresholds.threshold import Cap, Threshold

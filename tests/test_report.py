@@ -114,7 +114,8 @@ def test_the_numbers_are_those_of_evaluate(reported: Path, mixed_csv: Path, mode
 
 def test_the_oddest_rows_have_ids_labels_and_reasons(reported: Path, mixed_csv: Path, model: Path) -> None:
     page = html.unescape(text_of(reported))
-    scored = workflow.score(str(mixed_csv), model, reported.with_name("s.csv"), start="2024-01-20", n_reasons=1)
+    workflow.score(str(mixed_csv), model, reported.with_name("s.parquet"), start="2024-01-20", n_reasons=1)
+    scored = pl.read_parquet(reported.with_name("s.parquet"))
     highest = scored.sort("anomaly_score", descending=True, maintain_order=True)[:20]
     part = page[page.index("<h2>The oddest rows") : page.index("<h2>The columns that matter")]
     assert re.findall(r'<tr>\s*<td class="text short">(\d+)</td>', part) == [str(id) for id in highest["row_id"]]

@@ -11,10 +11,10 @@ from typing import Any
 from oddrow.detectors.base import Detector
 from oddrow.detectors.known import DETECTORS
 from oddrow.errors import ParameterError, TableError, did_you_mean
+from oddrow.table.delimited import ReadOptions
 from oddrow.table.encode import TableEncoder
 from oddrow.table.history import History
 from oddrow.table.join import Join
-from oddrow.table.read import ReadOptions
 from oddrow.table.roles import Roles
 from oddrow.table.schema import Schema
 from oddrow.table.selection import Selection, read_selection

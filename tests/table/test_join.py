@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from oddrow.errors import ParameterError, TableError
+from oddrow.table.delimited import ReadOptions
 from oddrow.table.join import Join, left_join, read_joined
-from oddrow.table.read import ReadOptions
 from oddrow.table.table import SYNTHETIC, Table
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from scipy.io import savemat
 from scipy.sparse import csr_array
 
 from oddrow.errors import TableError
-from oddrow.table.read import LOOKED_AT, ReadOptions, read_table
+from oddrow.table.delimited import LOOKED_AT, ReadOptions
+from oddrow.table.read import read_table, through_blocks
 from oddrow.table.table import SYNTHETIC, Table, as_table
 
 Write = Callable[[str, str | bytes], Path]
@@ -536,3 +537,68 @@ def test_fields_may_be_parted_by_semicolons_and_tabs(tmp_path: Path, separator: 
     frame = read_table(path).frame
     assert frame.columns == ["amount", "shop", "n"]
     assert frame.rows() == [(12.5, "books; new, old", 1), (3.25, "food", 2)]
+
+
+# Block by block
+
+
+def in_blocks(source: object) -> list[Table]:
+    return through_blocks(source, ReadOptions(), list)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("oddrow.table.read.MOST_BLOCK_ROWS", 100)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.parquet", "a.arrow", "a.npz"])
+def test_blocks_are_the_rows_of_the_table_in_order(name: str, tmp_path: Path) -> None:
+    frame = pl.DataFrame({"x0": np.arange(1030.0), "x1": np.arange(1030.0) ** 2})
+    writers = {
+        ".csv": frame.write_csv,
+        ".gz": lambda path: path.write_bytes(gzip.compress(frame.write_csv().encode())),
+        ".parquet": frame.write_parquet,
+        ".arrow": frame.write_ipc,
+        ".npz": lambda path: np.savez(path, X=frame.to_numpy()),
+    }
+    writers[Path(name).suffix](tmp_path / name)
+    blocks = in_blocks(tmp_path / name)
+    assert max(block.n_rows for block in blocks) <= 100
+    assert pl.concat([block.frame for block in blocks]).equals(frame)
+    assert {block.source for block in blocks} == {str(tmp_path / name)}
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_blocks_of_several_files_have_the_columns_in_the_order_of_the_first(write: Write) -> None:
+    paths = [write("a.csv", "p,q\n1,2\n"), write("b.csv", "q,p\n4,3\n")]
+    assert [block.frame.rows() for block in in_blocks(paths)] == [[(1, 2)], [(3, 4)]]
+    with pytest.raises(TableError, match=r"c.csv: its columns are not those of .*a.csv \(they differ in 'q', 'r'\)"):
+        in_blocks([paths[0], write("c.csv", "p,r\n1,2\n")])
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_type_that_shows_late_holds_from_the_first_block_on(write: Write) -> None:
+    path = write("a.csv", "n,m\n" + "07,1\n" * (LOOKED_AT + 500) + "x,2\n")
+    calls: list[int] = []
+
+    def consume(blocks: Iterator[Table]) -> list[str]:
+        calls.append(1)
+        return [value for block in blocks for value in block.frame["n"]]
+
+    assert through_blocks(path, ReadOptions(), consume) == ["07"] * (LOOKED_AT + 500) + ["x"]
+    assert len(calls) == 2
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_blocks_end_before_the_blank_lines_and_short_lines_are_found(write: Write) -> None:
+    rows = "1,2\n" * 205
+    assert sum(block.n_rows for block in in_blocks(write("a.csv", "p,q\n" + rows + "\n\n"))) == 205
+    for late in ("3\n", "1,2,3\n"):
+        with pytest.raises(TableError, match=r"a line has (fewer|more) fields .* \(line 207\)"):
+            in_blocks(write("b.csv", "p,q\n" + rows + late + rows))
+
+
+def test_a_table_without_rows_has_no_blocks(write: Write) -> None:
+    with pytest.raises(TableError, match="the table has columns but no rows"):
+        in_blocks(write("a.csv", "p,q\n"))

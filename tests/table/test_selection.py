@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oddrow.errors import ParameterError, TableError
+from oddrow.table.delimited import ReadOptions
 from oddrow.table.join import Join
-from oddrow.table.read import ReadOptions
 from oddrow.table.roles import Roles
 from oddrow.table.schema import Schema
 from oddrow.table.selection import Division, Selection, divide, read_selection, rising_with_time

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -11,7 +12,7 @@ from polars.testing import assert_frame_equal
 
 from oddrow.errors import TableError
 from oddrow.table.read import read_table
-from oddrow.table.write import check_place, check_target, write_table, written_whole
+from oddrow.table.write import check_place, check_target, write_blocks, write_table, written_whole
 
 FRAME = pl.DataFrame({"a": [1, 2], "b": ["x", None]})
 
@@ -82,3 +83,36 @@ def test_a_read_only_folder_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o555)
     with pytest.raises(TableError, match="cannot be written to"):
         write_table(FRAME, tmp_path / "a.csv")
+
+
+# Block by block
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_blocks_are_written_one_below_the_other(name: str, tmp_path: Path) -> None:
+    write_blocks((FRAME for _ in range(3)), tmp_path / name)
+    assert_frame_equal(read_table(tmp_path / name).frame, pl.concat([FRAME] * 3))
+    assert os.listdir(tmp_path) == [name]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+@pytest.mark.parametrize("failure", [TableError("row 7 is odd"), KeyboardInterrupt(), RuntimeError("no")])
+def test_a_failure_between_blocks_is_raised_as_it_is_and_leaves_nothing(
+    failure: BaseException, name: str, tmp_path: Path
+) -> None:
+    def blocks() -> Iterator[pl.DataFrame]:
+        yield FRAME
+        raise failure
+
+    with pytest.raises(type(failure)):
+        write_blocks(blocks(), tmp_path / name)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_later_block_takes_the_types_of_the_first_or_is_refused(tmp_path: Path) -> None:
+    whole, text = pl.DataFrame({"id": [1]}), pl.DataFrame({"id": ["2"]})
+    write_blocks([text, whole], tmp_path / "a.csv")
+    assert (tmp_path / "a.csv").read_text() == "id\n2\n1\n"
+    with pytest.raises(TableError, match="a later file holds other types than the first one"):
+        write_blocks([whole, pl.DataFrame({"id": ["x"]})], tmp_path / "a.csv")
+    assert (tmp_path / "a.csv").read_text() == "id\n2\n1\n"

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from oddrow.errors import ParameterError, TableError, counted, first_names, raise_all
-from oddrow.table.read import ReadOptions, read_table
+from oddrow.table.delimited import ReadOptions
+from oddrow.table.read import read_table
 from oddrow.table.schema import as_text, missing_column, spoken_type
 from oddrow.table.table import Table
 

@@ -1,48 +1,29 @@
-"""`read_table`: files in, one `Table` out."""
+"""Files in: one `Table`, or its rows block by block."""
 
 from __future__ import annotations
 
 import glob
 import gzip
-import re
 import zipfile
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import polars as pl
 
 from oddrow.errors import TableError, did_you_mean, first_names
 from oddrow.table.arrays import read_mat, read_npz
+from oddrow.table.delimited import Delimited, ReadOptions, WiderError
 from oddrow.table.table import Table, as_table, check_unique_names
 
+T = TypeVar("T")
+
 CSV_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz", ".gz")
-LOOKED_AT = 10_000
 IPC_FILE_BEGINS = b"ARROW1"
-UNPARSED = re.compile(r"could not parse `(?P<value>.*)` as dtype .*\(column number (?P<number>\d+)\)", re.DOTALL)
-
-
-@dataclass(frozen=True)
-class ReadOptions:
-    """How a text file is to be read; stored in the artifact, so that new files are read the same way.
-
-    `names`: column names; the file then has no header line unless `header=True` says that its own is replaced.
-    `missing`: texts that mean a missing value, besides the empty field.
-    """
-
-    header: bool | None = None
-    names: tuple[str, ...] | None = None
-    missing: tuple[str, ...] = ()
-
-    @property
-    def has_header(self) -> bool:
-        """Whether the first line holds names rather than values."""
-        return self.names is None if self.header is None else self.header
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
+# Blocks are large enough to keep both cores busy, small enough that a few of them at a time are no burden.
+BLOCK_BYTES, MOST_BLOCK_ROWS = 2**26, 131_072
 
 
 def read_table(
@@ -68,18 +49,99 @@ def read_table(
     [1.5, None]
     """
     options = ReadOptions(header, tuple(names) if names is not None else None, tuple(missing))
-    if isinstance(source, (str, Path)):
-        paths = _expand(str(source))
-    elif isinstance(source, (list, tuple)) and source and all(isinstance(part, (str, Path)) for part in source):
-        paths = [path for part in source for path in _expand(str(part))]
-    else:
+    paths = _paths(source)
+    if paths is None:
         return as_table(source)
-    frames = [_read_file(path, options) for path in paths]
+    files = _opened(paths, options)
+    frames = [_whole(file) for file in files]
     frame = frames[0] if len(frames) == 1 else _stack(paths, frames)
-    named = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
     if frame.height == 0:
-        raise TableError(f"{named}: the table has columns but no rows.")
-    return Table.from_frame(frame, named)
+        raise TableError(f"{_named(paths)}: the table has columns but no rows.")
+    return Table.from_frame(frame, _named(paths))
+
+
+def through_blocks(source: Any, options: ReadOptions, consume: Callable[[Iterator[Table]], T]) -> T:
+    """What `consume` makes of the rows of files, which it gets as tables one after the other, in bounded memory.
+
+    It is called again, from the first row on, where a late line of a text file shows that a column is of another type
+    than its first lines say. Raises what `read_table` does, but for files that hold different types.
+    """
+    paths = _paths(source)
+    assert paths is not None
+    files = _opened(paths, options)
+    _check_columns(paths, [file.rows.columns for file in files])
+    while True:
+        try:
+            return consume(_blocks(files, _named(paths)))
+        except WiderError:
+            continue
+
+
+class _Rows(Protocol):
+    """The rows of a file."""
+
+    @property
+    def columns(self) -> list[str]: ...
+
+    def whole(self) -> pl.DataFrame: ...
+
+    def blocks(self, n_rows: int) -> Iterator[pl.DataFrame]: ...
+
+
+@dataclass(frozen=True)
+class _Scanned:
+    """Rows that polars scans as they are."""
+
+    lazy: pl.LazyFrame
+
+    @property
+    def columns(self) -> list[str]:
+        return self.lazy.collect_schema().names()
+
+    def whole(self) -> pl.DataFrame:
+        return self.lazy.collect()
+
+    def blocks(self, n_rows: int) -> Iterator[pl.DataFrame]:
+        yield from self.lazy.collect_batches(chunk_size=n_rows)
+
+
+@dataclass(frozen=True)
+class _File:
+    path: Path
+    kind: str
+    rows: _Rows
+
+
+def _blocks(files: Sequence[_File], source: str) -> Iterator[Table]:
+    columns = files[0].rows.columns
+    at_once = min(MOST_BLOCK_ROWS, max(1, BLOCK_BYTES // (8 * len(columns))))
+    n_rows = 0
+    for file in files:
+        with _said_plainly(file.path, file.kind):
+            for block in file.rows.blocks(at_once):
+                if block.height:
+                    n_rows += block.height
+                    yield Table.from_frame(block.select(columns), source)
+    if not n_rows:
+        raise TableError(f"{source}: the table has columns but no rows.")
+
+
+def _whole(file: _File) -> pl.DataFrame:
+    with _said_plainly(file.path, file.kind):
+        return file.rows.whole()
+
+
+def _paths(source: Any) -> list[Path] | None:
+    """The files that are meant; None where the source is no file."""
+    if isinstance(source, (str, Path)):
+        return _expand(str(source))
+    if isinstance(source, (list, tuple)) and source and all(isinstance(part, (str, Path)) for part in source):
+        return [path for part in source for path in _expand(str(part))]
+    return None
+
+
+def _named(paths: Sequence[Path]) -> str:
+    return str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
 
 
 def _expand(text: str) -> list[Path]:
@@ -99,15 +161,28 @@ def _expand(text: str) -> list[Path]:
     return [path]
 
 
-def _read_file(path: Path, options: ReadOptions) -> pl.DataFrame:
+def _opened(paths: Sequence[Path], options: ReadOptions) -> list[_File]:
+    return [_open(path, options) for path in paths]
+
+
+def _open(path: Path, options: ReadOptions) -> _File:
     name = path.name.lower()
-    fitting = [(kind, reader) for suffixes, kind, reader in _READERS if name.endswith(suffixes)]
+    fitting = [(kind, opener) for suffixes, kind, opener in _OPENERS if name.endswith(suffixes)]
     if not fitting:
-        known = ", ".join(suffix for suffixes, _, _ in _READERS for suffix in suffixes)
+        known = ", ".join(suffix for suffixes, _, _ in _OPENERS for suffix in suffixes)
         raise TableError(f"{path}: the ending is not one oddrow reads ({known}).")
-    kind, reader = fitting[0]
+    kind, opener = fitting[0]
+    with _said_plainly(path, kind):
+        rows = opener(path, options)
+        check_unique_names(rows.columns, str(path))
+    return _File(path, kind, rows)
+
+
+@contextmanager
+def _said_plainly(path: Path, kind: str) -> Iterator[None]:
+    """Whatever a reader of files raises as one clear `TableError`."""
     try:
-        frame = reader(path, options)
+        yield
     except (
         pl.exceptions.PolarsError,
         zipfile.BadZipFile,
@@ -121,176 +196,47 @@ def _read_file(path: Path, options: ReadOptions) -> pl.DataFrame:
             raise
         reason = str(error).strip().split("\n")[0]
         raise TableError(f"{path}: this cannot be read as {kind} ({reason}).") from error
-    check_unique_names(frame.columns, str(path))
-    return frame
 
 
-def _read_csv(path: Path, options: ReadOptions) -> pl.DataFrame:
-    if path.name.lower().endswith(".gz"):
-        with gzip.open(path) as opened:
-            opened.read(1)
-    separator = _separator(path)
-    try:
-        names = _csv_names(path, options, separator)
-        frame = _parse_csv(path, options, separator, names)
-    except pl.exceptions.ComputeError as error:
-        _check_no_long_line(path, separator, error)
-        raise
-    frame = _without_blank_end(path, frame, separator)
-    _check_no_short_line(path, frame, options, separator)
-    return frame
+def _open_parquet(path: Path, options: ReadOptions) -> _Rows:
+    return _Scanned(pl.scan_parquet(path, glob=False))
 
 
-def _separator(path: Path) -> str:
-    """What parts the fields: a comma, but in .tsv a tab, and where the first line has no comma a semicolon or a tab."""
-    if ".tsv" in path.name.lower():
-        return "\t"
-    as_lines: dict[str, Any] = {"separator": "\x01", "quote_char": None, "has_header": False, "infer_schema": False}
-    line = str(pl.read_csv(path, n_rows=1, glob=False, truncate_ragged_lines=True, **as_lines).item(0, 0))
-    return next((other for other in (";", "\t") if other in line and "," not in line), ",")
-
-
-def _without_blank_end(path: Path, frame: pl.DataFrame, separator: str) -> pl.DataFrame:
-    """Blank lines at the end of a file are no rows; in a table of one column they are missing values."""
-    if frame.width < 2 or frame.height == 0 or any(value is not None for value in frame.row(-1)):
-        return frame
-    _, n_blank = _lines_and_blank_end(_fields_per_line(path, separator))
-    return frame.head(max(frame.height - n_blank, 0))
-
-
-def _lines_and_blank_end(lines: pl.LazyFrame) -> tuple[int, int]:
-    """How many lines there are, and how many of them are blank and at the end."""
-    counted = lines.select(pl.len(), last=pl.col("number").filter(pl.col("n_fields") > 0).max()).collect()
-    return counted["len"].item(), counted["len"].item() - counted["last"].item()
-
-
-def _csv_names(path: Path, options: ReadOptions, separator: str) -> list[str]:
-    """The names to use, checked against the width of the first line."""
-    first = pl.read_csv(path, separator=separator, has_header=False, n_rows=1, infer_schema=False, glob=False)
-    width = first.width
-    if options.names is not None:
-        if len(options.names) != width:
-            raise TableError(f"{path}: {len(options.names)} names were given for {width} columns.")
-        names = list(options.names)
-    elif options.has_header:
-        names = [str(value) if value is not None else f"column_{i + 1}" for i, value in enumerate(first.row(0))]
-        names[0] = names[0].removeprefix("\ufeff")
-    else:
-        names = [f"column_{column + 1}" for column in range(width)]
-    check_unique_names(names, str(path))
-    return names
-
-
-def _parse_csv(path: Path, options: ReadOptions, separator: str, names: list[str]) -> pl.DataFrame:
-    """Types are guessed from the first rows; a column that later turns out otherwise is read as floats, else text."""
-    wider: dict[str, Any] = {}
-    while True:
-        try:
-            return pl.read_csv(
-                path,
-                separator=separator,
-                has_header=options.has_header,
-                new_columns=names,
-                null_values=list(options.missing) or None,
-                try_parse_dates=True,
-                infer_schema_length=LOOKED_AT,
-                schema_overrides=wider or None,
-                glob=False,
-            )
-        except pl.exceptions.ComputeError as error:
-            found = UNPARSED.search(str(error))
-            column = names[int(found["number"]) - 1] if found else None
-            if found is None or column is None or wider.get(column) == pl.String:
-                raise
-            # Only a decimal point makes floats of whole numbers: an id of 20 digits must keep them all.
-            is_decimal = "." in found["value"] and column not in wider
-            wider[column] = pl.Float64 if is_decimal else pl.String
-
-
-def _check_no_long_line(path: Path, separator: str, error: Exception) -> None:
-    if "more fields" not in str(error):
-        return
-    lines = _fields_per_line(path, separator)
-    width = lines.first().collect()["n_fields"].item()
-    long = lines.filter(pl.col("n_fields") > width).collect(engine="streaming")
-    raise TableError(_ragged(path, long["number"], "more", width)) from error
-
-
-def _fields_per_line(path: Path, separator: str) -> pl.LazyFrame:
-    """Each line's number, from 1, and how many fields it has, 0 where blank; separators within quotes do not count."""
-    lines = pl.scan_csv(
-        path,
-        separator="\x01",
-        quote_char=None,
-        has_header=False,
-        infer_schema=False,
-        new_columns=["line"],
-        truncate_ragged_lines=True,
-        glob=False,
-    )
-    line = pl.col("line").fill_null("").str.strip_chars("\r")
-    n_separators = line.str.replace_all('"[^"]*"', "").str.count_matches(separator, literal=True).cast(pl.Int64)
-    n_fields = pl.when(line == "").then(0).otherwise(n_separators + 1)
-    return lines.with_row_index("number", offset=1).select("number", n_fields=n_fields)
-
-
-def _ragged(path: Path, numbers: pl.Series, how: str, width: int) -> str:
-    where = ", ".join(f"line {number}" for number in numbers[:3])
-    have = f"{len(numbers):,} lines have" if len(numbers) > 1 else "a line has"
-    return (
-        f"{path}: {have} {how} fields than the first one, which has {width} ({where}). "
-        "Mend them, or put quotes around fields that hold the separator."
-    )
-
-
-def _check_no_short_line(path: Path, frame: pl.DataFrame, options: ReadOptions, separator: str) -> None:
-    """polars fills a line that ends early with nulls; an empty last field is fine, a missing one is not."""
-    if frame.width < 2 or frame[frame.columns[-1]].null_count() == 0:
-        return
-    lines = _fields_per_line(path, separator)
-    short = lines.filter(pl.col("n_fields") < frame.width).collect(engine="streaming")
-    n_lines, n_blank = _lines_and_blank_end(lines)
-    short = short.filter(pl.col("number") <= n_lines - n_blank)
-    # With line breaks inside quotes a line is no row, and the lines tell nothing.
-    if short.height and n_lines - n_blank == frame.height + options.has_header:
-        raise TableError(_ragged(path, short["number"], "fewer", frame.width))
-
-
-def _read_parquet(path: Path, options: ReadOptions) -> pl.DataFrame:
-    return pl.read_parquet(path, glob=False)
-
-
-def _read_ipc(path: Path, options: ReadOptions) -> pl.DataFrame:
+def _open_ipc(path: Path, options: ReadOptions) -> _Rows:
     with path.open("rb") as opened:
         is_file = opened.read(len(IPC_FILE_BEGINS)) == IPC_FILE_BEGINS
-    return pl.scan_ipc(path, glob=False).collect() if is_file else pl.read_ipc_stream(path)
+    return _Scanned(pl.scan_ipc(path, glob=False) if is_file else pl.read_ipc_stream(path).lazy())
 
 
-def _read_npz(path: Path, options: ReadOptions) -> pl.DataFrame:
-    return read_npz(path, options.names)
+def _open_npz(path: Path, options: ReadOptions) -> _Rows:
+    return _Scanned(read_npz(path, options.names).lazy())
 
 
-def _read_mat(path: Path, options: ReadOptions) -> pl.DataFrame:
-    return read_mat(path, options.names)
+def _open_mat(path: Path, options: ReadOptions) -> _Rows:
+    return _Scanned(read_mat(path, options.names).lazy())
 
 
-_Reader = Callable[[Path, ReadOptions], pl.DataFrame]
-_READERS: tuple[tuple[tuple[str, ...], str, _Reader], ...] = (
-    (CSV_SUFFIXES, "CSV", _read_csv),
-    ((".parquet", ".pq"), "Parquet", _read_parquet),
-    ((".arrow", ".feather", ".ipc"), "Arrow IPC", _read_ipc),
-    ((".npz",), "NPZ", _read_npz),
-    ((".mat",), "MATLAB v5", _read_mat),
+_Opener = Callable[[Path, ReadOptions], _Rows]
+_OPENERS: tuple[tuple[tuple[str, ...], str, _Opener], ...] = (
+    (CSV_SUFFIXES, "CSV", Delimited),
+    ((".parquet", ".pq"), "Parquet", _open_parquet),
+    ((".arrow", ".feather", ".ipc"), "Arrow IPC", _open_ipc),
+    ((".npz",), "NPZ", _open_npz),
+    ((".mat",), "MATLAB v5", _open_mat),
 )
 
 
-def _stack(paths: Sequence[Path], frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    expected = frames[0].columns
-    for path, frame in zip(paths[1:], frames[1:], strict=True):
-        if set(frame.columns) != set(expected):
-            odd = sorted(set(frame.columns) ^ set(expected))
+def _check_columns(paths: Sequence[Path], columns: Sequence[list[str]]) -> None:
+    """Refuse files whose columns are not those of the first one, in whatever order."""
+    for path, names in zip(paths[1:], columns[1:], strict=True):
+        if set(names) != set(columns[0]):
+            odd = sorted(set(names) ^ set(columns[0]))
             raise TableError(f"{path}: its columns are not those of {paths[0]} (they differ in {first_names(odd)}).")
-    aligned = [frame.select(expected) for frame in frames]
+
+
+def _stack(paths: Sequence[Path], frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    _check_columns(paths, [frame.columns for frame in frames])
+    aligned = [frame.select(frames[0].columns) for frame in frames]
     try:
         return pl.concat(aligned, how="vertical_relaxed", rechunk=False)
     except pl.exceptions.PolarsError as error:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from oddrow.errors import TableError, check_choice, counted, did_you_mean, offenders, raise_all
+from oddrow.errors import TableError, check_choice, counted, did_you_mean, raise_all
+from oddrow.table.offences import MOST_KEPT, Offences
 
 Rows = npt.NDArray[np.int64]
 
@@ -85,9 +87,9 @@ class Schema:
 
         Missing values are null. Raises one `TableError` with every column that is absent or holds other values.
         """
-        problems: list[str] = []
-        ready = [_conform_column(frame, column, problems) for column in self.features]
-        raise_all(problems)
+        offences = Offences()
+        ready = [_conform_column(frame, column, offences) for column in self.features]
+        offences.raise_all(frame.height)
         return pl.DataFrame({series.name: series for series in ready if series is not None})
 
     def slices(self, frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
@@ -96,10 +98,14 @@ class Schema:
 
     def check(self, frame: pl.DataFrame, rows: Rows | None = None) -> None:
         """Raise what `conform` would, with `rows` (n,) as the numbers of the rows; keeps one column at a time."""
-        problems: list[str] = []
+        offences = Offences()
+        self.look_for(offences, frame, rows)
+        offences.raise_all(frame.height)
+
+    def look_for(self, offences: Offences, frame: pl.DataFrame, rows: Rows | None = None) -> None:
+        """Add what is wrong with a part of a table, so that all of it can be raised at once."""
         for column in self.features:
-            _conform_column(frame, column, problems, rows)
-        raise_all(problems)
+            _conform_column(frame, column, offences, rows)
 
     def to_dict(self) -> list[dict[str, Any]]:
         """Plain values for JSON."""
@@ -173,10 +179,10 @@ def parse_numbers(text: pl.Series) -> pl.Series:
 
 
 def _conform_column(
-    frame: pl.DataFrame, column: Column, problems: list[str], rows: Rows | None = None
+    frame: pl.DataFrame, column: Column, offences: Offences, rows: Rows | None = None
 ) -> pl.Series | None:
     if column.name not in frame.columns:
-        problems.append(missing_column(column.name, frame.columns))
+        offences.add_text(column.name, missing_column(column.name, frame.columns))
         return None
     values = frame[column.name]
     try:
@@ -184,9 +190,14 @@ def _conform_column(
     except pl.exceptions.PolarsError:
         ready = None
     if ready is None:
-        problems.append(_other_kind(values, column))
+        offences.add_text(column.name, _other_kind(values, column))
         return None
-    problems.extend(_value_problems(values, ready, column, rows))
+    known = values.is_not_null() & values.is_not_nan() if values.dtype.is_float() else values.is_not_null()
+    unread = known & ready.is_null()
+    if unread.any():
+        _add_values(offences, column, "unread", values, unread, rows)
+    elif column.kind == "numeric" and (infinite := ready.is_infinite()).any():
+        _add_values(offences, column, "infinite", values, infinite, rows)
     return ready
 
 
@@ -258,28 +269,35 @@ def spoken_type(kind: pl.DataType) -> str:
     return {"String": "text", "Boolean": "true and false"}.get(str(kind), f"values of type {kind}")
 
 
-def _value_problems(values: pl.Series, ready: pl.Series, column: Column, rows: Rows | None) -> list[str]:
-    known = values.is_not_null() & values.is_not_nan() if values.dtype.is_float() else values.is_not_null()
-    unread = known & ready.is_null()
-    if unread.any():
-        return [_unreadable(values, unread, column, rows)]
-    if column.kind != "numeric" or not ready.is_infinite().any():
-        return []
-    odd, shown = _offending(values, ready.is_infinite(), rows)
-    return [
-        f"column '{column.name}': {len(odd):,} of {len(values):,} values are infinite ({shown}). "
-        "Expected finite numbers. Leave the field empty where the value is not known."
-    ]
+def _add_values(
+    offences: Offences, column: Column, why: str, values: pl.Series, mask: pl.Series, rows: Rows | None
+) -> None:
+    """Add the values under a mask, with the numbers of their rows."""
+    places = mask.arg_true().to_numpy()
+    first = places[:MOST_KEPT]
+    numbers = first if rows is None else rows[first]
+    offences.add_values(
+        column.name, why, partial(_SAYS[why], column), len(places), numbers.tolist(), values[first].to_list()
+    )
 
 
-def _unreadable(values: pl.Series, unread: pl.Series, column: Column, rows: Rows | None) -> str:
-    odd, shown = _offending(values, unread, rows)
+def _unreadable(column: Column, how_many: str, where: str, values: Sequence[Any]) -> str:
     advice = f"{column.name}=category in [schema] (kinds={{'{column.name}': 'category'}})"
-    missing = list(dict.fromkeys(str(value) for value in odd[:100]))[:3]
+    missing = list(dict.fromkeys(str(value) for value in values))[:3]
     return (
-        f"column '{column.name}': {len(odd):,} of {len(values):,} values are not {_MEANT[column.kind]} ({shown}). "
+        f"column '{column.name}': {how_many} are not {_MEANT[column.kind]} ({where}). "
         f"Expected kind '{column.kind}'. {_way_out(missing)}, or declare the column categorical: {advice}."
     )
+
+
+def _infinite(column: Column, how_many: str, where: str, values: Sequence[Any]) -> str:
+    return (
+        f"column '{column.name}': {how_many} are infinite ({where}). "
+        "Expected finite numbers. Leave the field empty where the value is not known."
+    )
+
+
+_SAYS = {"unread": _unreadable, "infinite": _infinite}
 
 
 def _way_out(texts: list[str]) -> str:
@@ -287,13 +305,6 @@ def _way_out(texts: list[str]) -> str:
     if any(SEPARATED.fullmatch(text) for text in texts):
         return "Write numbers without separators of thousands"
     return f"Pass missing={tuple(texts)!r} when reading (--set table.missing={','.join(texts)})"
-
-
-def _offending(values: pl.Series, mask: pl.Series, rows: Rows | None) -> tuple[pl.Series, str]:
-    """The values under a mask, and the first three of them with their rows."""
-    places = mask.arg_true().to_numpy()
-    odd = values[places]
-    return odd, offenders((places if rows is None else rows[places]).tolist(), odd[:3].to_list())
 
 
 def _count(mask: pl.Series) -> int:

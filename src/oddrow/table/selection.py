@@ -11,9 +11,9 @@ import numpy.typing as npt
 import polars as pl
 
 from oddrow.errors import ParameterError, TableError
+from oddrow.table.delimited import ReadOptions
 from oddrow.table.history import History
 from oddrow.table.join import Join, read_joined
-from oddrow.table.read import ReadOptions
 from oddrow.table.roles import Roles
 from oddrow.table.schema import Schema, as_numbers
 from oddrow.table.split import check_times, clock, orders_rows, rows_between, split_latest, split_random, wall_clock
@@ -92,25 +92,50 @@ def read_selection(
     """
     table = read_joined(tables, read, join)
     roles = roles.without_absent(absent, _usable(table, roles.time))
+    _check_roles(table, roles, start, until)
+    table = with_history(table, history_roles or roles, history)
+    rows = _rows_asked(table, roles.time, start, until)
+    if not len(rows):
+        raise no_row(table.source, roles.time or "", start, until)
+    earliest = clock(table.frame[roles.time]).min() if roles.time is not None else 0.0
+    table = table if len(rows) == table.n_rows else table.take(rows)
+    if history is not None and roles.time is not None:
+        table = _with_notes(table, earliest, roles, history, is_fitted=history_roles is not None)
+    y = roles.labels(table.frame, both=both) if labelled and roles.label is not None else None
+    return _selection(table, rows, roles, y)
+
+
+def select_part(table: Table, first: int, roles: Roles, start: str | None, until: str | None) -> Selection:
+    """The rows asked for of a part of a table that begins with row number `first`, without labels; perhaps none."""
+    _check_roles(table, roles, start, until, first=first)
+    rows = _rows_asked(table, roles.time, start, until)
+    return _selection(table if len(rows) == table.n_rows else table.take(rows), rows + first, roles, None)
+
+
+def _check_roles(table: Table, roles: Roles, start: str | None, until: str | None, *, first: int = 0) -> None:
     roles.check(table.columns)
     if (start or until) and roles.time is None:
         raise ParameterError("--from and --until choose rows by a time column: say which with --time C.")
     if roles.time is not None:
-        check_times(table.frame[roles.time])
-    table = with_history(table, history_roles or roles, history)
-    rows = np.arange(table.n_rows)
-    earliest = clock(table.frame[roles.time]).min() if roles.time is not None else 0.0
-    if roles.time is not None and (start or until):
-        rows = np.flatnonzero(rows_between(table.frame[roles.time], start, until))
-        if not len(rows):
-            raise TableError(f"{table.source}: no row has {span(roles.time, start, until)}.")
-        table = table.take(rows)
-    if history is not None and roles.time is not None:
-        table = _with_notes(table, earliest, roles, history, is_fitted=history_roles is not None)
+        check_times(table.frame[roles.time], first=first)
+
+
+def _rows_asked(table: Table, time: str | None, start: str | None, until: str | None) -> Rows:
+    if time is None or not (start or until):
+        return np.arange(table.n_rows)
+    return np.flatnonzero(rows_between(table.frame[time], start, until))
+
+
+def no_row(source: str, time: str, start: str | None, until: str | None) -> TableError:
+    """The error for a span in which there is nothing."""
+    return TableError(f"{source}: no row has {span(time, start, until)}.")
+
+
+def _selection(table: Table, rows: Rows, roles: Roles, y: Floats | None) -> Selection:
     return Selection(
         table,
         rows,
-        roles.labels(table.frame, both=both) if labelled and roles.label is not None else None,
+        y,
         roles.weights(table.frame, rows),
         roles.amounts(table.frame, rows),
         roles.entities(table.frame),

@@ -123,8 +123,8 @@ def orders_rows(times: pl.Series) -> bool:
     return times.dtype.is_numeric() or times.dtype in (pl.Date, pl.Datetime)
 
 
-def check_times(times: pl.Series) -> None:
-    """Raise `TableError` for values that have no order in time, or are missing."""
+def check_times(times: pl.Series, *, first: int = 0) -> None:
+    """Raise `TableError` for values that have no order in time, or are missing; `first` is the first row's number."""
     if not orders_rows(times):
         raise TableError(
             f"column '{times.name}': values of type {times.dtype} order no rows. Expected numbers, dates or times."
@@ -132,7 +132,7 @@ def check_times(times: pl.Series) -> None:
     missing = times.is_null() | times.is_nan() if times.dtype.is_float() else times.is_null()
     if missing.any():
         rows = missing.arg_true().to_list()
-        shown = offenders(rows, [times[row] for row in rows[:3]])
+        shown = offenders([first + row for row in rows[:3]], [times[row] for row in rows[:3]])
         raise TableError(
             f"column '{times.name}': {len(rows):,} of {len(times):,} times are missing ({shown}). "
             "Expected one in every row. Fill them in, or leave these rows out."

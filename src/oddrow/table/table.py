@@ -22,7 +22,7 @@ class Table:
 
     `source` is what messages call the table. `synthetic` is a boolean mask (n,): True where a row was generated;
     such rows may train but never test. `schema` says what each column means, once somebody has decided. `note` is what
-    whoever uses the table should be told of how it came about.
+    whoever uses the table should be told of how it came about. `is_marked` says whether the frame had such a mask.
 
     >>> Table.from_frame(pl.DataFrame({"amount": [1.0, 2.5]})).n_rows
     2
@@ -33,6 +33,7 @@ class Table:
     synthetic: npt.NDArray[np.bool_]
     schema: Schema | None = None
     note: str = ""
+    is_marked: bool = False
 
     @classmethod
     def from_frame(cls, frame: pl.DataFrame, source: str = "the table") -> Table:
@@ -42,7 +43,7 @@ class Table:
         marks = as_booleans(frame[SYNTHETIC])
         if marks is None or marks.null_count() > frame[SYNTHETIC].null_count():
             raise TableError(f"{source}: column '{SYNTHETIC}' holds other values than true and false.")
-        return cls(frame.drop(SYNTHETIC), source, marks.fill_null(False).to_numpy())
+        return cls(frame.drop(SYNTHETIC), source, marks.fill_null(False).to_numpy(), is_marked=True)
 
     @classmethod
     def from_array(cls, X: npt.NDArray[Any]) -> Table:

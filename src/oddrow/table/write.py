@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+from polars.io.plugins import register_io_source
 
 from oddrow.errors import TableError
 
 WRITERS: dict[str, Callable[[pl.DataFrame, Path], None]] = {
     ".parquet": lambda frame, path: frame.write_parquet(path),
     ".csv": lambda frame, path: frame.write_csv(path),
+}
+
+
+# Written as they come, so that no more than a few of them are in memory.
+_SINKS: dict[str, Callable[[pl.LazyFrame, Path], Any]] = {
+    ".parquet": lambda rows, path: rows.sink_parquet(path),
+    ".csv": lambda rows, path: rows.sink_csv(path),
 }
 
 
@@ -28,6 +37,40 @@ def write_table(frame: pl.DataFrame, path: str | Path) -> None:
     check_target(path)
     with written_whole(path) as unfinished:
         WRITERS[path.suffix](frame, unfinished)
+
+
+def write_blocks(blocks: Iterable[pl.DataFrame], path: str | Path) -> None:
+    """Write frames of the same columns, one below the other, as they come; whole or not at all.
+
+    Raises as `write_table`, and where the types of a later frame are not those of the first.
+    """
+    path = Path(path)
+    check_target(path)
+    first, rest = _parted(blocks)
+    schema = first.schema
+
+    def rows(*_: Any) -> Iterator[pl.DataFrame]:
+        for block in chain([first], rest):
+            yield _alike(block, schema)
+
+    with written_whole(path) as unfinished:
+        _SINKS[path.suffix](register_io_source(rows, schema=schema), unfinished)
+
+
+def _parted(blocks: Iterable[pl.DataFrame]) -> tuple[pl.DataFrame, Iterator[pl.DataFrame]]:
+    rest = iter(blocks)
+    return next(rest), rest
+
+
+def _alike(block: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
+    """A frame with the types of the first one; its own may be others where the files' are."""
+    if block.schema == schema:
+        return block
+    try:
+        return block.select(pl.col(name).cast(kind) for name, kind in schema.items())
+    except pl.exceptions.PolarsError as error:
+        reason = str(error).strip().split("\n")[0]
+        raise TableError(f"a later file holds other types than the first one ({reason}).") from error
 
 
 def write_text(text: str, path: Path) -> None:

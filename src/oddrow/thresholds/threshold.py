@@ -81,6 +81,11 @@ class Threshold:
             return reached & discoveries(np.array(self.calibration), scores, self.discoveries)
         return reached
 
+    @property
+    def is_by_row(self) -> bool:
+        """Whether a row is an alert by its own score alone, whatever other rows there are."""
+        return self.cap is None and self.discoveries is None
+
     def _groups(self, time: Floats | None, entity: Ints | None, n_rows: int) -> list[Ints]:
         assert self.cap is not None
         if time is None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,39 @@ import polars as pl
 from oddrow.artifact import Artifact
 from oddrow.errors import TableError, check_number
 from oddrow.explain import reasons
+from oddrow.table.offences import Offences
+from oddrow.table.read import through_blocks
 from oddrow.table.roles import Roles
-from oddrow.table.selection import Selection
-from oddrow.table.table import SYNTHETIC
-from oddrow.table.write import check_target, write_table
+from oddrow.table.schema import Schema
+from oddrow.table.selection import Selection, no_row, select_part
+from oddrow.table.table import SYNTHETIC, Table
+from oddrow.table.write import check_target, write_blocks, write_table
 from oddrow.thresholds.threshold import Threshold, bands
 from oddrow.workflow.tables import Tell, check_out, select_for, silent
+
+
+@dataclass
+class Tally:
+    """What came of scoring: how many rows there were, how many reached the threshold, how many are alerts."""
+
+    n_rows: int = 0
+    n_reached: int = 0
+    n_alerts: int = 0
+
+    def count(self, scored: pl.DataFrame, cut: Threshold) -> pl.DataFrame:
+        """Count scored rows in, and give them back."""
+        self.n_rows += scored.height
+        self.n_reached += int((scored["anomaly_score"] >= cut.value).sum())
+        self.n_alerts += int(scored["alert"].sum())
+        return scored
+
+    def in_words(self, cut: Threshold) -> str:
+        """How many alerts there are, and by which cut."""
+        n_more = self.n_reached - self.n_alerts
+        others = f"; {n_more:,} more reached it" if n_more else ""
+        return (
+            f"{self.n_alerts:,} alerts in {self.n_rows:,} rows ({cut.rule}, from a score of {cut.value:.6g} on{others})"
+        )
 
 
 def score(
@@ -31,22 +59,67 @@ def score(
     join: str | None = None,
     n_reasons: int = 0,
     tell: Tell = silent,
-) -> pl.DataFrame:
+) -> Tally:
     """Score the rows of tables with a saved model and write id or row, anomaly_score and alert to `out`.
 
     `join` is the table to put beside them, for a model that was fitted with one; `n_reasons` how many columns to name
-    beside every alert that make the row odd.
+    beside every alert that make the row odd. Rows are read, scored and written block by block, in bounded memory, but
+    where one needs others: with `join`, a history, or a threshold for all rows of a day or a batch.
     """
     check_target(Path(out))
     check_number("reasons", n_reasons, 0, whole=True)
     check_out(out, tables, join, model)
     artifact = Artifact.load(model)
     roles = roles_to_score(artifact, time, in_range=bool(start or until))
-    chosen = select_for(artifact, tables, roles, start, until, join, tell=tell, labelled=False)
-    scored = score_table(artifact, chosen, n_reasons=n_reasons)
-    write_table(scored, out)
-    tell(f"{_alerts_in_words(scored, artifact.threshold)}. Wrote {out}.")
-    return scored
+    tally = Tally()
+    if _is_by_row(artifact, join):
+        tally = through_blocks(
+            tables, artifact.read, lambda parts: _score_parts(artifact, parts, out, roles, start, until, n_reasons)
+        )
+    else:
+        chosen = select_for(artifact, tables, roles, start, until, join, tell=tell, labelled=False)
+        write_table(tally.count(score_table(artifact, chosen, n_reasons=n_reasons), artifact.threshold), out)
+    tell(f"{tally.in_words(artifact.threshold)}. Wrote {out}.")
+    return tally
+
+
+def _is_by_row(artifact: Artifact, join: str | None) -> bool:
+    """Whether every row is scored and decided by itself."""
+    is_joined = join is not None or (artifact.origin is not None and artifact.origin.join is not None)
+    cuts = [cut for cut in (artifact.threshold, artifact.block) if cut is not None]
+    return artifact.history is None and not is_joined and all(cut.is_by_row for cut in cuts)
+
+
+def _score_parts(
+    artifact: Artifact,
+    parts: Iterator[Table],
+    out: str | Path,
+    roles: Roles,
+    start: str | None,
+    until: str | None,
+    n_reasons: int,
+) -> Tally:
+    tally = Tally()
+    chosen = _chosen_parts(artifact.detector.schema_, parts, roles, start, until)
+    scored = (score_table(artifact, part, n_reasons=n_reasons) for part in chosen)
+    write_blocks((tally.count(part, artifact.threshold) for part in scored), out)
+    return tally
+
+
+def _chosen_parts(
+    schema: Schema, parts: Iterable[Table], roles: Roles, start: str | None, until: str | None
+) -> Iterator[Selection]:
+    """The rows asked for, part by part, as long as nothing is wrong with any; then all that is wrong is raised."""
+    offences, n_read, n_chosen, source = Offences(), 0, 0, ""
+    for part in parts:
+        chosen = select_part(part, n_read, roles, start, until)
+        n_read, n_chosen, source = n_read + part.n_rows, n_chosen + len(chosen.rows), part.source
+        schema.look_for(offences, chosen.table.frame, chosen.rows)
+        if len(chosen.rows) and not offences:
+            yield chosen
+    offences.raise_all(n_chosen)
+    if not n_chosen:
+        raise no_row(source, roles.time or "", start, until)
 
 
 def score_table(artifact: Artifact, chosen: Selection, *, n_reasons: int = 0) -> pl.DataFrame:
@@ -59,19 +132,14 @@ def score_table(artifact: Artifact, chosen: Selection, *, n_reasons: int = 0) ->
     if name in ("anomaly_score", "alert", "band") or str(name).startswith("reason_"):
         raise TableError(f"the id column '{name}' has the name of a column that score writes. Rename it.")
     first = chosen.table.frame[name] if name is not None else pl.Series("row", chosen.rows)
-    marks = [pl.Series(SYNTHETIC, chosen.table.synthetic)] if chosen.table.synthetic.any() else []
+    is_marked = chosen.table.is_marked or chosen.table.synthetic.any()
+    marks = [pl.Series(SYNTHETIC, chosen.table.synthetic)] if is_marked else []
     alerts = artifact.threshold.alerts(scores, chosen.time, chosen.entity)
     decided = [pl.Series("anomaly_score", scores), pl.Series("alert", alerts)]
     if artifact.block is not None:
         blocked = alerts & artifact.block.alerts(scores, chosen.time, chosen.entity)
         decided.append(pl.Series("band", bands(alerts, blocked)))
     return pl.DataFrame([first, *decided, *_reasons(artifact, chosen, alerts, n_reasons), *marks])
-
-
-def _alerts_in_words(scored: pl.DataFrame, cut: Threshold) -> str:
-    n_alerts, n_reached = int(scored["alert"].sum()), int((scored["anomaly_score"] >= cut.value).sum())
-    others = f"; {n_reached - n_alerts:,} more reached it" if n_reached > n_alerts else ""
-    return f"{n_alerts:,} alerts in {scored.height:,} rows ({cut.rule}, from a score of {cut.value:.6g} on{others})"
 
 
 def _reasons(artifact: Artifact, chosen: Selection, alerts: npt.NDArray[np.bool_], n: int) -> list[pl.Series]:
