@@ -32,7 +32,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "settings": {"detectors", "thresholds", "table", "train"},
     "compare": {"evaluate", "samplers", "settings", "table", "train"},
     "explain": {"detectors", "table"},
-    "workflow": {"artifact", "detectors", "evaluate", "explain", "report", "settings", "table", "thresholds", "train"},
+    "export": {"detectors", "nets", "table"},
+    "workflow": {
+        "artifact",
+        "detectors",
+        "evaluate",
+        "explain",
+        "export",
+        "report",
+        "settings",
+        "table",
+        "thresholds",
+        "train",
+    },
     "demo": {"artifact", "evaluate", "settings", "simulate", "table", "workflow"},
     "console": {"evaluate", "explain", "table"},
     "plots": {"table"},
@@ -126,6 +138,8 @@ def test_an_optional_package_is_imported_in_one_file_only() -> None:
             files[name].add(str(path.relative_to(SOURCE)))
     assert files["matplotlib"] == {"plots/canvas.py"}
     assert files["jinja2"] == {"report/page.py"}
+    assert files["onnx"] == {"export/graph.py"}
+    assert files["onnxruntime"] == {"export/parity.py"}
     assert files["tensorboardX"] == {"train/tensorboard.py"}
     assert {name: where for name, where in files.items() if len(where) > 1} == {}
 

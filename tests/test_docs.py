@@ -77,7 +77,7 @@ def walk(text: str, oddrow: Run) -> Iterator[str]:
         yield step.lastgroup or ""
 
 
-@pytest.mark.parametrize(("page", "n_steps"), [("start", 9), ("tables", 8), ("detectors", 5)])
+@pytest.mark.parametrize(("page", "n_steps"), [("start", 9), ("tables", 9), ("detectors", 6), ("export", 3)])
 def test_a_page_runs_from_top_to_bottom(
     page: str, n_steps: int, oddrow: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ _HOMES = {
     "DAGMMDetector": "oddrow.detectors.dagmm",
     "History": "oddrow.table.history",
     "HistoryState": "oddrow.table.history",
+    "RowScorer": "oddrow.detectors.one_row",
     "Rule": "oddrow.thresholds.rule",
     "Schema": "oddrow.table.schema",
     "ScoredRows": "oddrow.thresholds.scored",

@@ -105,6 +105,9 @@ def fit(
         str | None, typer.Option(help="Rule such as quantile:0.99 or budget:100, with @train or @validation.")
     ] = None,
     block: Block = None,
+    memory: Annotated[
+        str | None, typer.Option("--memory", help="Most memory to take, as 2GB: rows beyond it stay on disk.")
+    ] = None,
     config: Config = None,
     sets: Sets = [],  # noqa: B006
     seed: Seed = None,
@@ -124,7 +127,7 @@ def fit(
     options |= {"id": id, "weight": weight, "amount": amount, "entity": entity, "drop": drop, "join": join, "on": on}
     options |= {"threshold": threshold, "block": block, "seed": seed}
     settings = Settings.gather(config, sets, options | {"detector.name": detector})
-    workflow.fit(tables, out, settings, tell=console.tell, command=_command())
+    workflow.fit(tables, out, settings, memory=memory, tell=console.tell, command=_command())
 
 
 @app.command()
@@ -232,6 +235,14 @@ def report(
     chosen: dict[str, Any] = {"label": label, "weight": weight, "time": time, "start": start, "until": until}
     chosen |= {"amount": amount, "entity": entity, "join": join, "anomaly": _values(anomaly), "normal": _values(normal)}
     workflow.report(tables, model, out, **chosen, command=_command(), tell=console.tell)
+
+
+@app.command()
+def export(model: Model, onnx: Annotated[Path, typer.Option("--onnx", help="Where to write: a file F.onnx.")]) -> None:
+    """Write a saved model as one ONNX file, encoder included: raw columns in, score out."""
+    from oddrow import console, workflow
+
+    workflow.export(model, onnx, tell=console.tell)
 
 
 @app.command()

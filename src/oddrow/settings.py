@@ -18,6 +18,7 @@ from oddrow.table.join import Join
 from oddrow.table.roles import Roles
 from oddrow.table.schema import Schema
 from oddrow.table.selection import Selection, read_selection
+from oddrow.table.stored import Room
 from oddrow.table.table import Table
 from oddrow.thresholds.rule import Rule
 from oddrow.train.training import Training
@@ -108,10 +109,10 @@ class Settings:
         detector.check_parameters()
         return detector
 
-    def select(self, tables: str | Sequence[str], *, both: bool = False) -> Selection:
+    def select(self, tables: str | Sequence[str], *, both: bool = False, room: Room | None = None) -> Selection:
         """Read the tables and take the rows that these settings ask for, as `read_selection` does."""
         asked = (self.read, self.roles, self.start, self.until)
-        return read_selection(tables, *asked, join=self.join, history=self.history, both=both)
+        return read_selection(tables, *asked, join=self.join, history=self.history, both=both, room=room)
 
     def new_training(self, usual: Training) -> Training:
         """How to train: as is usual, but for what these settings say."""

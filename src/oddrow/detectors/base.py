@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import equinox as eqx
@@ -15,30 +14,31 @@ import polars as pl
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import _check_feature_names, check_is_fitted, validate_data
 
+from oddrow.detectors.encoded import EncodedRows, encoded, encoded_to_fit, encoded_to_watch
 from oddrow.detectors.labels import apart_by_label
 from oddrow.detectors.leaves import check_arrays, named_leaves
 from oddrow.detectors.prepared import Prepared
-from oddrow.detectors.scoring import score_in_blocks
+from oddrow.detectors.scoring import score_in_blocks, two_at_a_time
 from oddrow.detectors.together import fit_together
-from oddrow.errors import NotFiniteError, TableError, TrainingError, check_number
+from oddrow.errors import NotFiniteError, ParameterError, TableError, TrainingError, check_number
 from oddrow.nets.lowering import Lowering
 from oddrow.nets.replacing import Replacing
 from oddrow.table.encode import TableEncoder
 from oddrow.table.schema import Schema, check_features
 from oddrow.table.split import split_random
+from oddrow.table.stored import Frame, StoredFrame
 from oddrow.table.table import Table, as_table
 from oddrow.train.checkpoint import signature_of
 from oddrow.train.compilation import keep_compiled_code
 from oddrow.train.history import epochs_done
 from oddrow.train.seeds import generator
+from oddrow.train.shards import Shards
 from oddrow.train.training import Training, as_training
 
 Floats = npt.NDArray[np.float64]
 T = TypeVar("T")
 
 ROWS_ENCODED_AT_ONCE = 32_768
-# While the network scores one slice, the next one is encoded.
-SLICES_AT_ONCE = 2
 
 
 class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
@@ -75,22 +75,26 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         fitting, held_out = self._split(rows, validation, self.used_training.validation_fraction, rng)
         self._check_enough(fitting.height)
         self.encoder_ = self._new_encoder().fit(fitting, self.schema_)
-        encoded = None if held_out is None else self._encode(held_out)
+        watched = None if held_out is None else encoded_to_watch(held_out, self.schema_, self.encoder_)
         drawn_from = rows if validation is None else None
         seed = int(rng.integers(2**31))
-        return Prepared(self._encode(fitting), encoded, seed, drawn_from, self._encode_known(known.frame))
+        return Prepared(self._encode_fitting(fitting, seed), watched, seed, drawn_from, self._encode_known(known.frame))
 
-    def _encode_known(self, anomalies: pl.DataFrame) -> tuple[jax.Array, ...] | None:
+    def _encode_known(self, anomalies: Frame) -> tuple[jax.Array, ...] | None:
         """Known anomalies, for a detector that learns from them."""
         if not self.learns_from_known or not anomalies.height:
             return None
         self.schema_.check(anomalies)
         return self._encode(anomalies)
 
-    def _encode(self, frame: pl.DataFrame) -> tuple[jax.Array, ...]:
-        """Encoded rows where the network is; on the CPU, NumPy reads them there without a copy."""
-        encoded = self.encoder_.transform_slices(self.schema_.slices(frame), frame.height)
-        return tuple(map(jnp.asarray, encoded))
+    def _encode(self, frame: Frame) -> tuple[jax.Array, ...]:
+        return encoded(frame, self.schema_, self.encoder_)
+
+    def _encode_fitting(self, frame: Frame, seed: int) -> EncodedRows:
+        if isinstance(frame, StoredFrame) and (self.learns_from_known or self.trim_share > 0):
+            raise ParameterError("known_weight and trim need all rows in memory. Leave them at 0, or give more memory.")
+        least = self.used_training.batch_size
+        return encoded_to_fit(frame, self.schema_, self.encoder_, least=least, seed=seed)
 
     @property
     def learns_from_known(self) -> bool:
@@ -109,7 +113,7 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
 
     def _split(
         self, rows: Table, validation: Any, fraction: float, rng: np.random.Generator
-    ) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    ) -> tuple[Frame, Frame | None]:
         """The rows to fit, and those to stop by, as they were read: another copy of a wide table costs gigabytes."""
         self.schema_.check(rows.frame)
         if validation is not None:
@@ -195,15 +199,13 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         keep_compiled_code()
         table = self._table(X, reset=False)
         check_enough_rows(table, 1)
-        slices = list(table.frame.iter_slices(ROWS_ENCODED_AT_ONCE))
 
         def scored(part: pl.DataFrame) -> npt.NDArray[np.float32]:
             encoded = self.encoder_.transform(self.schema_.conform(part))
             return score_in_blocks(function, network, tuple(encoded))
 
         try:
-            with ThreadPoolExecutor(min(len(slices), SLICES_AT_ONCE)) as pool:
-                return np.concatenate(list(pool.map(scored, slices)))
+            return np.concatenate(list(two_at_a_time(scored, table.frame.iter_slices(ROWS_ENCODED_AT_ONCE))))
         except TableError:
             # A slice numbers its rows from 0: the table says all that is wrong, with its own numbers.
             self.schema_.check(table.frame)
@@ -298,8 +300,8 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
 
     def _complete(self, network: Any, history: list[dict[str, float]], ready: Prepared) -> None:
         """Take the trained network, with all that it needs from the training rows."""
-        fitting = tuple(map(np.asarray, ready.fitting))
-        self.network_, self.history_ = self._finish(network, tuple(map(np.asarray, ready.normal))), history
+        fitting = _in_numpy(ready.fitting)
+        self.network_, self.history_ = self._finish(network, _in_numpy(ready.normal)), history
         if ready.drawn_from is None:
             scores = self._finite(score_in_blocks(_score, self.network_, fitting))
         else:
@@ -327,7 +329,11 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
 
     def _signature(self, prepared: Prepared) -> str:
         """Names the rows and everything that shapes the training."""
-        return signature_of(self.get_params(), (*prepared.trained_on, *(prepared.held_out or ())))
+        return signature_of(self.get_params(), prepared.arrays)
+
+
+def _in_numpy(rows: EncodedRows) -> Any:
+    return rows if isinstance(rows, Shards) else tuple(map(np.asarray, rows))
 
 
 def check_enough_rows(table: Table, least: int) -> None:

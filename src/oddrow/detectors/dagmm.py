@@ -17,6 +17,7 @@ from oddrow.errors import NotFiniteError, ParameterError, TrainingError, check_c
 from oddrow.nets.dagmm import DAGMM, FEATURES, Mixture
 from oddrow.nets.parameters import check_activations, check_widths, named_activations
 from oddrow.table.encode import TableEncoder
+from oddrow.train.shards import row_count
 from oddrow.train.training import Training
 
 Floats = npt.NDArray[np.float64]
@@ -184,7 +185,7 @@ class DAGMMDetector(Detector):
 
     def _finish(self, network: DAGMM, fitting: Any) -> DAGMM:
         """The network with the mixture over all its training rows, summed in float64 chunk by chunk (eq. 5)."""
-        n_rows, (n_components, width) = len(fitting[0]), network.mixture.mean.shape
+        n_rows, (n_components, width) = row_count(fitting), network.mixture.mean.shape
         moments = mean_in_blocks(DAGMM.moments, network, fitting)
         shares, sums = moments[:n_components], moments[n_components:].reshape(n_components, width)
         self._check_alive(shares * n_rows)

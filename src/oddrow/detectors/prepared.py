@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from oddrow.detectors.encoded import EncodedRows
 from oddrow.table.table import Table
+from oddrow.train.shards import Shards, parts_of, row_count
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,7 @@ class Prepared:
     a trial has left of the rows to fit.
     """
 
-    fitting: tuple[jax.Array, ...]
+    fitting: EncodedRows
     held_out: tuple[jax.Array, ...] | None
     seed: int
     drawn_from: Table | None
@@ -28,20 +32,27 @@ class Prepared:
     kept: tuple[jax.Array, ...] | None = None
 
     @property
-    def normal(self) -> tuple[jax.Array, ...]:
+    def normal(self) -> EncodedRows:
         """The rows that normal is learned from: those to fit, or what a trial has left of them."""
         return self.fitting if self.kept is None else self.kept
 
     @property
     def n_trained_on(self) -> int:
         """How many rows the loop walks over."""
-        return len(self.normal[0]) + (0 if self.known is None else len(self.known[0]))
+        return row_count(self.normal) + (0 if self.known is None else len(self.known[0]))
 
     @cached_property
-    def trained_on(self) -> tuple[jax.Array, ...]:
+    def trained_on(self) -> EncodedRows:
         """The rows that the loop walks over; where anomalies are among them, a last part (n,) marks them by 1."""
-        if self.known is None:
+        if self.known is None or isinstance(self.normal, Shards):
             return self.normal
         both = [jnp.concatenate(parts) for parts in zip(self.normal, self.known, strict=True)]
         marks = jnp.arange(len(both[0])) >= len(self.normal[0])
         return *both, marks.astype(jnp.int32)
+
+    @property
+    def arrays(self) -> Iterator[Any]:
+        """The arrays of all rows that are trained on, then of those held out."""
+        for part in parts_of(self.trained_on):
+            yield from part
+        yield from self.held_out or ()

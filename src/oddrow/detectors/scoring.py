@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
 import numpy as np
 import numpy.typing as npt
 
+from oddrow.train.shards import parts_of, row_count
+
 # From the largest size on, XLA spreads a block over the cores.
 BLOCKS = (256, 4096, 32_768)
 # Sums over rows hold what that many bytes hold of them at once.
 SUMMED_BYTES = 2**26
+# While the network scores one slice, the next one is encoded.
+SLICES_AT_ONCE = 2
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def score_in_blocks(function: Callable[..., Any], network: Any, rows: Any) -> npt.NDArray[np.float32]:
-    """`function(network, rows)` for rows, a pytree of arrays (n, …), as one array (n, …).
+    """`function(network, rows)` for rows, a pytree of arrays (n, …) or `Shards`, as one array (n, …).
 
     Rows go in blocks of 32,768, the last ones in smaller blocks; short blocks are filled with zeros.
     """
+    return np.concatenate([_scored(function, network, part) for part in parts_of(rows)])
+
+
+def _scored(function: Callable[..., Any], network: Any, rows: Any) -> npt.NDArray[np.float32]:
     n_rows = jax.tree.leaves(rows)[0].shape[0]
     pending = []
     for start, size in _blocks(n_rows):
@@ -32,14 +45,21 @@ def score_in_blocks(function: Callable[..., Any], network: Any, rows: Any) -> np
 
 def mean_in_blocks(function: Callable[..., Any], network: Any, rows: Any) -> npt.NDArray[np.float64]:
     """The mean over all rows of what `score_in_blocks` gives, without holding it whole."""
+    total: Any = 0.0
+    for part in parts_of(rows):
+        total = total + _summed(function, network, part)
+    mean: npt.NDArray[np.float64] = np.asarray(total) / row_count(rows)
+    return mean
+
+
+def _summed(function: Callable[..., Any], network: Any, rows: Any) -> Any:
     n_rows = jax.tree.leaves(rows)[0].shape[0]
     at_once = _rows_at_once(function, network, rows)
     total: Any = 0.0
     for start in range(0, n_rows, at_once):
         part = jax.tree.map(lambda leaf, start=start: leaf[start : start + at_once], rows)
-        total = total + score_in_blocks(function, network, part).sum(axis=0, dtype=np.float64)
-    mean: npt.NDArray[np.float64] = np.asarray(total) / n_rows
-    return mean
+        total = total + _scored(function, network, part).sum(axis=0, dtype=np.float64)
+    return total
 
 
 def _rows_at_once(function: Callable[..., Any], network: Any, rows: Any) -> int:
@@ -69,3 +89,15 @@ def _block(leaf: npt.NDArray[Any], start: int, size: int) -> npt.NDArray[Any]:
 @eqx.filter_jit
 def _compiled(function: Callable[..., Any], network: Any, block: Any) -> Any:
     return function(network, block)
+
+
+def two_at_a_time(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """What a function makes of each item, in order; while one result is waited for, the next is worked on."""
+    with ThreadPoolExecutor(SLICES_AT_ONCE) as pool:
+        pending: deque[Future[R]] = deque()
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) > SLICES_AT_ONCE:
+                yield pending.popleft().result()
+        for future in pending:
+            yield future.result()

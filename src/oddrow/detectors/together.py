@@ -16,6 +16,7 @@ from oddrow.errors import NotFiniteError, ParameterError
 from oddrow.train.compilation import forget_compiled_code
 from oddrow.train.epochs import Trained
 from oddrow.train.loop import train_together
+from oddrow.train.shards import Shards
 from oddrow.train.training import Training
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def _train(
 
 def _trimmed(detector: Detector, done: Trained[Any], ready: Prepared) -> Prepared:
     """The rows without those that the detector would rather not learn from."""
+    assert not isinstance(ready.fitting, Shards)
     kept = detector._kept(detector._after_training(done.network), tuple(map(np.asarray, ready.fitting)))
     return replace(ready, kept=tuple(part[kept] for part in ready.fitting))
 

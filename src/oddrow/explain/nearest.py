@@ -102,7 +102,7 @@ def nearest_normal(detector: Detector, X: Any, cut: float, *, history: History |
     check_number("cut", cut)
     table = as_table(X)
     scores = detector.anomaly_score(table)
-    seen = table.frame.select(detector.schema_.feature_names)
+    seen = table.in_memory.select(detector.schema_.feature_names)
     alerts = np.flatnonzero(scores >= cut)
     nearest = Scored(seen, scores)
     for start in range(0, len(alerts), ROWS_AT_ONCE):

@@ -51,7 +51,7 @@ def reasons(detector: Detector, X: Any, n: int = 3, *, history: History | None =
     """
     check_number("n", n, 1, whole=True)
     table = as_table(X)
-    words = Words(detector, table.frame, {} if history is None else history.words)
+    words = Words(detector, table.in_memory, {} if history is None else history.words)
     parts = detector.column_scores(table)
     adding = np.maximum(parts.to_numpy(), 0.0)
     highest = np.argsort(-adding, axis=1, kind="stable")[:, :n]

@@ -30,7 +30,7 @@ class AfterDividing:
         self.numbers = Numbers(self.table)
         self.test = self.numbers(table.take(test)), y[test], weight[test], np.zeros(len(test), bool)
         self.history: History = []
-        self.made = self.table.frame.clear()
+        self.made = self.table.in_memory.clear()
 
     def resampled(self) -> Iterator[tuple[str, LearnAndTest]]:
         """Nothing, under-sampling and the CVAE, with what is learned from after each."""

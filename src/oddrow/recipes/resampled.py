@@ -85,7 +85,7 @@ class Resampled:
         )
 
     def _as_published(self, run: int) -> Iterator[Line]:
-        X = self.table.frame.to_numpy().astype(np.float64)
+        X = self.table.in_memory.to_numpy().astype(np.float64)
         n = self.recipe.protocol.n_generated
         rows, history = generated_before(X, self.y, self.weight, n=n, share=self.share, seed=run)
         self._draw("losses-as-published", _losses(history), "As published, the last run's network")
@@ -100,7 +100,7 @@ class Resampled:
         self._draw("losses-honest", _losses(divided.history), "Honest, the last run's network")
         for other in self.folder.glob("marginals-*.svg"):
             other.unlink()
-        real = divided.table.frame.filter(divided.y == 1)
+        real = divided.table.in_memory.filter(divided.y == 1)
         for name in _telling_columns(divided.table, divided.y):
             self._draw(f"marginals-{name}", partial(marginals, real[name], divided.made[name], name=name))
 
@@ -136,6 +136,6 @@ def _losses(history: History) -> Callable[..., Any]:
 
 def _telling_columns(table: Table, y: Floats) -> list[str]:
     """The columns whose means differ most between the classes, in spreads of the normal rows."""
-    X = table.frame.to_numpy().astype(np.float64)
+    X = table.in_memory.to_numpy().astype(np.float64)
     apart = np.abs(X[y == 1].mean(axis=0) - X[y == 0].mean(axis=0)) / (X[y == 0].std(axis=0) + 1e-12)
     return [table.columns[place] for place in np.argsort(-apart)[:N_MARGINALS]]

@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator
 from oddrow.errors import ParameterError, TableError, check_choice, check_number
 from oddrow.table.columns import CategoryColumn, NumberColumn, knot_shares, range_and_decimals
 from oddrow.table.schema import Schema
+from oddrow.table.stored import Frame
 from oddrow.table.times import TIME_PARTS
 
 Floats = npt.NDArray[np.float64]
@@ -84,7 +85,7 @@ class TableEncoder(BaseEstimator):  # type: ignore[misc]
         self.levels = levels
         self.times = times
 
-    def fit(self, frame: pl.DataFrame, schema: Schema) -> TableEncoder:
+    def fit(self, frame: Frame, schema: Schema) -> TableEncoder:
         """Learn scales and levels from the training rows, which may be as they were read: one column at a time."""
         self._check_parameters()
         categories = [column.name for column in schema.features if column.kind in ("category", "boolean")]
@@ -233,8 +234,9 @@ class TableEncoder(BaseEstimator):  # type: ignore[misc]
         return {part: numbers for name in self.times for part, numbers in TIME_PARTS[name](values).items()}
 
     def _fit_number(self, source: str, part: str, values: Floats) -> NumberColumn:
-        known = values[~np.isnan(values)]
-        has_missing = len(known) < len(values)
+        gaps = np.isnan(values)
+        has_missing = bool(gaps.any())
+        known = values[~gaps] if has_missing else values
         if len(known) == 0:
             return NumberColumn(source, part, has_missing=True)
         low, high, decimals = range_and_decimals(known)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from oddrow.table.schema import Schema
+from oddrow.table.stored import Frame
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -26,7 +27,7 @@ def row_hashes(frame: pl.DataFrame) -> Hashes:
     return hashes
 
 
-def table_hashes(frame: pl.DataFrame, schema: Schema) -> Hashes:
+def table_hashes(frame: Frame, schema: Schema) -> Hashes:
     """The hashes of rows as they were read, (n,)."""
     return np.concatenate([row_hashes(part) for part in schema.slices(frame)])
 

@@ -9,8 +9,9 @@ import polars as pl
 
 from oddrow.errors import ParameterError, TableError, counted, first_names, raise_all
 from oddrow.table.delimited import ReadOptions
-from oddrow.table.read import read_table
+from oddrow.table.read import read_table, read_within
 from oddrow.table.schema import as_text, missing_column, spoken_type
+from oddrow.table.stored import Room
 from oddrow.table.table import Table
 
 
@@ -33,11 +34,17 @@ class Join:
         return None
 
 
-def read_joined(tables: str | Sequence[str], read: ReadOptions, join: Join | None = None) -> Table:
-    """Read tables, and beside them the one to join, if any.
+def read_joined(
+    tables: str | Sequence[str], read: ReadOptions, join: Join | None = None, room: Room | None = None
+) -> Table:
+    """Read tables, and beside them the one to join, if any; with `room`, what does not fit into it stays on disk.
 
-    That one has its own header line, if it is text; of the options only `missing` holds for it too.
+    The second table has its own header line, if it is text; of the options only `missing` holds for it too.
     """
+    if room is not None:
+        if join is not None:
+            raise ParameterError(f"--memory: {join.table} can only be joined to rows in memory. Join the files before.")
+        return read_within(tables, read, room)
     table = read_table(tables, **read.to_dict())
     if join is None:
         return table
@@ -60,12 +67,12 @@ def left_join(table: Table, other: Table, on: str) -> Table:
     keys, others = _comparable(table, other, on)
     _check_not_repeated(others, other.source)
     places = _places(keys, others)
-    beside = other.frame.drop(on).select(pl.all().gather(places))
+    beside = other.in_memory.drop(on).select(pl.all().gather(places))
     n_found = len(places) - places.null_count()
     marks = pl.Series(other.synthetic).gather(places).fill_null(False).to_numpy()
     return replace(
         table,
-        frame=table.frame.hstack(beside),
+        frame=table.in_memory.hstack(beside),
         source=f"{table.source} with {other.source}",
         synthetic=table.synthetic | marks,
         note=f"{n_found:,} of {counted(table.n_rows, 'row')} have a partner in {other.source} by '{on}'.",

@@ -16,14 +16,19 @@ import polars as pl
 from oddrow.errors import TableError, did_you_mean, first_names
 from oddrow.table.arrays import read_mat, read_npz
 from oddrow.table.delimited import Delimited, ReadOptions, WiderError
-from oddrow.table.table import Table, as_table, check_unique_names
+from oddrow.table.stored import Room, StoredFrame
+from oddrow.table.table import SYNTHETIC, Table, as_table, check_unique_names
+from oddrow.table.write import write_blocks
 
 T = TypeVar("T")
 
 CSV_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz", ".gz")
+PARQUET_SUFFIXES = (".parquet", ".pq")
 IPC_FILE_BEGINS = b"ARROW1"
 # Blocks are large enough to keep both cores busy, small enough that a few of them at a time are no burden.
 BLOCK_BYTES, MOST_BLOCK_ROWS = 2**26, 131_072
+# A table in memory while it is fitted: as read, as chosen, as divided, as encoded.
+COPIES_OF_A_TABLE = 4
 
 
 def read_table(
@@ -75,6 +80,42 @@ def through_blocks(source: Any, options: ReadOptions, consume: Callable[[Iterato
             return consume(_blocks(files, _named(paths)))
         except WiderError:
             continue
+
+
+def read_within(source: Any, options: ReadOptions, room: Room) -> Table:
+    """Read files into a table that stays on disk where it does not fit into memory.
+
+    Parquet files stay where they are, if all have the same columns of the same types; others are first copied to the
+    folder of `room`. Raises what `read_table` does, and `ParameterError` where not even one column fits.
+    """
+    paths = _paths(source)
+    assert paths is not None
+    if not _are_alike(paths):
+        copy = room.folder / "table.parquet"
+        through_blocks(source, options, lambda blocks: write_blocks((_unparted(block) for block in blocks), copy))
+        paths = [copy]
+    frame = StoredFrame(paths, room)
+    if frame.height == 0:
+        raise TableError(f"{_named(paths)}: the table has columns but no rows.")
+    source = _named(_paths(source) or [])
+    if COPIES_OF_A_TABLE * 8 * frame.height * frame.width <= room.n_bytes:
+        return Table.from_frame(frame.collect(), source)
+    room.check(frame.height)
+    return Table.from_frame(frame, source)
+
+
+def _are_alike(paths: Sequence[Path]) -> bool:
+    """Whether files are Parquet, and as one when scanned."""
+    if not all(path.name.lower().endswith(PARQUET_SUFFIXES) for path in paths):
+        return False
+    schemas = [pl.read_parquet_schema(path) for path in paths]
+    return all(list(schema.items()) == list(schemas[0].items()) for schema in schemas)
+
+
+def _unparted(block: Table) -> pl.DataFrame:
+    """A table as the frame that it came from."""
+    marks = [pl.Series(SYNTHETIC, block.synthetic)] if block.is_marked else []
+    return block.in_memory.with_columns(marks)
 
 
 class _Rows(Protocol):
@@ -219,7 +260,7 @@ def _open_mat(path: Path, options: ReadOptions) -> _Rows:
 _Opener = Callable[[Path, ReadOptions], _Rows]
 _OPENERS: tuple[tuple[tuple[str, ...], str, _Opener], ...] = (
     (CSV_SUFFIXES, "CSV", Delimited),
-    ((".parquet", ".pq"), "Parquet", _open_parquet),
+    (PARQUET_SUFFIXES, "Parquet", _open_parquet),
     ((".arrow", ".feather", ".ipc"), "Arrow IPC", _open_ipc),
     ((".npz",), "NPZ", _open_npz),
     ((".mat",), "MATLAB v5", _open_mat),

@@ -12,6 +12,7 @@ import polars as pl
 
 from oddrow.errors import ParameterError, TableError, did_you_mean, first_names, offenders, raise_all
 from oddrow.table.schema import as_numbers, as_text, missing_column
+from oddrow.table.stored import Frame
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -58,7 +59,7 @@ class Roles:
         absent: dict[str, Any] = {role: None for role in roles if getattr(self, role) not in columns}
         return replace(self, **absent)
 
-    def reasons(self, frame: pl.DataFrame) -> dict[str, str]:
+    def reasons(self, frame: Frame) -> dict[str, str]:
         """The columns that are no features because of their role, and which role that is.
 
         A numeric time only orders the rows; a true time stays, so that its hour and weekday can tell.
@@ -74,12 +75,12 @@ class Roles:
         named |= dict.fromkeys(self.drop, "left out (--drop)")
         return {name: reason for name, reason in named.items() if name is not None}
 
-    def known_labels(self, frame: pl.DataFrame) -> Floats:
+    def known_labels(self, frame: Frame) -> Floats:
         """The label as (n,) float64, whatever classes there are: 1 anomaly, 0 normal, NaN unknown."""
         assert self.label is not None
         return self._zeros_and_ones(_as_text(frame[self.label]))
 
-    def labels(self, frame: pl.DataFrame, *, both: bool) -> Floats:
+    def labels(self, frame: Frame, *, both: bool) -> Floats:
         """The label as (n,) float64: 1 anomaly, 0 normal, NaN unknown.
 
         Raises `TableError` where the values are not two classes or all are anomalous; with `both`, where one is absent.
@@ -97,14 +98,14 @@ class Roles:
             raise TableError(f"column '{self.label}': none of {len(y):,} rows is anomalous: nothing can be measured.")
         return y
 
-    def unseen_values(self, frame: pl.DataFrame) -> list[str]:
+    def unseen_values(self, frame: Frame) -> list[str]:
         """Values that `anomaly` or `normal` name and the label does not have."""
         if self.label is None:
             return []
         known = set(_as_text(frame[self.label]).drop_nulls().unique().to_list())
         return [value for value in (*self.anomaly, *self.normal) if _like_column(value) not in known]
 
-    def weights(self, frame: pl.DataFrame, rows: Rows) -> Floats | None:
+    def weights(self, frame: Frame, rows: Rows) -> Floats | None:
         """The weight column as (n,) float64, None where there is none; `rows` (n,) are the numbers of the rows.
 
         Raises `TableError` for a weight that is below 0 or missing, and where all are 0.
@@ -116,14 +117,14 @@ class Roles:
             raise TableError(f"column '{self.weight}': no value is a weight. Expected numbers, 0 and above.")
         return weights
 
-    def amounts(self, frame: pl.DataFrame, rows: Rows) -> Floats | None:
+    def amounts(self, frame: Frame, rows: Rows) -> Floats | None:
         """The amount column as (n,) float64, None where there is none.
 
         Raises `TableError` for an amount that is below 0 or missing: what would a miss cost there?
         """
         return None if self.amount is None else _at_least_zero(frame[self.amount], rows, "amount")
 
-    def entities(self, frame: pl.DataFrame) -> Rows | None:
+    def entities(self, frame: Frame) -> Rows | None:
         """A code for whose row each is, (n,), None where there is no such column; a row of nobody has its own."""
         if self.entity is None:
             return None

@@ -14,6 +14,7 @@ import polars as pl
 
 from oddrow.errors import TableError, check_choice, counted, did_you_mean, raise_all
 from oddrow.table.offences import MOST_KEPT, Offences
+from oddrow.table.stored import Frame
 
 Rows = npt.NDArray[np.int64]
 
@@ -59,7 +60,7 @@ class Schema:
 
     @classmethod
     def infer(
-        cls, frame: pl.DataFrame, kinds: Mapping[str, str] | None = None, reasons: Mapping[str, str] | None = None
+        cls, frame: Frame, kinds: Mapping[str, str] | None = None, reasons: Mapping[str, str] | None = None
     ) -> Schema:
         """Decide each column's kind from its values; `kinds` maps names to given kinds, `reasons` says who gave them.
 
@@ -82,7 +83,7 @@ class Schema:
         """Their names."""
         return [column.name for column in self.features]
 
-    def conform(self, frame: pl.DataFrame) -> pl.DataFrame:
+    def conform(self, frame: Frame) -> pl.DataFrame:
         """The feature columns alone, in order: numbers as Float64, categories as String, booleans, times.
 
         Missing values are null. Raises one `TableError` with every column that is absent or holds other values.
@@ -92,17 +93,17 @@ class Schema:
         offences.raise_all(frame.height)
         return pl.DataFrame({series.name: series for series in ready if series is not None})
 
-    def slices(self, frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    def slices(self, frame: Frame) -> Iterator[pl.DataFrame]:
         """What `conform` gives, slice by slice, so that no second table of that size lies in memory."""
         return map(self.conform, frame.iter_slices(ROWS_AT_ONCE))
 
-    def check(self, frame: pl.DataFrame, rows: Rows | None = None) -> None:
+    def check(self, frame: Frame, rows: Rows | None = None) -> None:
         """Raise what `conform` would, with `rows` (n,) as the numbers of the rows; keeps one column at a time."""
         offences = Offences()
         self.look_for(offences, frame, rows)
         offences.raise_all(frame.height)
 
-    def look_for(self, offences: Offences, frame: pl.DataFrame, rows: Rows | None = None) -> None:
+    def look_for(self, offences: Offences, frame: Frame, rows: Rows | None = None) -> None:
         """Add what is wrong with a part of a table, so that all of it can be raised at once."""
         for column in self.features:
             _conform_column(frame, column, offences, rows)
@@ -178,9 +179,7 @@ def parse_numbers(text: pl.Series) -> pl.Series:
     return text.str.strip_chars().cast(pl.Float64, strict=False)
 
 
-def _conform_column(
-    frame: pl.DataFrame, column: Column, offences: Offences, rows: Rows | None = None
-) -> pl.Series | None:
+def _conform_column(frame: Frame, column: Column, offences: Offences, rows: Rows | None = None) -> pl.Series | None:
     if column.name not in frame.columns:
         offences.add_text(column.name, missing_column(column.name, frame.columns))
         return None

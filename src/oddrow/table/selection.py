@@ -17,6 +17,7 @@ from oddrow.table.join import Join, read_joined
 from oddrow.table.roles import Roles
 from oddrow.table.schema import Schema, as_numbers
 from oddrow.table.split import check_times, clock, orders_rows, rows_between, split_latest, split_random, wall_clock
+from oddrow.table.stored import Frame, Room
 from oddrow.table.table import Table
 
 Floats = npt.NDArray[np.float64]
@@ -84,13 +85,17 @@ def read_selection(
     both: bool = False,
     labelled: bool = True,
     absent: Iterable[str] = (),
+    room: Room | None = None,
 ) -> Selection:
     """Read tables and take the rows asked for, with labels (`both` classes must be there), weights, amounts, entities.
 
     The history is that of all rows that were read, by the time and label of `history_roles`, if others than `roles`. Of
-    the roles named in `absent` the column may be absent; where rows need not be `labelled`, there is no y.
+    the roles named in `absent` the column may be absent; where rows need not be `labelled`, there is no y. With `room`,
+    what does not fit into it stays on disk.
     """
-    table = read_joined(tables, read, join)
+    if room is not None and history is not None:
+        raise ParameterError("--memory: [[history]] needs all rows in memory. Leave one of the two out.")
+    table = read_joined(tables, read, join, room)
     roles = roles.without_absent(absent, _usable(table, roles.time))
     _check_roles(table, roles, start, until)
     table = with_history(table, history_roles or roles, history)
@@ -182,10 +187,10 @@ def with_history(table: Table, roles: Roles, history: History | None) -> Table:
     if history.needs_label and roles.label is None:
         raise ParameterError("[[history]] counts known anomalies (risk): say which column knows them, with --label C.")
     y = roles.known_labels(table.frame) if history.needs_label else None
-    return replace(table, frame=history.add(table.frame, roles.time, y))
+    return replace(table, frame=history.add(table.in_memory, roles.time, y))
 
 
-def rising_with_time(frame: pl.DataFrame, schema: Schema, time: str | None) -> list[str]:
+def rising_with_time(frame: Frame, schema: Schema, time: str | None) -> list[str]:
     """The numeric columns whose ranks are almost those of the time column: counters, clocks, row numbers.
 
     >>> frame = pl.DataFrame({"day": [1, 2, 3, 4], "clock": [7, 9, 11, 16], "amount": [2, 1, 4, 3]})

@@ -12,6 +12,7 @@ import polars as pl
 
 from oddrow.errors import TableError, first_names
 from oddrow.table.schema import Column, Schema, as_booleans
+from oddrow.table.stored import Frame
 
 SYNTHETIC = "oddrow_synthetic"
 
@@ -28,7 +29,7 @@ class Table:
     2
     """
 
-    frame: pl.DataFrame
+    frame: Frame
     source: str
     synthetic: npt.NDArray[np.bool_]
     schema: Schema | None = None
@@ -36,7 +37,7 @@ class Table:
     is_marked: bool = False
 
     @classmethod
-    def from_frame(cls, frame: pl.DataFrame, source: str = "the table") -> Table:
+    def from_frame(cls, frame: Frame, source: str = "the table") -> Table:
         """Take a polars frame; its column `oddrow_synthetic`, where present, becomes the mask."""
         if SYNTHETIC not in frame.columns:
             return cls(frame, source, np.zeros(frame.height, dtype=bool))
@@ -62,6 +63,11 @@ class Table:
     def columns(self) -> list[str]:
         """The column names in order."""
         return self.frame.columns
+
+    @property
+    def in_memory(self) -> pl.DataFrame:
+        """The rows as a polars frame; those that stay on disk are read."""
+        return self.frame if isinstance(self.frame, pl.DataFrame) else self.frame.collect()
 
     def take(self, rows: npt.NDArray[Any]) -> Table:
         """The rows of an index array or a boolean mask (n,), in that order."""

@@ -20,6 +20,7 @@ from oddrow.train.history import Entry, Histories, History, check_finite, epochs
 from oddrow.train.training import Training
 
 Ints = npt.NDArray[np.int64]
+Sums = dict[str, npt.NDArray[Any]]
 Loss = tuple[Float[Array, ""], dict[str, Float[Array, ""]]]
 
 
@@ -67,7 +68,7 @@ class Trained(Generic[N]):
 
 
 class Epochs(Generic[N]):
-    """The compiled epochs of one training, and the data they walk over."""
+    """The compiled epochs of one training, and the data they walk over, which lie on the device."""
 
     def __init__(
         self,
@@ -82,9 +83,9 @@ class Epochs(Generic[N]):
         self.batch_size = min(training.batch_size, max(self.n_rows))
         self.n_steps = -(-max(self.n_rows) // self.batch_size)
         self.n_epochs = training.epochs_for(max(self.n_rows))
-        self.rows = _side_by_side([_filled(of_run, max(self.n_rows)) for of_run in rows])
-        self.weights = _side_by_side([self._in_batches(np.ones(n_rows, np.float32)) for n_rows in self.n_rows])
-        self.validation = None if validation is None else _in_chunks(validation, VALIDATION_CHUNK)
+        self.rows = _side_by_side([filled(of_run, max(self.n_rows)) for of_run in rows])
+        self.weights = _side_by_side([self.in_batches(np.ones(n_rows, np.float32)) for n_rows in self.n_rows])
+        self.validation = None if validation is None else in_chunks(validation, VALIDATION_CHUNK)
 
     def start(self) -> State:
         parameters = _side_by_side([_flatten(network) for network in self.networks])
@@ -105,29 +106,35 @@ class Epochs(Generic[N]):
         """Train up to the next entry of the history."""
         first = max(map(epochs_done, histories))
         n_epochs = min(self.training.log_every, self.n_epochs - first)
-        n_calls = -(-n_epochs // max(1, LARGEST_CALL_BYTES // _bytes(self.rows)))
-        total: dict[str, Any] = {}
-        for epochs in np.array_split(np.arange(first, first + n_epochs), n_calls):
-            parameters, optimiser, measured = self._call(state, epochs)
-            state = State(parameters, optimiser, state.best)
-            total = {name: total.get(name, 0) + np.asarray(sums) for name, sums in measured.items()}
-        means = {name: sums / n_epochs for name, sums in total.items()}
+        state, sums = self._train(state, np.arange(first, first + n_epochs))
+        means: dict[str, Any] = {name: total / n_epochs for name, total in sums.items()}
         if self.validation is not None:
             means["validation_loss"] = _measure(self.networks[0], state.parameters, self.validation, self.together)
         return self._noted(state, histories, first + n_epochs, means)
 
-    def _call(self, state: State, epochs: Ints) -> tuple[Any, Any, dict[str, Any]]:
-        orders = [np.stack([self._order(run, int(epoch)) for epoch in epochs]) for run in range(len(self.seeds))]
-        return _run_epochs(
+    def _train(self, state: State, epochs: Ints) -> tuple[State, Sums]:
+        """The state after some epochs, and the loss and its parts summed over them."""
+        n_calls = -(-len(epochs) // max(1, LARGEST_CALL_BYTES // _bytes(self.rows)))
+        total: Sums = {}
+        for some in np.array_split(epochs, n_calls):
+            state, sums = self._call(state, self.rows, self.weights, some, some)
+            total = added(total, sums)
+        return state, total
+
+    def _call(self, state: State, rows: Any, weights: Any, epochs: Ints, draws: Ints) -> tuple[State, Sums]:
+        """Epochs over rows on the device, whose order and noise are those that the numbers `draws` draw."""
+        orders = [np.stack([self._order(run, int(draw)) for draw in draws]) for run in range(len(self.seeds))]
+        parameters, optimiser, sums = _run_epochs(
             self.networks[0],
-            (self.rows, self.weights),
+            (rows, weights),
             (state.parameters, state.optimiser),
             _side_by_side(orders),
-            _side_by_side([_epoch_keys(seed, epochs) for seed in self.seeds]),
+            _side_by_side([_epoch_keys(seed, draws) for seed in self.seeds]),
             jnp.asarray(epochs),
             (self.training.learning_rate, self.training.clip_norm),
             self.together,
         )
+        return State(parameters, optimiser, state.best), {name: np.asarray(total) for name, total in sums.items()}
 
     def _noted(self, state: State, histories: Histories, epoch: int, means: dict[str, Any]) -> tuple[State, Histories]:
         """Histories with their next entry, and the state with the weights to keep; a run that has finished stays."""
@@ -158,15 +165,20 @@ class Epochs(Generic[N]):
             for network, flat, history in zip(self.networks, best, histories, strict=True)
         ]
 
-    def _order(self, run: int, epoch: int) -> Ints:
-        """The rows of an epoch in shuffled order, (steps, batch)."""
-        shuffled = np.random.default_rng([self.seeds[run], epoch]).permutation(self.n_rows[run])
-        return self._in_batches(shuffled.astype(np.int32))
+    def _order(self, run: int, draw: int) -> Ints:
+        """The rows in shuffled order, (steps, batch)."""
+        shuffled = np.random.default_rng([self.seeds[run], draw]).permutation(self.n_rows[run])
+        return self.in_batches(shuffled.astype(np.int32))
 
-    def _in_batches(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def in_batches(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Values (n,) as (steps, batch), filled up with zeros; batches differ by one row at most, so none is tiny."""
         filled = np.pad(values, (0, self.n_steps * self.batch_size - len(values)))
         return np.ascontiguousarray(filled.reshape(self.batch_size, self.n_steps).T)
+
+
+def added(total: Sums, more: Sums, times: float = 1.0) -> Sums:
+    """Sums with more of them added."""
+    return {name: total.get(name, np.zeros(())) + times * sums for name, sums in more.items()}
 
 
 def _epoch_keys(seed: int, epochs: Ints) -> PRNGKeyArray:
@@ -181,7 +193,7 @@ def _bytes(rows: Any) -> int:
     return sum(leaf.nbytes for leaf in jax.tree.leaves(rows)) or 1
 
 
-def _filled(rows: Any, n_rows: int) -> Any:
+def filled(rows: Any, n_rows: int) -> Any:
     """Rows filled up to n_rows with zeros."""
     short = n_rows - _length(rows)
     return (
@@ -196,7 +208,7 @@ def _side_by_side(of_runs: Sequence[Any]) -> Any:
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *of_runs)
 
 
-def _in_chunks(of_runs: Sequence[Any], chunk: int) -> tuple[Any, Any]:
+def in_chunks(of_runs: Sequence[Any], chunk: int) -> tuple[Any, Any]:
     """Rows (n, …) as (chunks, chunk, …), the last one filled up, with weights that say so; runs side by side."""
     n_most = max(map(_length, of_runs))
     chunk = min(chunk, n_most)
@@ -205,7 +217,7 @@ def _in_chunks(of_runs: Sequence[Any], chunk: int) -> tuple[Any, Any]:
     def shaped(leaf: Any) -> Any:
         return leaf.reshape(n_chunks, chunk, *leaf.shape[1:])
 
-    rows = [jax.tree.map(shaped, _filled(rows, n_chunks * chunk)) for rows in of_runs]
+    rows = [jax.tree.map(shaped, filled(rows, n_chunks * chunk)) for rows in of_runs]
     weights = [shaped((np.arange(n_chunks * chunk) < _length(rows)).astype(np.float32)) for rows in of_runs]
     return _side_by_side(rows), _side_by_side(weights)
 

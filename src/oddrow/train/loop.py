@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from oddrow.errors import ParameterError
 from oddrow.train.checkpoint import Checkpoint
 from oddrow.train.epochs import Epochs, N, Trained
 from oddrow.train.history import Histories, History
 from oddrow.train.progress import Progress
+from oddrow.train.sharded import ShardedEpochs
+from oddrow.train.shards import Shards
 from oddrow.train.tensorboard import Scalars
 from oddrow.train.training import Training
 
@@ -22,7 +25,7 @@ def train(
     validation: Any = None,
     signature: str = "",
 ) -> Trained[N]:
-    """Train a network on rows, a pytree of arrays (n, …), with Adam (Kingma and Ba, 2015).
+    """Train a network on rows, a pytree of arrays (n, …) or `Shards`, with Adam (Kingma and Ba, 2015).
 
     With patience, the weights with the lowest loss on the validation rows are kept, else the last ones. The same
     seed and rows give the same weights, interrupted or not. `signature` names rows and parameters, so that a
@@ -50,7 +53,7 @@ def train_together(
     Arguments and errors as for `train`.
     """
     training.check()
-    epochs = Epochs(networks, rows, validation, training, seeds)
+    epochs = _epochs(networks, rows, validation, training, seeds)
     state = epochs.start()
     histories: Histories = [[] for _ in networks]
     checkpoint = Checkpoint(training.checkpoint, f"{signature}-{'-'.join(map(str, seeds))}")
@@ -65,6 +68,20 @@ def train_together(
             progress.show(_mean(histories))
     checkpoint.remove()
     return epochs.trained(state, histories)
+
+
+def _epochs(
+    networks: Sequence[N],
+    rows: Sequence[Any],
+    validation: Sequence[Any] | None,
+    training: Training,
+    seeds: Sequence[int],
+) -> Epochs[N]:
+    if not isinstance(rows[0], Shards):
+        return Epochs(networks, rows, validation, training, seeds)
+    if len(networks) > 1:
+        raise ParameterError("rows that do not fit into memory train one network at a time.")
+    return ShardedEpochs(networks[0], rows[0], validation, training, seeds[0])
 
 
 def _mean(histories: Histories) -> History:

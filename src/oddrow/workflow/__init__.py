@@ -1,8 +1,9 @@
-"""The whole story, in Python and for the command line: inspect, fit, score, evaluate, decide, explain, report."""
+"""The whole story, in Python and for the command line: from inspect and fit to report and export."""
 
 from oddrow.workflow.deciding import decide
 from oddrow.workflow.evaluating import evaluate, evaluate_selection
 from oddrow.workflow.explaining import explain
+from oddrow.workflow.exporting import export
 from oddrow.workflow.fitting import fit, training_rows
 from oddrow.workflow.reporting import report
 from oddrow.workflow.scoring import score, score_table
@@ -14,6 +15,7 @@ __all__ = [
     "evaluate",
     "evaluate_selection",
     "explain",
+    "export",
     "fit",
     "inspect",
     "report",

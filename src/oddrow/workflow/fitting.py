@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from oddrow.artifact import Artifact, Origin, check_writable
 from oddrow.detectors.base import Detector, check_enough_rows
@@ -12,6 +14,7 @@ from oddrow.errors import ArtifactError, EvaluationError, TrainingError, counted
 from oddrow.settings import Settings
 from oddrow.table.schema import check_features
 from oddrow.table.selection import Division, divide, read_selection, tell_columns
+from oddrow.table.stored import Room, StoredFrame, bytes_of
 from oddrow.thresholds.fingerprint import Fingerprint
 from oddrow.thresholds.rule import Rule
 from oddrow.thresholds.threshold import Threshold
@@ -25,18 +28,40 @@ def fit(
     out: str | Path,
     settings: Settings,
     *,
+    memory: str | None = None,
     tell: Tell = silent,
     command: str = "",
 ) -> Artifact:
     """Read tables, learn what is normal, choose a threshold, save the model in the folder `out`.
 
+    With `memory`, as "2GB", rows that do not fit into it stay on disk, encoded beside `out` while training goes on.
     Raises an `OddrowError` where anything is wrong; then `out` is untouched.
     """
     out = Path(out)
     check_writable(out)
+    with _room(memory, out) as room:
+        return _fit(tables, out, settings, room, tell, command)
+
+
+@contextmanager
+def _room(memory: str | None, out: Path) -> Iterator[Room | None]:
+    """The memory that there is, and a folder beside `out` that goes when all is done."""
+    if memory is None:
+        yield None
+        return
+    n_bytes = bytes_of(memory)
+    with TemporaryDirectory(prefix=f".{out.name}.rows.", dir=out.absolute().parent) as folder:
+        yield Room(n_bytes, Path(folder))
+
+
+def _fit(
+    tables: str | Sequence[str], out: Path, settings: Settings, room: Room | None, tell: Tell, command: str
+) -> Artifact:
     checkpoint = f"{out}.checkpoint"
     detector = settings.new_detector(checkpoint=checkpoint, progress=tell is not silent)
-    chosen = settings.select(tables)
+    chosen = settings.select(tables, room=room)
+    if isinstance(chosen.table.frame, StoredFrame):
+        tell(f"{len(chosen.rows):,} rows are too many for the memory given: they stay on disk.")
     check_enough_rows(chosen.table, 2)
     schema = settings.schema_of(chosen.table)
     tell_columns(chosen.table, schema, settings.roles.time, tell)

@@ -112,7 +112,7 @@ def hashes_of(detector: Detector, history: History | None, chosen: Selection) ->
     hashes = table_hashes(chosen.table.frame, known)
     if history is None or chosen.time is None:
         return hashes
-    whose = chosen.table.frame.select(pl.col(history.entities).cast(pl.String))
+    whose = chosen.table.in_memory.select(pl.col(history.entities).cast(pl.String))
     return hashes ^ row_hashes(whose.with_columns(time=pl.Series(chosen.time)))
 
 

@@ -1,0 +1,204 @@
+"""The scores of the networks, as nodes: encoded rows in, float32 (rows,) out. What `oddrow.nets` does, rows first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import reduce
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+
+from oddrow.errors import ParameterError
+from oddrow.export.graph import Graph, Value
+from oddrow.nets.autoencoder import LEAST_NUMBER, Autoencoder
+from oddrow.nets.dagmm import DAGMM, SHORTEST, TINY, Mixture
+from oddrow.nets.layers import Embeddings, Stack
+
+Array = npt.NDArray[np.float32]
+# What numbers, or a category, add to the squared distance of a row and what was rebuilt of it, to the squared length of
+# each, and to the product of the two: (rows, 1) each.
+Terms = tuple[Value, Value, Value, Value]
+
+
+class Rows(NamedTuple):
+    """Encoded rows by name: numbers (rows, numbers), None where there are none; the levels (rows,) of each category."""
+
+    numbers: str | None
+    categories: list[str]
+
+
+def score(graph: Graph, network: Any, rows: Rows) -> str:
+    """The score of each row (rows,). Raises `ParameterError` for a network that nobody has written down here."""
+    if type(network) not in SCORES:
+        known = ", ".join(kind.__name__ for kind in SCORES)
+        raise ParameterError(f"a network of type {type(network).__name__} cannot be exported, only {known}.")
+    return SCORES[type(network)](graph, network, rows)
+
+
+def _of_autoencoder(graph: Graph, network: Autoencoder, rows: Rows) -> str:
+    outputs = _stack(graph, network.stack, _inputs(graph, network.embeddings, rows))
+    rebuilt, logits = _apart(graph, outputs, network)
+    errors = [_surprise(graph, *category) for category in zip(logits, rows.categories, strict=True)]
+    if rows.numbers is not None and rebuilt is not None:
+        activated = ACTIVATIONS[network.output](graph, rebuilt)
+        errors.insert(0, NUMBER_ERRORS[network.error](graph, rows.numbers, activated))
+    weights = np.asarray(network.share / network.spread, np.float32)
+    return graph.add("MatMul", graph.side_by_side(errors), weights)
+
+
+def _of_dagmm(graph: Graph, network: DAGMM, rows: Rows) -> str:
+    """The energy of [code, distance, cosine], as `DAGMM.compress` makes them."""
+    code = _stack(graph, network.encoder, _inputs(graph, network.embeddings, rows))
+    rebuilt, logits = _apart(graph, _stack(graph, network.decoder, code), network)
+    compared = _compared(graph, rows, rebuilt, logits)
+    z = graph.side_by_side([code, *(compared[name] for name in network.features)])
+    return _energy(graph, network.mixture, z)
+
+
+SCORES: dict[type[Any], Callable[[Graph, Any, Rows], str]] = {Autoencoder: _of_autoencoder, DAGMM: _of_dagmm}
+
+
+def _inputs(graph: Graph, embeddings: Embeddings, rows: Rows) -> str:
+    vectors = [
+        graph.add("Gather", np.asarray(table), levels)
+        for table, levels in zip(embeddings.tables, rows.categories, strict=True)
+    ]
+    return graph.side_by_side([*([] if rows.numbers is None else [rows.numbers]), *vectors])
+
+
+def _stack(graph: Graph, stack: Stack, values: str) -> str:
+    for layer, activation in zip(stack.layers, stack.activations, strict=True):
+        values = graph.add("Gemm", values, np.asarray(layer.weight), np.asarray(layer.bias))
+        values = ACTIVATIONS[activation](graph, values)
+    return values
+
+
+def _apart(graph: Graph, outputs: str, network: Autoencoder | DAGMM) -> tuple[str | None, list[str]]:
+    """Rebuilt numbers, None where there are none, and the logits of every category."""
+    widths = [*([network.n_numbers] if network.n_numbers else []), *network.n_levels]
+    parts = graph.add_several("Split", len(widths), outputs, np.array(widths), axis=1)
+    return (parts[0], parts[1:]) if network.n_numbers else (None, parts)
+
+
+def _log_shares(graph: Graph, logits: str, levels: str) -> tuple[str, str]:
+    """The logarithm of the probability of every level (rows, levels), and of the level that is there (rows, 1)."""
+    log_shares = graph.add("LogSoftmax", logits, axis=1)
+    return log_shares, graph.add("GatherElements", log_shares, graph.as_column(levels), axis=1)
+
+
+def _surprise(graph: Graph, logits: str, levels: str) -> str:
+    return graph.add("Neg", _log_shares(graph, logits, levels)[1])
+
+
+def _compared(graph: Graph, rows: Rows, rebuilt: str | None, logits: Sequence[str]) -> dict[str, str]:
+    """Relative Euclidean distance and cosine similarity of each row and what was rebuilt of it, (rows, 1) each."""
+    terms = [_of_category(graph, *category) for category in zip(logits, rows.categories, strict=True)]
+    if rows.numbers is not None and rebuilt is not None:
+        terms.insert(0, _of_numbers(graph, rows.numbers, rebuilt))
+    away, squared, squared_rebuilt, product = (_total(graph, values) for values in zip(*terms, strict=True))
+    # Rounding may bring a row that is rebuilt exactly below 0.
+    distance = graph.add("Sqrt", graph.add("Max", graph.add("Add", away, np.float32(TINY)), np.float32(0)))
+    length, length_rebuilt = _length(graph, squared), _length(graph, squared_rebuilt)
+    return {
+        "distance": graph.add("Div", distance, length),
+        "cosine": graph.add("Div", product, graph.add("Mul", length, length_rebuilt)),
+    }
+
+
+def _of_numbers(graph: Graph, numbers: str, rebuilt: str) -> Terms:
+    squares = [_squares(graph, values) for values in (graph.add("Sub", numbers, rebuilt), numbers, rebuilt)]
+    return (squares[0], squares[1], squares[2], graph.sum(graph.add("Mul", numbers, rebuilt)))
+
+
+def _of_category(graph: Graph, logits: str, levels: str) -> Terms:
+    """A category as a one-hot vector beside its probabilities."""
+    log_shares, log_share = _log_shares(graph, logits, levels)
+    right, total = graph.add("Exp", log_share), _squares(graph, graph.add("Exp", log_shares))
+    wrong = graph.add("Sub", np.float32(1), graph.add("Mul", np.float32(2), right))
+    return graph.add("Add", wrong, total), np.ones((1, 1), np.float32), total, right
+
+
+def _length(graph: Graph, squared: Value) -> str:
+    return graph.add("Sqrt", graph.add("Max", squared, np.float32(SHORTEST**2)))
+
+
+def _squares(graph: Graph, matrix: str) -> str:
+    return graph.sum(graph.add("Mul", matrix, matrix))
+
+
+def _total(graph: Graph, values: Sequence[Value]) -> Value:
+    return reduce(lambda total, value: graph.add("Add", total, value), values)
+
+
+def _energy(graph: Graph, mixture: Mixture, z: str) -> str:
+    """`Mixture.energy` of rows (rows, width), with the factors computed now."""
+    whitening, log_scale = _factors(mixture)
+    centred = graph.add("Sub", graph.add("Unsqueeze", z, np.array([0])), np.asarray(mixture.mean)[:, None])
+    whitened = graph.add("MatMul", centred, whitening.transpose(0, 2, 1))
+    squares = graph.sum(graph.add("Mul", whitened, whitened), axis=2, keepdims=0)
+    log_shares = graph.add("Sub", log_scale[:, None], graph.add("Mul", np.float32(0.5), squares))
+    return graph.add("Neg", _log_sum(graph, log_shares))
+
+
+def _factors(mixture: Mixture) -> tuple[Array, Array]:
+    """What every component multiplies rows by, (components, width, width), and the logarithm of its density at its
+    mean, with its share (components,): computed as in training, for an ill-conditioned covariance tells ways apart.
+    """
+    width = mixture.mean.shape[1]
+    factor = jnp.linalg.cholesky(mixture.covariance)
+    identity = jnp.broadcast_to(jnp.eye(width), factor.shape)
+    whitening = jax.scipy.linalg.solve_triangular(factor, identity, lower=True)
+    log_scale = jnp.log(jnp.diagonal(factor, axis1=1, axis2=2)).sum(axis=1) + 0.5 * width * math.log(2 * math.pi)
+    return np.asarray(whitening), np.asarray(jnp.log(mixture.phi + TINY) - log_scale)
+
+
+def _log_sum(graph: Graph, logarithms: str) -> str:
+    """The logarithm of the sum over the first axis, (rows,)."""
+    most = graph.add("ReduceMax", logarithms, axes=[0], keepdims=1)
+    exponentials = graph.add("Exp", graph.add("Sub", logarithms, most))
+    log_sum = graph.add("Log", graph.sum(exponentials, axis=0, keepdims=0))
+    return graph.add("Add", log_sum, graph.add("Squeeze", most, np.array([0])))
+
+
+def _gelu(graph: Graph, values: str) -> str:
+    cube = graph.add("Mul", values, graph.add("Mul", values, values))
+    bent = graph.add("Add", values, graph.add("Mul", np.float32(0.044715), cube))
+    tanh = graph.add("Tanh", graph.add("Mul", np.float32(math.sqrt(2 / math.pi)), bent))
+    share = graph.add("Mul", np.float32(0.5), graph.add("Add", np.float32(1), tanh))
+    return graph.add("Mul", values, share)
+
+
+# As in `oddrow.nets.layers`.
+ACTIVATIONS: dict[str, Callable[[Graph, str], str]] = {
+    "gelu": _gelu,
+    "relu": lambda graph, values: graph.add("Relu", values),
+    "tanh": lambda graph, values: graph.add("Tanh", values),
+    "elu": lambda graph, values: graph.add("Elu", values, alpha=1.0),
+    "silu": lambda graph, values: graph.add("Mul", values, graph.add("Sigmoid", values)),
+    "sigmoid": lambda graph, values: graph.add("Sigmoid", values),
+    "leaky-relu": lambda graph, values: graph.add("LeakyRelu", values, alpha=0.2),
+    "linear": lambda graph, values: values,
+}
+
+
+def _logarithm(graph: Graph, numbers: str) -> str:
+    least = graph.add("Max", numbers, np.float32(LEAST_NUMBER))
+    return graph.add("Log", graph.add("Add", np.float32(1), least))
+
+
+def _squared(graph: Graph, numbers: str, rebuilt: str) -> str:
+    difference = graph.add("Sub", numbers, rebuilt)
+    return graph.add("Mul", difference, difference)
+
+
+# As in `oddrow.nets.autoencoder`.
+NUMBER_ERRORS: dict[str, Callable[[Graph, str, str], str]] = {
+    "squared": _squared,
+    "squared-log": lambda graph, numbers, rebuilt: _squared(
+        graph, _logarithm(graph, numbers), _logarithm(graph, rebuilt)
+    ),
+}

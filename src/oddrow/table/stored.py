@@ -1,0 +1,150 @@
+"""`StoredFrame`: rows that stay on disk, read a column or a slice at a time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias, overload
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from oddrow.errors import ParameterError, TableError
+
+UNITS = {"KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
+# What 8 bytes a row are needed for at a time: a column as read, as floats, the known ones, what is computed from them,
+# and which rows were chosen, divided and left.
+NUMBERS_OF_A_ROW = 9
+# The part of the memory that a slice may take: it is read ahead, filtered, conformed and encoded.
+SLICE_SHARE = 1 / 128
+
+
+@dataclass(frozen=True)
+class Room:
+    """How much memory there is, in bytes, and a folder on disk for what does not fit into it."""
+
+    n_bytes: float
+    folder: Path
+
+    def check(self, n_rows: int) -> None:
+        """Raise `ParameterError` where not even one column of so many rows fits."""
+        least = NUMBERS_OF_A_ROW * 8 * n_rows
+        if least > self.n_bytes:
+            raise ParameterError(
+                f"memory {in_bytes(self.n_bytes)}: {n_rows:,} rows need {in_bytes(least)} for one column and what is "
+                "computed from it. Give more memory, or fewer rows."
+            )
+
+
+def bytes_of(text: str) -> float:
+    """An amount of memory in bytes.
+
+    >>> bytes_of("2GB"), bytes_of("512 MB")
+    (2000000000.0, 512000000.0)
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(KB|MB|GB|TB)", text.strip().upper())
+    if found is None or float(found[1]) == 0:
+        raise ParameterError(f"memory {text!r}: expected a number with KB, MB, GB or TB behind it, such as 2GB.")
+    return float(found[1]) * UNITS[found[2]]
+
+
+def in_bytes(n_bytes: float) -> str:
+    """An amount of memory in words.
+
+    >>> in_bytes(2.5e9), in_bytes(1200)
+    ('2.5GB', '1.2KB')
+    """
+    unit = next((unit for unit in reversed(UNITS) if n_bytes >= UNITS[unit]), "KB")
+    return f"{n_bytes / UNITS[unit]:.3g}{unit}"
+
+
+class StoredFrame:
+    """What oddrow asks of a polars frame, of rows in Parquet files that are never all in memory.
+
+    A column is read whole when it is asked for; rows are taken as a part of the same files, in their order.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "rows.parquet"
+    >>> pl.DataFrame({"a": [1, 2, 3], "b": ["x", "y", "z"]}).write_parquet(path)
+    >>> frame = StoredFrame([path], Room(1e9, path.parent))
+    >>> frame[np.array([0, 2])]["b"].to_list(), [part.height for part in frame.iter_slices(2)]
+    (['x', 'z'], [2, 1])
+    """
+
+    def __init__(
+        self,
+        paths: list[Path],
+        room: Room,
+        columns: list[str] | None = None,
+        kept: npt.NDArray[np.bool_] | None = None,
+    ) -> None:
+        self.paths, self.room, self._kept = paths, room, kept
+        self._lazy = pl.scan_parquet(paths, glob=False)
+        self.columns = self._lazy.collect_schema().names() if columns is None else columns
+        self.height = int(kept.sum()) if kept is not None else int(self._lazy.select(pl.len()).collect().item())
+
+    @property
+    def width(self) -> int:
+        """How many columns there are."""
+        return len(self.columns)
+
+    @overload
+    def __getitem__(self, key: str) -> pl.Series: ...
+
+    @overload
+    def __getitem__(self, key: npt.NDArray[Any]) -> StoredFrame: ...
+
+    def __getitem__(self, key: str | npt.NDArray[Any]) -> pl.Series | StoredFrame:
+        """A column by name, or rows by ascending number."""
+        if isinstance(key, str):
+            values = self._lazy.select(key).collect().to_series()
+            return values if self._kept is None else values.filter(pl.Series(self._kept))
+        return StoredFrame(self.paths, self.room, self.columns, self._among(key))
+
+    def _among(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        """Mask over all rows of the files, of which these are a part of the kept ones."""
+        if np.any(np.diff(rows) <= 0):
+            raise TableError("rows that stay on disk can only be taken in their order, each once.")
+        if self._kept is None:
+            kept = np.zeros(self.height, bool)
+            kept[rows] = True
+            return kept
+        kept = np.zeros(len(self._kept), bool)
+        kept[np.flatnonzero(self._kept)[rows]] = True
+        return kept
+
+    def select(self, names: list[str]) -> StoredFrame:
+        """The same rows with these columns."""
+        return StoredFrame(self.paths, self.room, names, self._kept)
+
+    def drop(self, name: str) -> StoredFrame:
+        """The same rows without a column."""
+        return self.select([other for other in self.columns if other != name])
+
+    def iter_slices(self, n_rows: int) -> Iterator[pl.DataFrame]:
+        """The rows in order, at most n_rows at a time, fewer where they are wide."""
+        n_rows = max(1, min(n_rows, int(SLICE_SHARE * self.room.n_bytes / (8 * self.width))))
+        start = 0
+        for path in self.paths:
+            # File by file: of several at once polars reads more ahead than there is memory for.
+            scan = pl.scan_parquet(path, glob=False, low_memory=True).select(self.columns)
+            for block in scan.collect_batches(chunk_size=n_rows):
+                kept = None if self._kept is None else pl.Series(self._kept[start : start + block.height])
+                start += block.height
+                part = block if kept is None else block.filter(kept)
+                if part.height:
+                    yield part
+
+    def collect(self) -> pl.DataFrame:
+        """All of the rows, in memory."""
+        return pl.concat([self._lazy.select(self.columns).collect().clear(), *self.iter_slices(self.height or 1)])
+
+    def gather_every(self, n: int) -> pl.DataFrame:
+        """Every n-th row, in memory."""
+        return self[np.arange(0, self.height, n)].collect()
+
+
+Frame: TypeAlias = pl.DataFrame | StoredFrame

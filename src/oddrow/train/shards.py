@@ -1,0 +1,86 @@
+"""Encoded rows on disk, in shards that fit into memory one or two at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Arrays: TypeAlias = tuple[npt.NDArray[Any], ...]
+
+
+class Shards:
+    """Rows as arrays (n, …) in files: each shard a random sample of all rows, of the same size give or take one row."""
+
+    def __init__(self, folder: Path, lengths: Sequence[int], forms: Sequence[tuple[tuple[int, ...], np.dtype[Any]]]):
+        self.folder, self.lengths, self.forms = folder, list(lengths), list(forms)
+
+    @classmethod
+    def write(cls, parts: Iterable[Arrays], n_rows: int, n_shards: int, folder: Path, *, seed: int) -> Shards:
+        """Write rows that come in parts, `n_rows` in all, each to a shard drawn at random."""
+        folder.mkdir(parents=True)
+        shard_of = (np.arange(n_rows) % n_shards).astype(np.uint16)
+        np.random.default_rng(seed).shuffle(shard_of)
+        forms: list[tuple[tuple[int, ...], np.dtype[Any]]] = []
+        start = 0
+        with ExitStack() as stack:
+            files: dict[Path, Any] = {}
+            for part in parts:
+                forms = [(array.shape[1:], array.dtype) for array in part]
+                of = shard_of[start : start + len(part[0])]
+                start += len(of)
+                for shard in range(n_shards):
+                    chosen = of == shard
+                    for place, array in enumerate(part):
+                        path = _path(folder, shard, place)
+                        if path not in files:
+                            files[path] = stack.enter_context(path.open("wb"))
+                        array[chosen].tofile(files[path])
+        return cls(folder, np.bincount(shard_of, minlength=n_shards).tolist(), forms)
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows there are in all shards."""
+        return sum(self.lengths)
+
+    def read(self, shard: int) -> Arrays:
+        """The rows of a shard, in the order in which they came."""
+        n_rows = self.lengths[shard]
+        return tuple(
+            np.fromfile(_path(self.folder, shard, place), dtype).reshape(n_rows, *shape)
+            for place, (shape, dtype) in enumerate(self.forms)
+        )
+
+    def ahead(self, order: Iterable[int]) -> Iterator[Arrays]:
+        """Shards in some order; while one is worked on, the next is read."""
+        with ThreadPoolExecutor(1) as pool:
+            coming: Future[Arrays] | None = None
+            for shard in order:
+                ready, coming = coming, pool.submit(self.read, shard)
+                if ready is not None:
+                    yield ready.result()
+            if coming is not None:
+                yield coming.result()
+
+    def __iter__(self) -> Iterator[Arrays]:
+        """All shards."""
+        return self.ahead(range(len(self.lengths)))
+
+
+def parts_of(rows: Any) -> Iterable[Any]:
+    """Rows as parts that are in memory one after the other: shards, or all of them at once."""
+    return rows if isinstance(rows, Shards) else [rows]
+
+
+def row_count(rows: Any) -> int:
+    """How many rows there are in arrays (n, …), or in shards."""
+    return rows.n_rows if isinstance(rows, Shards) else len(rows[0])
+
+
+def _path(folder: Path, shard: int, place: int) -> Path:
+    return folder / f"{shard:05d}-{place}.bin"

@@ -1,0 +1,136 @@
+"""A frame that stays on disk is the polars frame that its files hold, in all that oddrow asks of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal, assert_series_equal
+
+from oddrow.errors import ParameterError, TableError
+from oddrow.table.delimited import ReadOptions
+from oddrow.table.encode import TableEncoder
+from oddrow.table.fingerprint import table_hashes
+from oddrow.table.read import read_within
+from oddrow.table.schema import Schema
+from oddrow.table.stored import Room, StoredFrame, bytes_of
+from oddrow.table.table import SYNTHETIC
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Room:
+    """Too little for `mixed`, which has 600 rows of 8 columns, but enough for one column of it."""
+    folder = tmp_path / "room"
+    folder.mkdir()
+    return Room(90_000, folder)
+
+
+@pytest.fixture
+def paths(mixed: pl.DataFrame, tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
+    mixed[:250].write_parquet(paths[0], row_group_size=60)
+    mixed[250:].write_parquet(paths[1])
+    return paths
+
+
+def whole(frame: StoredFrame, n_rows: int) -> pl.DataFrame:
+    return pl.concat(list(frame.iter_slices(n_rows)))
+
+
+@pytest.mark.parametrize("n_rows", [1, 7, 100, 1000])
+def test_rows_columns_and_slices_are_those_of_the_frame(
+    n_rows: int, mixed: pl.DataFrame, paths: list[Path], room: Room
+) -> None:
+    stored, rng = StoredFrame(paths, room), np.random.default_rng(n_rows)
+    assert (stored.columns, stored.height, stored.width) == (mixed.columns, *mixed.shape)
+    first = np.flatnonzero(rng.random(600) < 0.5)
+    second = np.flatnonzero(rng.random(len(first)) < 0.5)
+    for part, expected in (
+        (stored, mixed),
+        (stored[first], mixed[first]),
+        (stored[first][second], mixed[first][second]),
+        (stored[first].select(["shop", "fee"]), mixed[first].select("shop", "fee")),
+        (stored[first].drop("time"), mixed[first].drop("time")),
+    ):
+        assert part.height == expected.height
+        assert_frame_equal(whole(part, n_rows), expected)
+        assert max(block.height for block in part.iter_slices(n_rows)) <= n_rows
+        assert_frame_equal(part.gather_every(7), expected.gather_every(7))
+        for name in part.columns:
+            assert_series_equal(part[name], expected[name])
+
+
+def test_no_rows_are_no_rows(paths: list[Path], room: Room) -> None:
+    none = StoredFrame(paths, room)[np.arange(0)]
+    assert (none.height, none.collect().height, none.collect().width) == (0, 0, 8)
+
+
+def test_rows_out_of_order_are_refused(paths: list[Path], room: Room) -> None:
+    with pytest.raises(TableError, match="can only be taken in their order, each once"):
+        StoredFrame(paths, room)[np.array([3, 1])]
+
+
+def test_schema_encoder_and_hashes_come_out_the_same(mixed: pl.DataFrame, paths: list[Path], room: Room) -> None:
+    rows = np.flatnonzero(np.random.default_rng(0).random(600) < 0.7)
+    stored, frame = StoredFrame(paths, room)[rows], mixed[rows]
+    schema = Schema.infer(stored)
+    assert schema == Schema.infer(frame)
+    encoder = TableEncoder().fit(stored, schema)
+    assert encoder.to_dict() == TableEncoder().fit(frame, schema).to_dict()
+    assert (table_hashes(stored, schema) == table_hashes(frame, schema)).all()
+
+
+# Files in
+
+
+def test_parquet_files_stay_where_they_are(paths: list[Path], room: Room) -> None:
+    table = read_within(paths, ReadOptions(), room)
+    assert isinstance(table.frame, StoredFrame)
+    assert table.frame.paths == paths
+    assert list(room.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["csv", "two orders", "two types"])
+def test_other_files_are_copied_first(kind: str, mixed: pl.DataFrame, paths: list[Path], room: Room) -> None:
+    if kind == "csv":
+        paths = [paths[0].with_suffix(".csv")]
+        mixed.write_csv(paths[0])
+    else:
+        odd = mixed[250:].select(reversed(mixed.columns)) if kind == "two orders" else mixed[250:]
+        odd.with_columns(pl.col("row_id").cast(pl.Int16 if kind == "two types" else pl.Int64)).write_parquet(paths[1])
+    table = read_within(paths, ReadOptions(), room)
+    assert isinstance(table.frame, StoredFrame)
+    assert_frame_equal(table.in_memory, mixed, check_dtypes=False)
+    assert [path.name for path in room.folder.iterdir()] == ["table.parquet"]
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_marks_of_synthetic_rows_are_taken_from_disk(
+    ending: str, mixed: pl.DataFrame, room: Room, tmp_path: Path
+) -> None:
+    marks = np.arange(600) % 3 == 0
+    marked = mixed.with_columns(pl.Series(SYNTHETIC, marks))
+    path = tmp_path / f"t.{ending}"
+    (marked.write_csv if ending == "csv" else marked.write_parquet)(path)
+    table = read_within(path, ReadOptions(), room)
+    assert (table.synthetic == marks).all()
+    assert table.columns == mixed.columns
+
+
+def test_what_fits_is_read_into_memory(mixed: pl.DataFrame, paths: list[Path], room: Room) -> None:
+    table = read_within(paths, ReadOptions(), Room(1e6, room.folder))
+    assert isinstance(table.frame, pl.DataFrame)
+    assert_frame_equal(table.frame, mixed)
+
+
+def test_too_little_for_one_column_is_refused(paths: list[Path], room: Room) -> None:
+    with pytest.raises(ParameterError, match=r"memory 40KB: 600 rows need 43.2KB for one column .* Give more memory"):
+        read_within(paths, ReadOptions(), Room(40_000, room.folder))
+
+
+@pytest.mark.parametrize("text", ["", "2", "GB", "-1GB", "0GB", "2 pounds", "1e9"])
+def test_an_amount_of_memory_has_a_number_and_a_unit(text: str) -> None:
+    with pytest.raises(ParameterError, match="expected a number with KB, MB, GB or TB behind it, such as 2GB"):
+        bytes_of(text)
