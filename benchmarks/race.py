@@ -9,7 +9,7 @@ import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import version
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -17,12 +17,13 @@ from statistics import median
 from types import TracebackType
 from typing import Any
 
-Once = Callable[[], float]
+# What is timed; what it returns tells whether all contestants do the same.
+Once = Callable[[], Any]
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """`build(threads=…, **arguments)` prepares and returns the function to time, which returns a number to compare.
+    """`build(threads=…, **arguments)` prepares and returns the function to time, which returns what is to be compared.
 
     `work` is what one call of that function gets done, in rows.
     """
@@ -36,14 +37,14 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Timing:
-    """What a contestant took; `outcome` is the number that its first call returned."""
+    """What a contestant took; `outcome` is what its first call returned, plain values for JSON."""
 
     name: str
     threads: int
     work: float
     first_s: float
     seconds: list[float] = field(repr=False)
-    outcome: float
+    outcome: Any
 
     @property
     def title(self) -> str:
@@ -68,6 +69,11 @@ class Timing:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {**asdict(self), "median_s": self.median_s, "rows_per_s": self.rows_per_s}
+
+    @classmethod
+    def from_dict(cls, kept: dict[str, Any]) -> Timing:
+        """The timing that JSON keeps."""
+        return cls(**{one.name: kept[one.name] for one in fields(cls)})
 
 
 class Runner:
@@ -107,9 +113,9 @@ class Runner:
         done = self.contestant
         return Timing(done.name, done.threads, done.work, self.first_s, self.seconds, self.outcome)
 
-    def _receive(self) -> tuple[float, float]:
+    def _receive(self) -> tuple[float, Any]:
         try:
-            answer: tuple[float, float] = self.connection.recv()
+            answer: tuple[float, Any] = self.connection.recv()
         except EOFError as error:
             raise SystemExit(f"{self.contestant.name}: its process ended, see above for why.") from error
         return answer
@@ -138,12 +144,79 @@ def race(contestants: Sequence[Contestant], rounds: int) -> list[Timing]:
         return [runner.timing() for runner in runners]
 
 
+def at_their_best(kept: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of timings as JSON keeps them, the fastest of every name, whatever its number of threads."""
+    by_speed = sorted(kept, key=lambda one: one["rows_per_s"], reverse=True)
+    return [next(one for one in by_speed if one["name"] == name) for name in dict.fromkeys(one["name"] for one in kept)]
+
+
 def fastest(contestants: Sequence[Contestant], rounds: int) -> list[int]:
     """Places of the fastest contestant of every name, whatever its number of threads, found by a race."""
     names = [contestant.name for contestant in contestants]
     medians = [timing.median_s for timing in race(contestants, rounds)]
     by_speed = sorted(range(len(names)), key=medians.__getitem__)
     return sorted(next(place for place in by_speed if names[place] == name) for name in dict.fromkeys(names))
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a measured figure is held against: `goal` is the least that will do, or with `at_most` the most.
+
+    `why_missed` is said only where it is missed. `aim` is what was hoped for.
+    """
+
+    what: str
+    goal: float
+    unit: str = "×"
+    aim: float | None = None
+    at_most: bool = False
+    why_missed: str = ""
+
+    def is_met(self, measured: float) -> bool:
+        """Whether this figure will do."""
+        return measured <= self.goal if self.at_most else measured >= self.goal
+
+    def cells(self, measured: float) -> list[str]:
+        """What, the goal, what was measured, the verdict: a line of the table of all goals."""
+        aim = "" if self.aim is None else f" (aim {self.aim:g})"
+        bound = f"at {'most' if self.at_most else 'least'} {self.goal:g} {self.unit}{aim}"
+        return [self.what, bound, f"{figure(measured)} {self.unit}", "met" if self.is_met(measured) else "missed"]
+
+    def line(self, measured: float) -> str:
+        """An item of a Markdown list."""
+        what, bound, found, verdict = self.cells(measured)
+        why = "" if self.is_met(measured) or not self.why_missed else f" {self.why_missed}"
+        return f"- {what}: {found}, goal {bound}: **{verdict}**.{why}"
+
+
+def numpy_product(*, side: int, threads: int) -> Once:
+    """A square float32 matrix product by NumPy, on all cores."""
+    import numpy as np
+
+    left, right = np.random.default_rng(0).standard_normal((2, side, side), dtype=np.float32)
+    return lambda: float((left @ right)[0, 0])
+
+
+def pytorch_product(*, side: int, threads: int) -> Once:
+    """The same by PyTorch."""
+    import torch
+
+    left, right = torch.randn(2, side, side)
+    return lambda: float((left @ right)[0, 0])
+
+
+def peak_gflops(side: int = 2048, rounds: int = 7) -> float:
+    """The machine's peak in 1e9 float32 operations a second: a matrix product by whoever is faster, at its best."""
+    builds = {"NumPy": numpy_product, "PyTorch": pytorch_product}
+    return (
+        best_rate([Contestant(name, build, {"side": side}, 2 * side**3) for name, build in builds.items()], rounds)
+        / 1e9
+    )
+
+
+def best_rate(contestants: Sequence[Contestant], rounds: int) -> float:
+    """Work in a second by the fastest call of all contestants."""
+    return max(timing.work / min(timing.seconds) for timing in race(contestants, rounds))
 
 
 def machine() -> dict[str, Any]:
@@ -164,19 +237,32 @@ def versions(*packages: str) -> dict[str, str]:
     return {name: version(name) for name in packages}
 
 
+def facts_line(facts: dict[str, Any]) -> str:
+    """The machine and the versions in one line."""
+    return ", ".join(f"{name} {value}" for name, value in facts.items())
+
+
 def print_heading(title: str, facts: dict[str, Any]) -> None:
     """A title and one line of facts under it."""
-    print(f"\n{title}\n" + ", ".join(f"{name} {value}" for name, value in facts.items()))
+    print(f"\n{title}\n{facts_line(facts)}")
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table: the first column to the left, numbers to the right."""
+    cells = [list(header), *(list(row) for row in rows)]
+    widths = [max(3, *(len(row[column]) for row in cells)) for column in range(len(header))]
+    cells.insert(1, ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])])
+    return "\n".join(_table_line(row, widths) for row in cells)
+
+
+def _table_line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    aligned = [cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True)]
+    return "| " + " | ".join([cells[0].ljust(widths[0]), *aligned]) + " |"
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A Markdown table: the first column to the left, numbers to the right."""
-    cells = [list(header), *(list(row) for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
-    cells.insert(1, ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])])
-    for first, *others in cells:
-        aligned = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
-        print("| " + " | ".join([first.ljust(widths[0]), *aligned]) + " |")
+    """Print a Markdown table."""
+    print(table(header, rows))
 
 
 def spread(values: Sequence[float], digits: int = 1) -> str:
@@ -184,7 +270,13 @@ def spread(values: Sequence[float], digits: int = 1) -> str:
     return f"{min(values):.{digits}f}–{max(values):.{digits}f}"
 
 
+def figure(value: float) -> str:
+    """A figure with three digits that count, or with all before the point."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
 def write_json(path: Path | None, results: dict[str, Any]) -> None:
     """Keep the results, where a path was given."""
     if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(results, indent=1) + "\n")

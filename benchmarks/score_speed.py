@@ -1,165 +1,255 @@
-"""Scoring speed: oddrow against PyTorch and PyOD's AutoEncoder, from a NumPy array to a NumPy array of scores.
+"""Scoring speed: oddrow against PyTorch, ONNX Runtime, PyOD's AutoEncoder and scikit-learn's IsolationForest.
 
-The network of the Keras fraud tutorial (29-14-7-7-29), standard-normal rows in float32, scores as the mean squared
-error of a row. Needs `make bench-setup`; then
+The network of the Keras fraud tutorial (29-14-7-7-29), a row's score is its mean squared error. Needs
+`make bench-setup`; then
 
-    .venv-bench/bin/python benchmarks/score_speed.py --json score_speed.json
+    .venv-bench/bin/python benchmarks/score_speed.py --json benchmarks/results/scoring.json
 
-`AutoencoderDetector.anomaly_score` pays for checking, scaling and the scores of single columns; PyTorch (eager,
-no_grad) only runs the network, with the number of threads and rows in a block that are the best in a trial. PyOD's
-decoder mirrors its encoder, hence 29-14-7-7-14-29; it runs without its batch normalisation and dropout, and is shown
-with its own default of 32 rows in a block and with 4,096. Everybody's first call, with all compilation, is reported
-apart.
+A saved model is loaded and given rows as they come, which are checked and scaled; PyTorch (eager, without gradients)
+and ONNX Runtime only run the network, on float32 rows that are scaled already, as "oddrow network alone" does. Every
+peer runs with each number of threads, PyTorch and ONNX Runtime with each number of rows in a block too, and is judged
+by its best.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from itertools import pairwise
+from math import prod
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from race import (
     Contestant,
+    Goal,
     Once,
     Timing,
-    fastest,
+    at_their_best,
+    best_rate,
+    facts_line,
+    figure,
     machine,
-    print_heading,
-    print_table,
+    peak_gflops,
     race,
     spread,
+    table,
     versions,
     write_json,
 )
-from train_speed import ACTIVATIONS, HIDDEN, N_COLUMNS, pytorch_network, random_rows
+from score_peers import (
+    NETWORK,
+    isolation_forest,
+    oddrow_array,
+    oddrow_frame,
+    oddrow_network,
+    onnx_runtime,
+    pyod,
+    pytorch,
+    save_models,
+)
 
-TORCH_BLOCKS = (4096, 65_536, 2**31)
+BLOCKS = (4096, 65_536, 2**31)
 PYOD_BLOCKS = (32, 4096)
-# Like with like: PyTorch scores rows that are encoded already, PyOD takes them as they come.
-GOALS = (("oddrow network alone", "PyTorch", 1), ("oddrow anomaly_score", "PyOD, blocks of 32", 20))
-N_FIT = 20_000
-# The trial for threads and blocks takes this share of the rows.
-TRIAL_SHARE = 0.2
+ARRAY, FRAME, ALONE = "oddrow, saved model, float64 array", "oddrow, saved model, polars frame", "oddrow network alone"
+PYTORCH, ONNX, FOREST = "PyTorch network alone", "ONNX Runtime network alone", "IsolationForest"
+PYOD_NAMES = {block: f"PyOD, blocks of {block:,}" for block in PYOD_BLOCKS}
+TANH_SIZE, TANH_CALLS = 2**18, 16
+
+SCALED_ALREADY = "That one runs the bare network, on float32 rows that somebody else has checked and scaled."
+NARROW = "Layers of 7 to 29 do not run at the rate of large matrix products: see everybody's share of the bound."
+LARGE_BLOCKS = (
+    "oddrow's blocks of 32,768 rows are made for all cores to share; the cache may not hold them from layer to layer."
+)
+GOALS = (
+    *(
+        (ARRAY, peer, Goal(f"Scoring by a saved model against {peer}", 1, aim=aim, why_missed=why))
+        for peer, aim, why in (
+            (PYTORCH, None, SCALED_ALREADY),
+            (ONNX, None, SCALED_ALREADY),
+            (PYOD_NAMES[32], 20, ""),
+            (PYOD_NAMES[4096], None, ""),
+            (FOREST, None, ""),
+        )
+    ),
+    (ALONE, PYTORCH, Goal("Scoring by the network alone against PyTorch", 1, why_missed=LARGE_BLOCKS)),
+    (ALONE, ONNX, Goal("Scoring by the network alone against ONNX Runtime", 1, why_missed=LARGE_BLOCKS)),
+)
+BOUND_GOALS = (
+    (ARRAY, Goal("Scoring by a saved model", 0.25, "of the bound", why_missed=f"It checks and scales. {NARROW}")),
+    (ALONE, Goal("Scoring by the network alone", 0.25, "of the bound", why_missed=NARROW)),
+)
 
 
-def oddrow_detector(*, n_rows: int, threads: int) -> Once:
-    """`anomaly_score` of a fitted detector, with all its checks and scalings."""
-    detector, rows = _fitted(), random_rows(n_rows)
-    return lambda: float(detector.anomaly_score(rows).mean())
+def ours_entered(models: str, n_rows: int) -> list[Contestant]:
+    """The whole of oddrow, from an array and from a frame, and its network alone."""
+    builds = {ARRAY: oddrow_array, FRAME: oddrow_frame, ALONE: oddrow_network}
+    return [Contestant(name, build, {"models": models, "n_rows": n_rows}, n_rows) for name, build in builds.items()]
 
 
-def oddrow_network(*, n_rows: int, threads: int) -> Once:
-    """The network alone, in the detector's blocks."""
-    from oddrow.detectors.scoring import score_in_blocks
-    from oddrow.nets.autoencoder import Autoencoder
-
-    network = _fitted().network_
-    rows = (random_rows(n_rows), np.empty((n_rows, 0), dtype=np.int32))
-    return lambda: float(score_in_blocks(Autoencoder.score, network, rows).mean())
-
-
-def _fitted() -> Any:
-    from oddrow.detectors.autoencoder import AutoencoderDetector
-    from oddrow.train.training import Training
-
-    detector = AutoencoderDetector(
-        hidden=HIDDEN, activations=ACTIVATIONS, noise=0.0, scoring="mse", training=Training(epochs=2), random_state=0
-    )
-    return detector.fit(random_rows(N_FIT))
-
-
-def pytorch(*, n_rows: int, block: int, threads: int) -> Once:
-    """The same network in eager PyTorch without gradients."""
-    import torch
-
-    torch.set_num_threads(threads)
-    network, rows = pytorch_network(), random_rows(n_rows)
-
-    def score() -> npt.NDArray[np.float32]:
-        with torch.no_grad():
-            blocks = torch.from_numpy(rows).split(block)
-            return torch.cat([(network(part) - part).square().mean(dim=1) for part in blocks]).numpy()
-
-    return lambda: float(score().mean())
-
-
-def pyod(*, n_rows: int, block: int, threads: int) -> Once:
-    """PyOD's AutoEncoder, hardly trained: that changes nothing about the speed of scoring."""
-    import torch
-    from pyod.models.auto_encoder import AutoEncoder
-
-    torch.set_num_threads(threads)
-    detector = AutoEncoder(
-        hidden_neuron_list=list(HIDDEN[:2]),
-        hidden_activation_name="tanh",
-        batch_norm=False,
-        dropout_rate=0,
-        epoch_num=1,
-        batch_size=1024,
-        verbose=0,
-    )
-    detector.fit(random_rows(N_FIT))
-    rows = random_rows(n_rows)
-    return lambda: float(detector.decision_function(rows, batch_size=block).mean())
-
-
-def ours_entered(n_rows: int) -> list[Contestant]:
-    """The whole of oddrow, and its network alone."""
-    sizes = {"n_rows": n_rows}
-    return [
-        Contestant("oddrow anomaly_score", oddrow_detector, sizes, n_rows),
-        Contestant("oddrow network alone", oddrow_network, sizes, n_rows),
-    ]
-
-
-def peers_entered(n_rows: int, n_pyod_rows: int, threads: list[int]) -> list[Contestant]:
+def peers_entered(models: str, n_rows: int, n_slow_rows: int, threads: Sequence[int]) -> list[Contestant]:
     """Every peer with every number of threads; PyTorch is one name whatever its blocks, PyOD one for each size."""
-    torch = [
-        Contestant("PyTorch", pytorch, {"n_rows": n_rows, "block": block}, n_rows, n_threads)
-        for block in TORCH_BLOCKS
-        for n_threads in threads
+    fast: list[tuple[str, Any, int, dict[str, Any]]] = [
+        (name, build, n_rows, {"block": block})
+        for name, build in ((PYTORCH, pytorch), (ONNX, onnx_runtime))
+        for block in BLOCKS
     ]
-    return torch + [
-        Contestant(f"PyOD, blocks of {block}", pyod, {"n_rows": n_pyod_rows, "block": block}, n_pyod_rows, n_threads)
-        for block in PYOD_BLOCKS
+    slow = [(PYOD_NAMES[block], pyod, n_slow_rows, {"block": block}) for block in PYOD_BLOCKS]
+    return [
+        Contestant(name, build, {"models": models, "n_rows": n, **more}, n, n_threads)
+        for name, build, n, more in [*fast, *slow, (FOREST, isolation_forest, n_slow_rows, {})]
         for n_threads in threads
     ]
 
 
-def line(timing: Timing, ours: Timing) -> list[str]:
-    """A line of the table: speeds by the medians, the ratio round by round."""
-    ratios = ours.ratios(timing)
+def numpy_tanh(*, threads: int) -> Once:
+    """tanh by NumPy of float32 numbers that stay in the cache; so do the other two."""
+    numbers = tanh_numbers()
+    found = np.empty_like(numbers)
+    return lambda: float([np.tanh(numbers, out=found) for _ in range(TANH_CALLS)][-1][0])
+
+
+def pytorch_tanh(*, threads: int) -> Once:
+    """tanh by PyTorch on all cores."""
+    import torch
+
+    numbers = torch.from_numpy(tanh_numbers())
+    found = torch.empty_like(numbers)
+    return lambda: float([torch.tanh(numbers, out=found) for _ in range(TANH_CALLS)][-1][0])
+
+
+def jax_tanh(*, threads: int) -> Once:
+    """tanh by XLA."""
+    import jax
+
+    numbers, tanh = jax.numpy.asarray(tanh_numbers()), jax.jit(jax.numpy.tanh)
+    return lambda: float([tanh(numbers).block_until_ready() for _ in range(TANH_CALLS)][-1][0])
+
+
+def tanh_numbers() -> Any:
+    """Standard-normal numbers."""
+    return np.random.default_rng(0).standard_normal(TANH_SIZE, dtype=np.float32)
+
+
+def tanh_per_s(rounds: int = 7) -> float:
+    """How many tanh of float32 numbers the machine computes in a second, by the fastest of three at its best."""
+    builds = {"NumPy": numpy_tanh, "PyTorch": pytorch_tanh, "JAX": jax_tanh}
+    work = TANH_SIZE * TANH_CALLS
+    return best_rate([Contestant(name, build, {}, work) for name, build in builds.items()], rounds)
+
+
+def rates() -> dict[str, float]:
+    """What the machine can do now: measured twice, since a busy minute hides it."""
+    return {"peak_gflops": peak_gflops(), "tanh_per_s": tanh_per_s()}
+
+
+def work_per_row() -> tuple[int, int]:
+    """Operations in the matrix products for a row, and how many tanh."""
+    flops = sum(2 * prod(shape) for shape in pairwise(NETWORK.widths))
+    layers = zip(NETWORK.widths[1:], NETWORK.activations, strict=True)
+    return flops, sum(width for width, activation in layers if activation == "tanh")
+
+
+def bound(results: dict[str, Any]) -> float:
+    """Rows in a second if matrix products and tanh, at the machine's measured rates, were all."""
+    flops, n_tanh = work_per_row()
+    return 1 / (flops / (1e9 * results["peak_gflops"]) + n_tanh / results["tanh_per_s"])
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Race everybody, and measure what the machine can do."""
+    facts = {**machine(), **versions("oddrow", "jax", "torch", "onnxruntime", "pyod", "scikit-learn")}
+    before = rates()
+    with TemporaryDirectory() as models:
+        save_models(Path(models))
+        peers = peers_entered(models, options.rows, options.slow_rows, options.threads)
+        entered = [*ours_entered(models, options.rows), *peers]
+        timings = race(entered, options.rounds)
+    return {
+        "facts": facts,
+        "rows": options.rows,
+        "slow_rows": options.slow_rows,
+        "rounds": options.rounds,
+        "timings": [
+            {**timing.to_dict(), "block": one.arguments.get("block")}
+            for one, timing in zip(entered, timings, strict=True)
+        ],
+        **{name: max(rate, before[name]) for name, rate in rates().items()},
+    }
+
+
+def restored(results: dict[str, Any]) -> dict[str, Timing]:
+    """Timings out of JSON, of every name the best."""
+    return {one["name"]: Timing.from_dict(one) for one in at_their_best(results["timings"])}
+
+
+def line(timing: Timing, named: dict[str, Timing], most: float) -> list[str]:
+    """A line of the table: speeds by the medians, ratios round by round."""
+    by_array, alone = (named[ours].ratios(timing) for ours in (ARRAY, ALONE))
     return [
         timing.title,
         f"{timing.rows_per_s:,.0f}",
         f"{timing.median_s / timing.work * 1e9:,.0f}",
-        spread([seconds / timing.work * 1e9 for seconds in timing.seconds], 0),
-        f"{timing.first_s:.2f}",
+        f"{figure(100 * timing.rows_per_s / most)} %",
+        f"{timing.first_s - timing.median_s:.2f}",
         f"{timing.outcome:.3f}",
-        f"{median(ratios):.2f}",
-        spread(ratios, 2),
+        f"{median(by_array):.2f}",
+        spread(by_array, 2),
+        f"{median(alone):.2f}",
+        spread(alone, 2),
     ]
 
 
-def print_results(timings: list[Timing]) -> None:
-    """The table, and how the goals were met."""
-    header = "", "rows/s", "ns/row", "min–max", "first s", "mean score", "oddrow is × as fast", "min–max"
-    print_table(header, [line(timing, timings[0]) for timing in timings])
-    named = {timing.name: timing for timing in timings}
-    for ours, peer, goal in GOALS:
-        ratio = median(named[ours].ratios(named[peer]))
-        print(f"goal {goal} × {peer} by {ours}: {'met' if ratio >= goal else 'missed'}, {ratio:.2f} ×")
+def goals(results: dict[str, Any]) -> list[tuple[Goal, float]]:
+    """Every goal with what was measured."""
+    named, most = restored(results), bound(results)
+    return [
+        *((goal, median(named[ours].ratios(named[peer]))) for ours, peer, goal in GOALS),
+        *((goal, named[ours].rows_per_s / most) for ours, goal in BOUND_GOALS),
+    ]
+
+
+def described(results: dict[str, Any]) -> str:
+    """What is compared, and with what the bound is reckoned."""
+    flops, n_tanh = work_per_row()
+    blocks = {one["name"]: min(one["block"] or 0, results["rows"]) for one in at_their_best(results["timings"])}
+    return (
+        f"{results['rows']:,} rows with {NETWORK.title}, {results['slow_rows']:,} for PyOD and IsolationForest. "
+        f"Medians of {results['rounds']} rounds in turn, each peer at its better number of threads, PyTorch in blocks "
+        f"of {blocks[PYTORCH]:,} rows and ONNX Runtime of {blocks[ONNX]:,}, their best. A saved model, PyOD and "
+        "IsolationForest take rows as they come, the networks alone rows that are scaled already: their mean score "
+        "differs from that of the saved model, and is the same for all three. PyOD is 29-14-7-14-29, for its decoder "
+        "mirrors its encoder, and its score is a distance; IsolationForest has its defaults. What the first call adds "
+        "is compiling, but a saved model's compiled code lies on disk.\n\n"
+        f"The bound is what {flops:,} operations at {results['peak_gflops']:,.0f} GFLOP/s and {n_tanh} tanh at "
+        f"{results['tanh_per_s'] / 1e9:.2f} billion a second would take: {bound(results):,.0f} rows/s."
+    )
+
+
+def section(results: dict[str, Any]) -> str:
+    """The section of the page, in Markdown."""
+    named, most = restored(results), bound(results)
+    header = ["rows/s", "ns/row", "of the bound", "first call adds, s", "mean score"]
+    ratios = ["saved model is ×", "min–max", "network alone is ×", "min–max"]
+    parts = [
+        "## Scoring",
+        facts_line(results["facts"]),
+        described(results),
+        table(["", *header, *ratios], [line(timing, named, most) for timing in named.values()]),
+        "\n".join(goal.line(measured) for goal, measured in goals(results)),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def parsed() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=500_000)
-    parser.add_argument("--pyod-rows", type=int, default=50_000, help="PyOD scores fewer; speeds are in rows a second")
+    parser.add_argument("--slow-rows", type=int, default=50_000, help="PyOD and IsolationForest score fewer")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="tried for the peers")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--json", type=Path)
@@ -167,17 +257,11 @@ def parsed() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Find the peers' best settings, race, print, keep."""
+    """Measure, print, keep."""
     options = parsed()
-    facts = {**machine(), **versions("oddrow", "jax", "torch", "pyod")}
-    print_heading(f"Scoring {options.rows:,} rows with {N_COLUMNS}-14-7-7-{N_COLUMNS}, {options.rounds} rounds", facts)
-    trial = peers_entered(int(TRIAL_SHARE * options.rows), int(TRIAL_SHARE * options.pyod_rows), options.threads)
-    peers = peers_entered(options.rows, options.pyod_rows, options.threads)
-    best = [peers[place] for place in fastest(trial, rounds=3)]
-    timings = race([*ours_entered(options.rows), *best], options.rounds)
-    print_results(timings)
-    print("PyTorch's best block:", next(peer.arguments["block"] for peer in best if peer.name == "PyTorch"), "rows")
-    write_json(options.json, {"facts": facts, "rows": options.rows, "timings": [one.to_dict() for one in timings]})
+    results = measure(options)
+    print(section(results))
+    write_json(options.json, results)
 
 
 if __name__ == "__main__":

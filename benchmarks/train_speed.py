@@ -1,202 +1,337 @@
-"""Training speed: oddrow's loop against Keras `fit` and a plain PyTorch loop.
+"""Training speed: oddrow's loop against Keras `fit`, a plain PyTorch loop and PyOD's AutoEncoder, on four networks.
 
-The network of the Keras fraud tutorial (29-14-7-7-29; tanh, relu, tanh, linear), Adam at 1e-3, mean squared error, as
-many standard-normal rows as the tutorial has; nobody validates, clips gradients or adds noise. Needs
+Rows in a second, seconds until the same loss of held-out rows, and the share of what the machine can compute. Needs
 `make bench-setup`; then
 
-    .venv-bench/bin/python benchmarks/train_speed.py --json train_speed.json
+    .venv-bench/bin/python benchmarks/train_speed.py --json benchmarks/results/training.json
 
-Each peer runs with the number of threads that is the better one in a short trial. A repetition is one epoch, or five
-where that is short. Everybody's first call, with all compilation, is a repetition too and is reported apart; the loss
-is that of its first epoch.
+takes about five minutes on two quiet cores; `--full` trains on as many rows as was published. Everybody starts from the
+same weights, has the same rows, Adam, learning rate and batches; nobody clips gradients or adds noise. Every peer runs
+with each number of threads to the end and is judged by the better one: with two threads on a busy machine PyTorch can
+be ten times as slow, which a trial beforehand may not see.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from curves import write_curves
 from race import (
     Contestant,
-    Once,
+    Goal,
     Timing,
-    fastest,
+    at_their_best,
+    facts_line,
+    figure,
     machine,
-    print_heading,
-    print_table,
+    peak_gflops,
     race,
     spread,
+    table,
     versions,
     write_json,
 )
+from train_networks import NETWORKS, Network
+from train_peers import (
+    PYOD_ACTIVATIONS,
+    keras_fit,
+    oddrow_train,
+    pyod_fit,
+    pyod_flops_per_row,
+    pyod_widths,
+    pytorch_loop,
+)
 
-N_COLUMNS = 29
-HIDDEN = (14, 7, 7)
-ACTIVATIONS = ("tanh", "relu", "tanh")
-LEARNING_RATE = 1e-3
-GOALS = {(32, "Keras fit"): 40, (32, "PyTorch loop"): 20}
-# From this batch size on the peers need less than a second for an epoch.
-LARGE_BATCH = 256
-EPOCHS_IF_SHORT = 5
-# The trial for the number of threads takes this share of the rows.
-TRIAL_SHARE = 0.05
+OURS, KERAS, PYTORCH = "oddrow", "Keras fit", "PyTorch loop"
+PYOD = {"PyOD as it comes": False, "PyOD made alike": True}
+# A call of oddrow's lasts a few epochs, so that it is no shorter than a third of a second; one of the peers lasts one.
+OUR_EPOCHS = {"keras": 10, "dropout": 10, "dagmm": 3, "wide": 2}
+# PyOD takes rows one by one; a fraction of them says how fast it is.
+PYOD_SHARE = 8
+HELD_OUT_SHARE = 0.25
 
-
-def random_rows(n_rows: int) -> npt.NDArray[np.float32]:
-    """Standard-normal rows (n_rows, N_COLUMNS)."""
-    return np.random.default_rng(0).standard_normal((n_rows, N_COLUMNS), dtype=np.float32)
-
-
-def oddrow_train(*, n_rows: int, batch_size: int, epochs: int, threads: int) -> Once:
-    """`oddrow.train.loop.train`, as the detectors call it, with the number of threads that JAX chooses."""
-    import jax
-
-    from oddrow.nets.autoencoder import Autoencoder
-    from oddrow.train.loop import train
-    from oddrow.train.training import Training
-
-    rows = (random_rows(n_rows), np.empty((n_rows, 0), dtype=np.int32))
-    training = Training(
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=LEARNING_RATE,
-        clip_norm=None,
-        patience=None,
-    )
-    network = Autoencoder(N_COLUMNS, (), HIDDEN, ACTIVATIONS, 0.0, key=jax.random.key(0))
-    return lambda: train(network, rows, training, seed=0).history[0]["loss"]
-
-
-def keras_fit(*, n_rows: int, batch_size: int, epochs: int, threads: int) -> Once:
-    """Keras on TensorFlow, as in the tutorial."""
-    os.environ |= {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
-    import keras
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(threads)
-    rows = random_rows(n_rows)
-    dense = [keras.layers.Dense(*shape) for shape in zip(HIDDEN, ACTIVATIONS, strict=True)]
-    network = keras.Sequential([keras.layers.Input((N_COLUMNS,)), *dense, keras.layers.Dense(N_COLUMNS)])
-    network.compile(keras.optimizers.Adam(LEARNING_RATE), "mse")
-    return lambda: network.fit(rows, rows, batch_size, epochs, verbose=0).history["loss"][0]
-
-
-def pytorch_loop(*, n_rows: int, batch_size: int, epochs: int, threads: int) -> Once:
-    """A plain loop with fused Adam over batches of rows that were shuffled once an epoch."""
-    import torch
-
-    torch.set_num_threads(threads)
-    rows = torch.from_numpy(random_rows(n_rows))
-    network = pytorch_network()
-    adam = torch.optim.Adam(network.parameters(), LEARNING_RATE, fused=True)
-
-    def epoch() -> float:
-        total = torch.zeros(())
-        for batch in rows[torch.randperm(n_rows)].split(batch_size):
-            adam.zero_grad()
-            loss = torch.nn.functional.mse_loss(network(batch), batch)
-            loss.backward()
-            adam.step()
-            total += loss.detach() * len(batch)
-        return total.item() / n_rows
-
-    def train() -> float:
-        first, *_ = [epoch() for _ in range(epochs)]
-        return first
-
-    return train
+GOALS = (
+    (
+        "keras",
+        (KERAS, PYTORCH),
+        Goal(
+            "Training 29-14-7-7-29 at batch 32 against the faster of Keras and PyTorch",
+            25,
+            aim=40,
+            why_missed="A step of 32 rows is a chain of small operations for everybody, and what each takes to start "
+            "counts, not arithmetic: see the shares of the peak.",
+        ),
+    ),
+    (
+        "keras",
+        (KERAS,),
+        Goal(
+            "Training 29-14-7-7-29 at batch 32 against Keras",
+            50,
+            why_missed="As for the goal above.",
+        ),
+    ),
+    (
+        "dropout",
+        (KERAS, PYTORCH),
+        Goal(
+            "Training 30-14-7-4-7-14-30 at batch 64 against the faster of Keras and PyTorch",
+            15,
+            why_missed="Two fifths of a step draw the random numbers of its two dropouts; the rest is a chain of small "
+            "operations, as at batch 32.",
+        ),
+    ),
+    (
+        "dagmm",
+        (PYTORCH,),
+        Goal(
+            "Training DAGMM 120-60-30-10-1 at batch 1,024 against PyTorch",
+            2.5,
+            why_missed="Three quarters of a step are the autoencoder's layers, which leave less to gain than the "
+            "mixture does.",
+        ),
+    ),
+    (
+        "wide",
+        (KERAS, PYTORCH),
+        Goal(
+            "Training 433-256-64-16-64-256-433 at batch 256 against the faster of Keras and PyTorch",
+            1.2,
+            why_missed="Most of a step are matrix products, and at these shapes XLA's on a CPU are slower than those "
+            "of the library that PyTorch calls.",
+        ),
+    ),
+)
 
 
-def pytorch_network() -> Any:
-    """The same network as `torch.nn.Sequential`."""
-    from torch import nn
-
-    activations = {"tanh": nn.Tanh, "relu": nn.ReLU}
-    layers: list[nn.Module] = []
-    for d_in, d_out, name in zip((N_COLUMNS, *HIDDEN), HIDDEN, ACTIVATIONS, strict=False):
-        layers += [nn.Linear(d_in, d_out), activations[name]()]
-    return nn.Sequential(*layers, nn.Linear(HIDDEN[-1], N_COLUMNS))
-
-
-def contestants(n_rows: int, batch_size: int, threads: list[int]) -> list[Contestant]:
+def contestants(of: Network, n_rows: int, threads: list[int]) -> list[Contestant]:
     """oddrow, and every peer with every number of threads."""
-    epochs = EPOCHS_IF_SHORT if batch_size >= LARGE_BATCH else 1
-    sizes = {"n_rows": n_rows, "batch_size": batch_size}
-    ours = Contestant("oddrow", oddrow_train, {**sizes, "epochs": EPOCHS_IF_SHORT}, EPOCHS_IF_SHORT * n_rows)
-    peers = [
-        Contestant(name, build, {**sizes, "epochs": epochs}, epochs * n_rows, n_threads)
-        for name, build in (("Keras fit", keras_fit), ("PyTorch loop", pytorch_loop))
-        for n_threads in threads
+    sizes = {"network": of.name, "n_rows": n_rows, "n_held_out": 0}
+    epochs = OUR_EPOCHS[of.name]
+    entered = [Contestant(OURS, oddrow_train, {**sizes, "epochs": epochs}, epochs * n_rows)]
+    for n_threads in threads:
+        for name, build in peers(of).items():
+            entered.append(Contestant(name, build, {**sizes, "epochs": 1}, n_rows, n_threads))
+        entered += [] if of.is_dagmm else pyod_contestants(of, n_rows, n_threads)
+    return entered
+
+
+def peers(of: Network) -> dict[str, Any]:
+    """Who trains the very same network: Keras has no DAGMM."""
+    return {PYTORCH: pytorch_loop} if of.is_dagmm else {KERAS: keras_fit, PYTORCH: pytorch_loop}
+
+
+def pyod_contestants(of: Network, n_rows: int, n_threads: int) -> list[Contestant]:
+    """PyOD twice, on whole batches only, for it leaves out a last short one."""
+    # 32 rows is its own batch, which divides all others.
+    n_pyod_rows = max(n_rows // PYOD_SHARE // of.batch_size, 2) * of.batch_size
+    sizes = {"network": of.name, "n_rows": n_pyod_rows, "epochs": 1}
+    return [
+        Contestant(name, pyod_fit, {**sizes, "alike": alike}, n_pyod_rows, n_threads) for name, alike in PYOD.items()
     ]
-    return [ours, *peers]
 
 
-def at_their_best(n_rows: int, batch_size: int, threads: list[int]) -> list[Contestant]:
-    """oddrow, and every peer with the number of threads that won a short trial."""
-    n_trial = max(int(TRIAL_SHARE * n_rows), 2 * batch_size)
-    places = fastest(contestants(n_trial, batch_size, threads), rounds=3)
-    entered = contestants(n_rows, batch_size, threads)
-    return [entered[place] for place in places]
+def race_to_a_loss(of: Network, n_rows: int, fastest: list[Timing], rounds: int) -> list[Timing]:
+    """Everybody trains the same epochs, and measures held-out rows after each; the outcome is these losses."""
+    sizes = {"network": of.name, "n_rows": n_rows, "n_held_out": int(HELD_OUT_SHARE * n_rows), "epochs": of.epochs}
+    builds = {OURS: oddrow_train, **peers(of)}
+    entered = [
+        Contestant(one.name, builds[one.name], sizes, of.epochs, one.threads) for one in fastest if one.name in builds
+    ]
+    return race(entered, rounds)
 
 
-def line(timing: Timing, ours: Timing, n_rows: int, batch_size: int) -> list[str]:
-    """A line of the table: speeds by the medians, the ratio round by round."""
-    n_steps = -(-n_rows // batch_size)
-    per_step = [seconds / timing.work * n_rows / n_steps * 1e6 for seconds in timing.seconds]
+def measure_network(of: Network, options: argparse.Namespace) -> dict[str, Any]:
+    """Both races of one network."""
+    n_rows = options.rows or (of.n_full_rows if options.full else of.n_rows)
+    n_to_learn = options.rows or of.n_to_learn
+    timings = [timing.to_dict() for timing in race(contestants(of, n_rows, options.threads), options.rounds)]
+    learning = race_to_a_loss(of, n_to_learn, restored(at_their_best(timings)), options.rounds_to_a_loss)
+    return {
+        "n_rows": n_rows,
+        "n_to_learn": n_to_learn,
+        "timings": timings,
+        "learning": [timing.to_dict() for timing in learning],
+        "peak_gflops": peak_gflops(),
+    }
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """All races, each with the machine's peak after it."""
+    facts = {**machine(), **versions("oddrow", "jax", "keras", "tensorflow-cpu", "torch", "pyod")}
+    networks = {name: measure_network(NETWORKS[name], options) for name in options.networks}
+    return {"facts": facts, "rounds": options.rounds, "networks": networks}
+
+
+def peak_of(results: dict[str, Any]) -> float:
+    """The machine's peak in GFLOP/s: a busy minute may hide it, so the best of all networks' counts."""
+    return max(found["peak_gflops"] for found in results["networks"].values())
+
+
+def restored(kept: list[dict[str, Any]]) -> list[Timing]:
+    """Timings out of JSON."""
+    return [Timing.from_dict(one) for one in kept]
+
+
+def flops_per_row(of: Network, name: str) -> int:
+    """Operations in the matrix products of a contestant's own network."""
+    return pyod_flops_per_row(of, alike=PYOD[name]) if name in PYOD else of.flops_per_row
+
+
+def speed_line(of: Network, timing: Timing, ours: Timing, peak: float) -> list[str]:
+    """A line of the table of speeds: speeds by the medians, the ratio round by round."""
+    gflops = timing.rows_per_s * flops_per_row(of, timing.name) / 1e9
+    # PyOD as it comes has batches of its own.
+    batch_size = 32 if PYOD.get(timing.name) is False else of.batch_size
     return [
         timing.title,
         f"{timing.rows_per_s:,.0f}",
-        f"{median(per_step):,.1f}",
-        spread(per_step),
-        f"{timing.median_s / timing.work * n_rows:.3f}",
-        f"{timing.first_s:.1f}",
-        f"{timing.outcome:.3f}",
-        f"{median(ours.ratios(timing)):.1f}",
-        spread(ours.ratios(timing)),
+        f"{batch_size / timing.rows_per_s * 1e6:,.0f}",
+        figure(gflops),
+        f"{figure(100 * gflops / peak)} %",
+        f"{timing.first_s - timing.median_s:.1f}",
+        f"{timing.outcome[0]:.4f}" if timing.outcome else "",
+        *ratio_cells(timing, ours),
     ]
 
 
-def print_results(timings: list[Timing], n_rows: int, batch_size: int) -> None:
-    """The table, and how the goals were met."""
-    header = "rows/s", "µs/step", "min–max", "s/epoch", "first s", "loss", "oddrow is × as fast", "min–max"
-    print_table([f"batch {batch_size}", *header], [line(timing, timings[0], n_rows, batch_size) for timing in timings])
-    for peer in timings[1:]:
-        if (goal := GOALS.get((batch_size, peer.name))) is not None:
-            ratio = median(timings[0].ratios(peer))
-            print(f"goal {goal} × {peer.name}: {'met' if ratio >= goal else 'missed'}, {ratio:.1f} ×")
-    print()
+def ratio_cells(timing: Timing, ours: Timing) -> list[str]:
+    """How many times as fast oddrow is: the median, and the least and largest of all rounds."""
+    if timing is ours:
+        return ["", ""]
+    ratios = ours.ratios(timing)
+    return [f"{median(ratios):.1f}", spread(ratios)]
+
+
+def speed_table(of: Network, timings: list[Timing], peak: float) -> str:
+    """Rows in a second, and what that is of the machine."""
+    header = "rows/s", "µs/step", "GFLOP/s", "of the peak", "first call adds, s", "loss", "oddrow is ×", "min–max"
+    return table(["", *header], [speed_line(of, timing, timings[0], peak) for timing in timings])
+
+
+def to_a_loss(learning: list[Timing]) -> tuple[float, list[Timing]]:
+    """The least loss that all have reached, and timings whose work is how many times a call gets there."""
+    loss = max(min(timing.outcome) for timing in learning)
+    needed = [next(epoch for epoch, found in enumerate(one.outcome, 1) if found <= loss) for one in learning]
+    return loss, [replace(one, work=len(one.outcome) / epochs) for one, epochs in zip(learning, needed, strict=True)]
+
+
+def loss_line(timing: Timing, ours: Timing) -> list[str]:
+    """A line of the table of the race to a loss."""
+    return [
+        timing.title,
+        f"{len(timing.outcome) / timing.work:.0f}",
+        f"{timing.median_s / timing.work:.2f}",
+        f"{timing.first_s - timing.median_s:.1f}",
+        f"{min(timing.outcome):.4f}",
+        *ratio_cells(timing, ours),
+    ]
+
+
+def loss_table(of: Network, n_to_learn: int, learning: list[Timing]) -> str:
+    """Seconds until a loss, with a sentence that says which."""
+    loss, timings = to_a_loss(learning)
+    header = "epochs", "s", "first call adds, s", "lowest loss", "oddrow is ×", "min–max"
+    held_out = f"{int(HELD_OUT_SHARE * n_to_learn):,} held-out rows"
+    return (
+        f"Until the loss of {held_out} is {loss:.4f}, the lowest of {of.epochs} epochs that all reach, trained on "
+        f"{n_to_learn:,} rows and measured after every epoch:\n\n"
+        + table(["", *header], [loss_line(timing, timings[0]) for timing in timings])
+    )
+
+
+def described(of: Network, n_rows: int) -> str:
+    """What the network is like, and how PyOD's differs."""
+    dropout = f", dropout {', '.join(f'{share:g}' for share in of.dropout)}" if of.dropout else ""
+    whole = f"{', '.join(of.activations)}{dropout}; {n_rows:,} rows, learning rate {of.learning_rate:g}.{of.note}"
+    if of.is_dagmm:
+        return f"{whole} Keras and PyOD have no DAGMM of this kind. Operations of the mixture are not counted."
+    widths = "-".join(map(str, pyod_widths(of, alike=True)))
+    own = "-".join(map(str, pyod_widths(of, alike=False)))
+    drops = f"dropout {max(of.dropout):g} after each of them" if of.dropout else "no dropout"
+    return (
+        f"{whole} PyOD made alike is {widths} with {PYOD_ACTIVATIONS[of.name]} in all hidden layers, {drops}, no batch "
+        f"normalisation; as it comes it is {own} with batch normalisation, dropout 0.2 and batches of 32."
+    )
+
+
+def network_parts(name: str, results: dict[str, Any]) -> Iterator[str]:
+    """The paragraphs of one network."""
+    of, found = NETWORKS[name], results["networks"][name]
+    yield f"### {of.title}, batch {of.batch_size:,}"
+    yield described(of, found["n_rows"])
+    yield speed_table(of, restored(at_their_best(found["timings"])), peak_of(results))
+    yield loss_table(of, found["n_to_learn"], restored(found["learning"]))
+
+
+def goals(results: dict[str, Any]) -> list[tuple[Goal, float]]:
+    """Every goal with what was measured: against the fastest of the peers that it names, the median of all rounds."""
+    measured = []
+    for name, named, goal in GOALS:
+        if name in results["networks"]:
+            ours, *others = restored(at_their_best(results["networks"][name]["timings"]))
+            peer = max((one for one in others if one.name in named), key=lambda one: one.rows_per_s)
+            measured.append((goal, median(ours.ratios(peer))))
+    return measured
+
+
+def section(results: dict[str, Any]) -> str:
+    """The section of the page, in Markdown."""
+    parts = [
+        "## Training",
+        facts_line(results["facts"]),
+        f"Medians of {results['rounds']} rounds in turn, each peer at its better number of threads. Everybody starts "
+        "from the same weights and has the same rows, which few factors behind many columns make, the same Adam and "
+        "the same batches. A step of Keras and PyTorch is one of `fit` and of a plain loop with fused Adam. What the "
+        "first call adds is mostly compiling. The peak is the float32 product of two matrices of 2,048 by NumPy or "
+        f"PyTorch, whichever is faster, {peak_of(results):,.0f} GFLOP/s; of a network only its matrix products "
+        "are counted. PyOD's `fit` is timed without the scores of training rows that it ends with. The order of the "
+        "rows and what drops out are everybody's own, so by chance one may need an epoch or two more than another.",
+    ]
+    for name in results["networks"]:
+        parts += network_parts(name, results)
+    return "\n\n".join([*parts, "\n".join(goal.line(measured) for goal, measured in goals(results))]) + "\n"
+
+
+def pictures(results: dict[str, Any], folder: Path) -> dict[str, str]:
+    """The loss of held-out rows against seconds, of every network: file names, and what they show."""
+    shown = {}
+    for name, found in results["networks"].items():
+        learning = restored(found["learning"])
+        curves = {
+            one.name: [(one.median_s * epoch / len(one.outcome), loss) for epoch, loss in enumerate(one.outcome, 1)]
+            for one in learning
+        }
+        file = f"training-{name}.svg"
+        write_curves(folder / file, curves, x="seconds of training", y="loss of held-out rows")
+        shown[file] = f"Loss of held-out rows against seconds of training, {NETWORKS[name].title}"
+    return shown
 
 
 def parsed() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=226_381)
-    parser.add_argument("--batches", type=int, nargs="+", default=[32, 1024])
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="tried for the peers")
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--full", action="store_true", help="as many rows as was published")
+    parser.add_argument("--rows", type=int, help="so many for every network, to try the script")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="for the peers")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds-to-a-loss", type=int, default=3)
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
 
 
 def main() -> None:
-    """Race at every batch size, print, keep."""
+    """Measure, print, keep."""
     options = parsed()
-    facts = {**machine(), **versions("oddrow", "jax", "keras", "tensorflow-cpu", "torch")}
-    print_heading(f"Training {N_COLUMNS}-14-7-7-{N_COLUMNS} on {options.rows:,} rows, {options.rounds} rounds", facts)
-    results = {}
-    for batch_size in options.batches:
-        entered = at_their_best(options.rows, batch_size, options.threads)
-        timings = race(entered, options.rounds)
-        print_results(timings, options.rows, batch_size)
-        results[str(batch_size)] = [timing.to_dict() for timing in timings]
-    write_json(options.json, {"facts": facts, "rows": options.rows, "by_batch_size": results})
+    results = measure(options)
+    print(section(results))
+    write_json(options.json, results)
 
 
 if __name__ == "__main__":
