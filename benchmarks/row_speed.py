@@ -89,11 +89,13 @@ def array(n_rows: int, n_columns: int, seed: int) -> np.ndarray:
     )
 
 
-def fitted(name: str, n_columns: int) -> Any:
-    """A detector with its defaults; what has not learned much scores as fast."""
+def fitted(name: str, n_columns: int, **encoder: str) -> Any:
+    """A detector with its defaults but for the encoder; what has not learned much scores as fast."""
     import oddrow
 
-    return getattr(oddrow, name)(training=oddrow.Training(epochs=2), random_state=0).fit(frame(N_FIT, n_columns, 1))
+    encode = oddrow.TableEncoder(**encoder) if encoder else None
+    detector = getattr(oddrow, name)(training=oddrow.Training(epochs=2), encoder=encode, random_state=0)
+    return detector.fit(frame(N_FIT, n_columns, 1))
 
 
 def save_model(name: str, n_columns: int, folder: Path) -> None:
@@ -119,11 +121,11 @@ def one_by_one(score: Callable[[Any], float], rows: Sequence[Any]) -> Once:
     return once
 
 
-def by_detector(*, name: str, n_columns: int, n_rows: int, threads: int) -> Once:
+def by_detector(*, name: str, n_columns: int, n_rows: int, threads: int, **encoder: str) -> Once:
     """A detector that has just been fitted."""
     from oddrow import RowScorer
 
-    return one_by_one(RowScorer(fitted(name, n_columns)), frame(n_rows, n_columns, 2).to_dicts())
+    return one_by_one(RowScorer(fitted(name, n_columns, **encoder)), frame(n_rows, n_columns, 2).to_dicts())
 
 
 def by_model(*, folder: str, n_columns: int, n_rows: int, threads: int) -> Once:
@@ -196,7 +198,7 @@ class RowRunner(Runner):
 
 
 def entered(folder: Path, options: argparse.Namespace) -> list[Contestant]:
-    """Dicts by fitted detectors and saved models, then tables and peers, of which fewer rows say enough."""
+    """Dicts by fitted detectors and saved models, then a table and peers, of which fewer rows say enough."""
     few = {"n_columns": WIDTHS[-1], "n_rows": options.slow_rows}
     ours = [
         (f"{name}, {how}", build, {"n_columns": n_columns, "n_rows": options.rows, **of})
@@ -207,7 +209,9 @@ def entered(folder: Path, options: argparse.Namespace) -> list[Contestant]:
             ("saved", by_model, {"folder": str(folder / f"{name}-{n_columns}")}),
         )
     ]
+    ranks = {"name": DETECTORS[0], "n_columns": WIDTHS[-1], "n_rows": options.rows, "numbers": "quantile"}
     others = [
+        (f"{DETECTORS[0]} of ranks, fitted", by_detector, ranks),
         ("a table of one row", by_table, {**few, "folder": str(folder / f"{DETECTORS[0]}-{WIDTHS[-1]}")}),
         ("PyOD AutoEncoder", by_pyod, few),
         ("IsolationForest", by_forest, few),
@@ -293,7 +297,8 @@ def section(results: dict[str, Any]) -> str:
         "## One row at a time",
         facts_line(results["facts"]),
         f"{results['rows']:,} dicts one by one in each of {results['rounds']} rounds, {results['slow_rows']:,} for a "
-        "table of one row and the peers, which have one thread. Fitted and saved have the same scores.",
+        "table of one row and the peers, which have one thread. Fitted and saved have the same scores; of ranks means "
+        "`TableEncoder(numbers='quantile')`.",
         table(["", "p50, µs", "p99, µs", "p50 of the rounds", "mean score"], rows),
         _cold_words(results["cold"]),
         table(["the start, in parts", "s"], [[name, f"{took:.2f}"] for name, took in results["cold"]["parts"].items()]),

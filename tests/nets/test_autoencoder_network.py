@@ -64,7 +64,7 @@ def kept(before: Any, after: Any, share: float) -> np.ndarray:
 def test_a_layer_loses_its_share_and_the_rest_makes_up_for_it(dropped: int) -> None:
     shares = [0.0, 0.0]
     shares[dropped] = 0.25
-    given = jnp.asarray(np.random.default_rng(0).normal(size=(200, 2)), jnp.float32)
+    given = jnp.asarray(np.random.default_rng(0).normal(size=(2, 200)), jnp.float32)
     first, second, third = eqx.filter_jit(passing_on(*shares).each)(given, KEY)
     pairs = [(first, second), (second, third)]
     assert kept(*pairs[dropped], 0.25).mean() == pytest.approx(0.75, abs=0.01)
@@ -72,11 +72,11 @@ def test_a_layer_loses_its_share_and_the_rest_makes_up_for_it(dropped: int) -> N
 
 
 def test_layers_and_keys_drop_outputs_of_their_own() -> None:
-    given, each = jnp.ones((200, 2)), eqx.filter_jit(passing_on(0.5, 0.5).each)
+    given, each = jnp.ones((2, 200)), eqx.filter_jit(passing_on(0.5, 0.5).each)
     first, second, third = each(given, KEY)
     assert (np.asarray(third) != 0).mean() == pytest.approx(0.25, abs=0.01), "not those that the layer before has lost"
     assert not np.array_equal(second, each(given, jax.random.key(8))[1])
-    assert len(np.unique(np.asarray(second) != 0, axis=0)) == 200, "every row loses others"
+    assert len(np.unique(np.asarray(second) != 0, axis=1).T) == 200, "every row loses others"
     np.testing.assert_array_equal(each(given)[2], first)
 
 

@@ -89,8 +89,8 @@ def test_the_mixture_of_a_batch_is_the_weighted_one_by_hand() -> None:
 
 def numbers_rebuilt(net: DAGMM, numbers: jnp.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Code and rebuilt numbers, layer by layer, rows first."""
-    code = net.encoder(numbers)
-    return np.asarray(code), np.asarray(net.decoder(code))
+    code = net.encoder(numbers.T)
+    return np.asarray(code.T), np.asarray(net.decoder(code).T)
 
 
 def test_z_is_code_relative_distance_and_cosine_by_hand() -> None:
@@ -106,7 +106,7 @@ def test_z_is_code_relative_distance_and_cosine_by_hand() -> None:
 def test_categories_stand_as_one_hot_beside_their_probabilities() -> None:
     net, (numbers, categories) = network(), rows()
     inputs = jnp.concatenate([numbers, net.embeddings(categories)], axis=1)
-    outputs = np.asarray(net.decoder(net.encoder(inputs)))
+    outputs = np.asarray(net.decoder(net.encoder(inputs.T)).T)
     places = np.cumsum([4, *N_LEVELS])
     logits = [outputs[:, first:last] for first, last in pairwise(places)]
     shares = [np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True) for scores in logits]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -173,7 +174,26 @@ def test_an_activation_goes_after_its_layer(name: str) -> None:
     stack = Stack([2, 2], [name], key=jax.random.key(0))
     stack = eqx.tree_at(lambda stack: stack.layers[0].weight, stack, jnp.array([[1.0, -1.0], [2.0, 0.0]]))
     wanted = ACTIVATED[name](np.array([[2.0, 0.0], [0.5, -1.5]]) @ stack.layers[0].weight)
-    np.testing.assert_allclose(eqx.filter_jit(stack)(jnp.array([[2.0, 0.0], [0.5, -1.5]])), wanted, atol=1e-3)
+    columns = jnp.array([[2.0, 0.0], [0.5, -1.5]]).T
+    np.testing.assert_allclose(eqx.filter_jit(stack)(columns).T, wanted, atol=1e-3)
+
+
+def test_a_layer_and_its_gradients_are_those_of_the_plain_product() -> None:
+    layer = eqx.tree_at(lambda layer: layer.bias, Dense(3, 2, key=jax.random.key(0)), jnp.array([0.5, -0.25]))
+    columns = jax.random.normal(jax.random.key(1), (3, 7))
+
+    def plain(layer: Dense, columns: jax.Array) -> jax.Array:
+        return layer.weight.T @ columns + layer.bias[:, None]
+
+    def slopes(of: Callable[[Dense, jax.Array], jax.Array]) -> Any:
+        return eqx.filter_grad(lambda both: jnp.sin(of(*both)).sum())((layer, columns))
+
+    np.testing.assert_allclose(layer(columns), plain(layer, columns), rtol=1e-6)
+    found, wanted = jax.tree.leaves(slopes(Dense.__call__)), jax.tree.leaves(slopes(plain))
+    for mine, theirs in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-5)
+    three = jax.vmap(layer)(jnp.stack([columns, 2 * columns, -columns]))
+    np.testing.assert_allclose(three[1], plain(layer, 2 * columns), rtol=1e-6)
 
 
 def test_weights_start_glorot_uniform_and_biases_at_zero() -> None:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from oddrow.nets.layers import ACTIVATIONS, Batch, Embeddings, Rows, Stack, apart
+from oddrow.nets.layers import ACTIVATIONS, Batch, Embeddings, Rows, Stack, apart, side_by_side
 
 # Numbers and categories: what a row has where nobody says whether it is a known anomaly.
 N_PARTS = 2
@@ -96,33 +96,31 @@ class Autoencoder(eqx.Module):
 
     def outputs(self, rows: Rows) -> Float[Array, "rows outputs"]:
         """Both side by side."""
-        return self._layers(rows)[-1]
+        return self._layers(rows)[-1].T
 
-    def _layers(self, rows: Rows, key: PRNGKeyArray | None = None) -> list[Float[Array, "rows _"]]:
+    def _layers(self, rows: Rows, key: PRNGKeyArray | None = None) -> list[Float[Array, "_ rows"]]:
         """What comes out of every layer, the reconstruction last; without a key nothing drops out."""
-        numbers, categories = rows
-        inputs = jnp.concatenate([numbers, self.embeddings(categories)], axis=1) if self.n_levels else numbers
-        *hidden, last = self.stack.each(inputs, key)
+        *hidden, last = self.stack.each(side_by_side(rows, self.embeddings), key)
         if self.output == "linear":
             return [*hidden, last]
-        activated = ACTIVATIONS[self.output](last[:, : self.n_numbers])
-        return [*hidden, jnp.concatenate([activated, last[:, self.n_numbers :]], axis=1)]
+        activated = ACTIVATIONS[self.output](last[: self.n_numbers])
+        return [*hidden, jnp.concatenate([activated, last[self.n_numbers :]])]
 
     def errors(self, rows: Rows, seen: Rows) -> Float[Array, "rows outputs"]:
         """The error of every number, then cross-entropy (nats) of every category, of `rows` given `seen`."""
-        return self._compared(rows, self.outputs(seen))
+        return self._compared(rows, self._layers(seen)[-1]).T
 
-    def _compared(self, rows: Rows, outputs: Float[Array, "rows width"]) -> Float[Array, "rows outputs"]:
+    def _compared(self, rows: Rows, outputs: Float[Array, "width rows"]) -> Float[Array, "outputs rows"]:
         numbers, categories = rows
-        reconstructed, logits = apart(outputs, self.n_numbers, self.n_levels)
-        of_numbers = NUMBER_ERRORS[self.error](numbers, reconstructed)
-        if not logits:
+        of_numbers = NUMBER_ERRORS[self.error](numbers.T, outputs[: self.n_numbers])
+        if not self.n_levels:
             return of_numbers
+        _, logits = apart(outputs.T, self.n_numbers, self.n_levels)
         surprises = [
             optax.softmax_cross_entropy_with_integer_labels(scores, categories[:, column])
             for column, scores in enumerate(logits)
         ]
-        return jnp.concatenate([of_numbers, jnp.stack(surprises, axis=1)], axis=1)
+        return jnp.concatenate([of_numbers, jnp.stack(surprises)])
 
     def parts(self, rows: Rows) -> Float[Array, "rows outputs"]:
         """What every output adds to the score, without noise."""
@@ -130,7 +128,7 @@ class Autoencoder(eqx.Module):
 
     def score(self, rows: Rows) -> Float[Array, " rows"]:
         """How badly each row is rebuilt."""
-        return self.errors(rows, rows) @ (self.share / self.spread)
+        return (self.share / self.spread) @ self._compared(rows, self._layers(rows)[-1])
 
     def loss(self, batch: Batch, key: PRNGKeyArray | None) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
         """Mean over the rows, weighted, of error and penalties; without a key there is neither noise nor dropout."""
@@ -148,12 +146,12 @@ class Autoencoder(eqx.Module):
             key, dropout_key = jax.random.split(key)
         seen = rows if key is None or self.noise == 0 else self.corrupt(rows, key)
         *hidden, outputs = self._layers(seen, dropout_key)
-        return self._compared(rows, outputs).mean(axis=1), self._penalties(hidden)
+        return self._compared(rows, outputs).mean(axis=0), self._penalties(hidden)
 
-    def _penalties(self, hidden: Sequence[Float[Array, "rows _"]]) -> list[Float[Array, " rows"]]:
+    def _penalties(self, hidden: Sequence[Float[Array, "_ rows"]]) -> list[Float[Array, " rows"]]:
         """L1 and L2 of what the first hidden layer gives, row by row, where they are asked for."""
         strengths = ((self.activity_l1, jnp.abs), (self.activity_l2, jnp.square))
-        return [strength * size(hidden[0]).sum(axis=1) for strength, size in strengths if strength > 0]
+        return [strength * size(hidden[0]).sum(axis=0) for strength, size in strengths if strength > 0]
 
     def corrupt(self, rows: Rows, key: PRNGKeyArray) -> Rows:
         """The rows with noise on every number and some categories made missing."""

@@ -104,7 +104,7 @@ class CVAE(eqx.Module):
         """Mean and log variance of the code of every row, given its class."""
         numbers, categories = rows
         inputs = jnp.concatenate([numbers, self.embeddings(categories), self._one_hot(labels)], axis=1)
-        mean, log_variance = jnp.split(self.encoder(inputs), 2, axis=1)
+        mean, log_variance = jnp.split(self.encoder(inputs.T).T, 2, axis=1)
         # Beyond these a variance is 0 or infinite in float32, and so is its gradient.
         return mean, jnp.clip(log_variance, -20.0, 20.0)
 
@@ -112,7 +112,7 @@ class CVAE(eqx.Module):
         self, code: Float[Array, "rows latent"], labels: Int[Array, " rows"]
     ) -> tuple[Float[Array, "rows numbers"], list[Float[Array, "rows levels"]]]:
         """The mean of every number (the logit of a flag), and the logits of every category."""
-        outputs = self.decoder(jnp.concatenate([code, self._one_hot(labels)], axis=1))
+        outputs = self.decoder(jnp.concatenate([code, self._one_hot(labels)], axis=1).T).T
         return apart(outputs, self.n_numbers, self.n_levels)
 
     def surprise(

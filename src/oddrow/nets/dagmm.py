@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from oddrow.nets.layers import Batch, Embeddings, Rows, Stack, apart
+from oddrow.nets.layers import Batch, Embeddings, Rows, Stack, apart, side_by_side
 
 FEATURES = ("distance", "cosine")
 # Lengths below this count as this, so that a row of zeros has a finite distance and cosine.
@@ -52,7 +52,7 @@ class DAGMM(eqx.Module):
     A row becomes z = [latent code, relative Euclidean distance, cosine similarity] (eq. 1 to 3); the estimation
     network says how much each component has to do with z (eq. 4); these memberships give the mixture (eq. 5).
 
-    Inside, columns come first and rows last: the layers are narrow, and machines are fast along long axes.
+    Inside, columns come first and rows last, as in the layers.
 
     NOTE[DIFF] categories: the paper has numbers only, one-hot where need be. Here categories enter as embeddings and
     leave as probabilities; in distance and cosine they stand as one-hot vectors beside their probabilities, and in the
@@ -108,17 +108,15 @@ class DAGMM(eqx.Module):
         """z of every row (eq. 1 to 3), and its reconstruction error summed over the outputs (L in eq. 7)."""
         numbers, categories = rows[0].T, rows[1]
         code = self._encode(rows)
-        compared = self._compare(numbers, categories, self.decoder.columns_first(code))
+        compared = self._compare(numbers, categories, self.decoder(code))
         return jnp.concatenate([code, *(compared[name][None] for name in self.features)]), compared["error"]
 
     def _encode(self, rows: Rows) -> Float[Array, "code rows"]:
-        numbers, categories = rows[0].T, rows[1]
-        inputs = jnp.concatenate([numbers, self.embeddings(categories).T]) if self.n_levels else numbers
-        return self.encoder.columns_first(inputs)
+        return self.encoder(side_by_side(rows, self.embeddings))
 
     def outputs(self, rows: Rows) -> Float[Array, "rows outputs"]:
         """What is rebuilt of every row: numbers, then the logits of every category."""
-        return self.decoder.columns_first(self._encode(rows)).T
+        return self.decoder(self._encode(rows)).T
 
     def latent(self, rows: Rows) -> Float[Array, "rows width"]:
         """z of every row."""
@@ -130,11 +128,11 @@ class DAGMM(eqx.Module):
         """How much each component has to do with each row; with a key, hidden units drop out (eq. 4)."""
         *hidden, last = self.estimator.layers
         for layer in hidden:
-            z = jnp.tanh(layer.columns_first(z))
+            z = jnp.tanh(layer(z))
             if key is not None and self.dropout > 0:
                 key, drawn = jax.random.split(key)
                 z = jnp.where(jax.random.bernoulli(drawn, 1 - self.dropout, z.shape), z / (1 - self.dropout), 0)
-        return jax.nn.softmax(last.columns_first(z), axis=0)
+        return jax.nn.softmax(last(z), axis=0)
 
     def mix(self, z: Float[Array, "width rows"], memberships: Float[Array, "components rows"]) -> Mixture:
         """The mixture of a batch, by its memberships (eq. 5)."""

@@ -28,10 +28,12 @@ ACTIVATIONS: dict[str, Activation] = {
 
 
 class Dense(eqx.Module):
-    """rows @ weight + bias, Glorot-uniform weights as in Keras, zero bias.
+    """weight.T @ columns + bias, Glorot-uniform weights as in Keras, zero bias.
 
-    >>> Dense(3, 2, key=jax.random.key(0))(jnp.ones((5, 3))).shape
-    (5, 2)
+    Columns come first and rows last: layers are narrow, and machines are fast along long axes.
+
+    >>> Dense(3, 2, key=jax.random.key(0))(jnp.ones((3, 5))).shape
+    (2, 5)
     """
 
     weight: Float[Array, "d_in d_out"]
@@ -42,12 +44,31 @@ class Dense(eqx.Module):
         self.weight = jax.random.uniform(key, (d_in, d_out), minval=-bound, maxval=bound)
         self.bias = jnp.zeros(d_out)
 
-    def __call__(self, rows: Float[Array, "rows d_in"]) -> Float[Array, "rows d_out"]:
-        return rows @ self.weight + self.bias
+    def __call__(self, columns: Float[Array, "d_in rows"]) -> Float[Array, "d_out rows"]:
+        # The bias is one more row of the weight: its gradient is then no sum of its own, which costs as much again.
+        weight = jnp.concatenate([self.weight, self.bias[None]])
+        return _product(weight, jnp.concatenate([columns, jnp.ones((1, columns.shape[1]))]))
 
-    def columns_first(self, columns: Float[Array, "d_in rows"]) -> Float[Array, "d_out rows"]:
-        """The same with rows last."""
-        return self.weight.T @ columns + self.bias[:, None]
+
+@jax.custom_vjp
+def _product(weight: Float[Array, "d_in d_out"], columns: Float[Array, "d_in rows"]) -> Float[Array, "d_out rows"]:
+    """weight.T @ columns. XLA's fast products on CPUs take a left factor only as it lies in memory, hence the barrier
+    that keeps it from folding the transpose into the product, and gradients of which every left factor lies well.
+    """
+    laid_out: Array = jax.lax.optimization_barrier(weight.T)  # type: ignore[no-untyped-call]
+    return laid_out @ columns
+
+
+def _product_and_factors(weight: Array, columns: Array) -> tuple[Array, tuple[Array, Array]]:
+    return _product(weight, columns), (weight, columns)
+
+
+def _gradients(factors: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
+    weight, columns = factors
+    return columns @ gradient.T, weight @ gradient
+
+
+_product.defvjp(_product_and_factors, _gradients)
 
 
 class Stack(eqx.Module):
@@ -69,23 +90,17 @@ class Stack(eqx.Module):
         self.activations = tuple(activations)
         self.dropout = (*dropout, *[0.0] * (len(self.layers) - len(dropout)))
 
-    def __call__(self, rows: Float[Array, "rows d_in"]) -> Float[Array, "rows d_out"]:
-        return [rows, *self.each(rows)][-1]
+    def __call__(self, columns: Float[Array, "d_in rows"]) -> Float[Array, "d_out rows"]:
+        return [columns, *self.each(columns)][-1]
 
-    def each(self, rows: Float[Array, "rows d_in"], key: PRNGKeyArray | None = None) -> list[Float[Array, "rows _"]]:
+    def each(self, columns: Float[Array, "d_in rows"], key: PRNGKeyArray | None = None) -> list[Float[Array, "_ rows"]]:
         """What comes out of every layer; with a key, the layer after it sees that without the dropped share."""
         outputs: list[Array] = []
         steps = zip(self.layers, self.activations, self.dropout, strict=True)
         for place, (layer, activation, share) in enumerate(steps):
-            outputs.append(ACTIVATIONS[activation](layer(rows)))
-            rows = outputs[-1] if key is None else dropped(outputs[-1], share, jax.random.fold_in(key, place))
+            outputs.append(ACTIVATIONS[activation](layer(columns)))
+            columns = outputs[-1] if key is None else dropped(outputs[-1], share, jax.random.fold_in(key, place))
         return outputs
-
-    def columns_first(self, columns: Float[Array, "d_in rows"]) -> Float[Array, "d_out rows"]:
-        """The same with rows last, which is faster where the layers are narrow."""
-        for layer, activation in zip(self.layers, self.activations, strict=True):
-            columns = ACTIVATIONS[activation](layer.columns_first(columns))
-        return columns
 
 
 class Embeddings(eqx.Module):
@@ -114,11 +129,17 @@ def apart(
     return outputs[:, :n_numbers], logits
 
 
-def dropped(values: Float[Array, "rows width"], share: float, key: PRNGKeyArray) -> Float[Array, "rows width"]:
+def dropped(values: Float[Array, "width rows"], share: float, key: PRNGKeyArray) -> Float[Array, "width rows"]:
     """Values of which a share is 0, the others scaled by 1 / (1 - share) (Srivastava et al., 2014, section 10)."""
     if share == 0:
         return values
     return jnp.where(jax.random.bernoulli(key, 1 - share, values.shape), values / (1 - share), 0)
+
+
+def side_by_side(rows: Rows, embeddings: Embeddings) -> Float[Array, "d_in rows"]:
+    """What a network sees of rows, columns first: numbers, then the vectors of the categories."""
+    numbers, categories = rows
+    return jnp.concatenate([numbers.T, embeddings(categories).T]) if embeddings.tables else numbers.T
 
 
 def embedding_width(n_levels: int) -> int:
