@@ -7,8 +7,9 @@ SDV := .venv-sdv
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ODDROW_DATA ?= $(wildcard ../shared/data)
 export ODDROW_DATA
+RESULTS := benchmarks/results
 
-.PHONY: help setup bench-setup sdv-setup demo test test-all check cli-docs format clean
+.PHONY: help setup bench-setup sdv-setup demo test test-all check bench bench-large cli-docs format clean
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -51,6 +52,19 @@ check: setup  ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: bench-setup setup  ## measure what docs/benchmarks.md says, half an hour at most, and write that page
+	$(BENCH)/bin/python benchmarks/train_speed.py --json $(RESULTS)/training.json
+	$(BENCH)/bin/python benchmarks/score_speed.py --json $(RESULTS)/scoring.json
+	$(BIN)/python benchmarks/file_speed.py --json $(RESULTS)/files.json
+	$(BIN)/python benchmarks/memory_fit.py --json $(RESULTS)/memory.json
+	$(BENCH)/bin/python benchmarks/row_speed.py --json $(RESULTS)/rows.json
+	$(BIN)/python benchmarks/growth.py --json $(RESULTS)/growth.json
+	$(BIN)/python benchmarks/page.py
+
+bench-large: setup  ## score 100 million rows, fit 20 million beyond memory; 20 GB of disk, 12 GB of memory
+	$(BIN)/python benchmarks/file_speed.py --large --json $(RESULTS)/files-large.json
+	$(BIN)/python benchmarks/memory_fit.py --files 20 --memory 2GB --json $(RESULTS)/memory-large.json
 
 cli-docs: setup  ## write docs/cli.md from the commands' --help
 	$(BIN)/python docs/cli.py > docs/cli.md

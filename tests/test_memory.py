@@ -108,13 +108,13 @@ def test_mixed_columns_from_a_text_file(
 FIT = """
 import re, sys
 import jax
-from oddrow import workflow
-from oddrow.settings import Settings
 
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
 
 before = peak()
+from oddrow import workflow
+from oddrow.settings import Settings
 settings = Settings.gather(sets=["training.epochs=1", "training.batch_size=8192"])
 workflow.fit(sys.argv[1], sys.argv[2], settings, memory=sys.argv[3])
 print(1024 * (peak() - before))
@@ -125,10 +125,10 @@ print(1024 * (peak() - before))
 def test_the_memory_given_is_the_most_that_is_taken(tmp_path: Path) -> None:
     """Less what importing JAX takes, with a table that is larger than the memory given."""
     rng = np.random.default_rng(0)
-    block = pl.DataFrame({f"c{column}": rng.normal(size=125_000) for column in range(100)})
+    block = pl.DataFrame({f"c{column}": rng.normal(size=125_000) for column in range(110)})
     for part in range(8):
         block.write_parquet(tmp_path / f"{part}.parquet", row_group_size=25_000)
-    assert 8 * block.estimated_size() > 700e6
-    command = [sys.executable, "-c", FIT, str(tmp_path / "*.parquet"), tmp_path / "model", "700MB"]
+    assert 8 * block.estimated_size() > 800e6
+    command = [sys.executable, "-c", FIT, str(tmp_path / "*.parquet"), tmp_path / "model", "800MB"]
     taken = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    assert taken < 700e6
+    assert taken < 800e6

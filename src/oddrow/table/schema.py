@@ -191,9 +191,13 @@ def _conform_column(frame: Frame, column: Column, offences: Offences, rows: Rows
     if ready is None:
         offences.add_text(column.name, _other_kind(values, column))
         return None
-    known = values.is_not_null() & values.is_not_nan() if values.dtype.is_float() else values.is_not_null()
-    unread = known & ready.is_null()
-    if unread.any():
+    if column.kind == "numeric" and values.dtype.is_numeric():
+        # Whatever is a number can be read as one: with many columns, looking for what cannot takes longer than reading.
+        unread = None
+    else:
+        known = values.is_not_null() & values.is_not_nan() if values.dtype.is_float() else values.is_not_null()
+        unread = known & ready.is_null()
+    if unread is not None and unread.any():
         _add_values(offences, column, "unread", values, unread, rows)
     elif column.kind == "numeric" and (infinite := ready.is_infinite()).any():
         _add_values(offences, column, "infinite", values, infinite, rows)

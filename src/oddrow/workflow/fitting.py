@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from oddrow.artifact import Artifact, Origin, check_writable
 from oddrow.detectors.base import Detector, check_enough_rows
@@ -21,6 +24,10 @@ from oddrow.thresholds.threshold import Threshold
 from oddrow.train.training import Training
 from oddrow.workflow.deciding import STAND_IN_RULE, check_rules, choose_threshold
 from oddrow.workflow.tables import Tell, hashes_of, named, silent
+
+# Options of mallopt in glibc.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+LARGE_BYTES = 2**20
 
 
 def fit(
@@ -50,8 +57,17 @@ def _room(memory: str | None, out: Path) -> Iterator[Room | None]:
         yield None
         return
     n_bytes = bytes_of(memory)
+    _give_back_what_is_freed()
     with TemporaryDirectory(prefix=f".{out.name}.rows.", dir=out.absolute().parent) as folder:
         yield Room(n_bytes, Path(folder))
+
+
+def _give_back_what_is_freed() -> None:
+    """Have large arrays return to the system when they are let go; the C library on Linux keeps them for later else."""
+    allocator: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if hasattr(allocator, "mallopt"):
+        for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
+            allocator.mallopt(option, LARGE_BYTES)
 
 
 def _fit(

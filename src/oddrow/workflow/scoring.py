@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -100,26 +101,42 @@ def _score_parts(
     n_reasons: int,
 ) -> Tally:
     tally = Tally()
-    chosen = _chosen_parts(artifact.detector.schema_, parts, roles, start, until)
-    scored = (score_table(artifact, part, n_reasons=n_reasons) for part in chosen)
-    write_blocks((tally.count(part, artifact.threshold) for part in scored), out)
+
+    def scored() -> Iterator[pl.DataFrame]:
+        chosen = _chosen_parts(parts, roles, start, until)
+        for part in chosen:
+            try:
+                table = score_table(artifact, part, n_reasons=n_reasons)
+            except TableError:
+                # Scoring looks at every value anyway; all that is wrong is only looked for when something is.
+                _raise_all(artifact.detector.schema_, chain([part], chosen), tally.n_rows)
+                raise
+            yield tally.count(table, artifact.threshold)
+
+    write_blocks(scored(), out)
     return tally
 
 
-def _chosen_parts(
-    schema: Schema, parts: Iterable[Table], roles: Roles, start: str | None, until: str | None
-) -> Iterator[Selection]:
-    """The rows asked for, part by part, as long as nothing is wrong with any; then all that is wrong is raised."""
-    offences, n_read, n_chosen, source = Offences(), 0, 0, ""
+def _chosen_parts(parts: Iterable[Table], roles: Roles, start: str | None, until: str | None) -> Iterator[Selection]:
+    """The rows asked for, part by part."""
+    n_read, is_empty, source = 0, True, ""
     for part in parts:
         chosen = select_part(part, n_read, roles, start, until)
-        n_read, n_chosen, source = n_read + part.n_rows, n_chosen + len(chosen.rows), part.source
-        schema.look_for(offences, chosen.table.frame, chosen.rows)
-        if len(chosen.rows) and not offences:
+        n_read, source = n_read + part.n_rows, part.source
+        if len(chosen.rows):
+            is_empty = False
             yield chosen
-    offences.raise_all(n_chosen)
-    if not n_chosen:
+    if is_empty:
         raise no_row(source, roles.time or "", start, until)
+
+
+def _raise_all(schema: Schema, parts: Iterable[Selection], n_rows: int) -> None:
+    """Raise one error for all that is wrong with these parts, after so many rows with which nothing was."""
+    offences = Offences()
+    for part in parts:
+        schema.look_for(offences, part.table.frame, part.rows)
+        n_rows += len(part.rows)
+    offences.raise_all(n_rows)
 
 
 def score_table(artifact: Artifact, chosen: Selection, *, n_reasons: int = 0) -> pl.DataFrame:
