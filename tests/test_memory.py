@@ -91,6 +91,13 @@ def test_what_fails_leaves_nothing_either(folder: Path, oddrow: Run, tmp_path: P
         assert [path.name for path in tmp_path.iterdir()] == ["settings.toml"]
 
 
+def test_a_model_may_go_into_a_folder_that_is_not_there_yet(folder: Path, oddrow: Run, tmp_path: Path) -> None:
+    fit = ("fit", folder / "fit-0.parquet", "--out", tmp_path / "runs" / "new", "--label", "is_fraud")
+    ran = oddrow(*fit, "--set", "training.epochs=1", "--memory", "1MB")
+    assert ran.code == 0, ran.err
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+
+
 @pytest.mark.parametrize("detector", ["autoencoder", "dagmm"])
 def test_mixed_columns_from_a_text_file(
     detector: str, mixed_csv: Path, fit_options: tuple[str, ...], oddrow: Run, tmp_path: Path

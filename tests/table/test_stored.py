@@ -134,3 +134,21 @@ def test_too_little_for_one_column_is_refused(paths: list[Path], room: Room) -> 
 def test_an_amount_of_memory_has_a_number_and_a_unit(text: str) -> None:
     with pytest.raises(ParameterError, match="expected a number with KB, MB, GB or TB behind it, such as 2GB"):
         bytes_of(text)
+
+
+def test_what_is_no_parquet_file_is_said_plainly(room: Room, tmp_path: Path) -> None:
+    (tmp_path / "t.parquet").write_text("a,b\n1,2\n")
+    with pytest.raises(TableError, match=r"t\.parquet: this cannot be read as Parquet"):
+        read_within(tmp_path / "t.parquet", ReadOptions(), room)
+
+
+def test_a_few_rows_are_gathered_without_reading_all(paths: list[Path], room: Room) -> None:
+    def refused(*_: object) -> pl.DataFrame:
+        raise AssertionError("all rows were read")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pl.LazyFrame, "collect", refused)
+        stored = StoredFrame.__new__(StoredFrame)
+        stored.__dict__ |= {"paths": paths, "room": room, "_kept": None, "columns": ["fee"], "height": 600}
+        stored._lazy = pl.scan_parquet(paths, glob=False)
+        assert stored.gather_every(100).height == 6

@@ -113,6 +113,14 @@ def test_a_later_block_takes_the_types_of_the_first_or_is_refused(tmp_path: Path
     whole, text = pl.DataFrame({"id": [1]}), pl.DataFrame({"id": ["2"]})
     write_blocks([text, whole], tmp_path / "a.csv")
     assert (tmp_path / "a.csv").read_text() == "id\n2\n1\n"
-    with pytest.raises(TableError, match="a later file holds other types than the first one"):
+    with pytest.raises(TableError, match="column 'id': values of type String in a later file, of type Int64"):
         write_blocks([whole, pl.DataFrame({"id": ["x"]})], tmp_path / "a.csv")
     assert (tmp_path / "a.csv").read_text() == "id\n2\n1\n"
+
+
+@pytest.mark.parametrize("late", [pl.Series("id", [2.75]), pl.Series("id", ["007"]), pl.Series("id", [2**53 + 1.0])])
+def test_no_value_is_changed_to_fit_the_first_block(late: pl.Series, tmp_path: Path) -> None:
+    first = pl.DataFrame({"id": [1]}, schema={"id": pl.Int32})
+    with pytest.raises(TableError, match="Write the column alike in all files"):
+        write_blocks([first, late.to_frame()], tmp_path / "a.csv")
+    assert os.listdir(tmp_path) == []

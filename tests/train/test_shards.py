@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from oddrow.detectors.scoring import mean_in_blocks, score_in_blocks
-from oddrow.errors import ParameterError
+from oddrow.errors import ParameterError, TrainingError
 from oddrow.nets.autoencoder import Autoencoder
 from oddrow.train.loop import train, train_together
 from oddrow.train.sharded import ShardedEpochs
@@ -56,6 +57,23 @@ def test_the_parts_in_which_rows_come_change_no_shard(rows: tuple[Any, ...], tmp
     one, other = sharded(rows, tmp_path / "a", n_parts=1), sharded(rows, tmp_path / "b", n_parts=50)
     for mine, theirs in zip(one, other, strict=True):
         assert all((a == b).all() for a, b in zip(mine, theirs, strict=True))
+
+
+def test_more_shards_than_files_may_be_open(rows: tuple[Any, ...], tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    n_open = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").exists() else 200
+    resource.setrlimit(resource.RLIMIT_NOFILE, (n_open + 20, limits[1]))
+    try:
+        shards = sharded(rows, tmp_path / "s", n_shards=300)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert sorted(np.concatenate([part[0][:, 0] for part in shards]).tolist()) == sorted(rows[0][:, 0].tolist())
+
+
+def test_a_place_that_cannot_be_written_is_one_message(rows: tuple[Any, ...], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TrainingError, match="the encoded rows cannot be written"):
+        sharded(rows, tmp_path / "file" / "s")
 
 
 def test_shards_without_categories_or_of_one_row(tmp_path: Path) -> None:

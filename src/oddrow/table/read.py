@@ -108,7 +108,10 @@ def _are_alike(paths: Sequence[Path]) -> bool:
     """Whether files are Parquet, and as one when scanned."""
     if not all(path.name.lower().endswith(PARQUET_SUFFIXES) for path in paths):
         return False
-    schemas = [pl.read_parquet_schema(path) for path in paths]
+    schemas = []
+    for path in paths:
+        with _said_plainly(path, "Parquet"):
+            schemas.append(pl.read_parquet_schema(path))
     return all(list(schema.items()) == list(schemas[0].items()) for schema in schemas)
 
 

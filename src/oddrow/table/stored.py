@@ -140,7 +140,8 @@ class StoredFrame:
 
     def collect(self) -> pl.DataFrame:
         """All of the rows, in memory."""
-        return pl.concat([self._lazy.select(self.columns).collect().clear(), *self.iter_slices(self.height or 1)])
+        nothing = pl.DataFrame(schema=self._lazy.select(self.columns).collect_schema())
+        return pl.concat([nothing, *self.iter_slices(self.height or 1)])
 
     def gather_every(self, n: int) -> pl.DataFrame:
         """Every n-th row, in memory."""

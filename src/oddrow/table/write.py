@@ -63,14 +63,18 @@ def _parted(blocks: Iterable[pl.DataFrame]) -> tuple[pl.DataFrame, Iterator[pl.D
 
 
 def _alike(block: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
-    """A frame with the types of the first one; its own may be others where the files' are."""
+    """A frame with the types of the first one. Raises `TableError` where that would change a value."""
     if block.schema == schema:
         return block
-    try:
-        return block.select(pl.col(name).cast(kind) for name, kind in schema.items())
-    except pl.exceptions.PolarsError as error:
-        reason = str(error).strip().split("\n")[0]
-        raise TableError(f"a later file holds other types than the first one ({reason}).") from error
+    cast = block.select(pl.col(name).cast(kind, strict=False) for name, kind in schema.items())
+    for name in schema:
+        back = cast[name].cast(block[name].dtype, strict=False)
+        if not back.equals(block[name], null_equal=True):
+            raise TableError(
+                f"column '{name}': values of type {block[name].dtype} in a later file, of type {schema[name]} in the "
+                "first. Expected the same type in all. Write the column alike in all files."
+            )
+    return cast
 
 
 def write_text(text: str, path: Path) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from oddrow.errors import TrainingError
 
 Arrays: TypeAlias = tuple[npt.NDArray[Any], ...]
 
@@ -22,25 +23,22 @@ class Shards:
 
     @classmethod
     def write(cls, parts: Iterable[Arrays], n_rows: int, n_shards: int, folder: Path, *, seed: int) -> Shards:
-        """Write rows that come in parts, `n_rows` in all, each to a shard drawn at random."""
-        folder.mkdir(parents=True)
-        shard_of = (np.arange(n_rows) % n_shards).astype(np.uint16)
+        """Write rows that come in parts, `n_rows` in all, each to a shard drawn at random.
+
+        Raises `TrainingError` where nothing can be written.
+        """
+        shard_of = (np.arange(n_rows) % n_shards).astype(np.min_scalar_type(n_shards))
         np.random.default_rng(seed).shuffle(shard_of)
         forms: list[tuple[tuple[int, ...], np.dtype[Any]]] = []
         start = 0
-        with ExitStack() as stack:
-            files: dict[Path, Any] = {}
+        try:
+            folder.mkdir(parents=True)
             for part in parts:
                 forms = [(array.shape[1:], array.dtype) for array in part]
-                of = shard_of[start : start + len(part[0])]
-                start += len(of)
-                for shard in range(n_shards):
-                    chosen = of == shard
-                    for place, array in enumerate(part):
-                        path = _path(folder, shard, place)
-                        if path not in files:
-                            files[path] = stack.enter_context(path.open("wb"))
-                        array[chosen].tofile(files[path])
+                _append(part, shard_of[start : start + len(part[0])], folder)
+                start += len(part[0])
+        except OSError as error:
+            raise TrainingError(f"{folder}: the encoded rows cannot be written ({error}).") from error
         return cls(folder, np.bincount(shard_of, minlength=n_shards).tolist(), forms)
 
     @property
@@ -80,6 +78,16 @@ def parts_of(rows: Any) -> Iterable[Any]:
 def row_count(rows: Any) -> int:
     """How many rows there are in arrays (n, …), or in shards."""
     return rows.n_rows if isinstance(rows, Shards) else len(rows[0])
+
+
+def _append(part: Arrays, shard_of: npt.NDArray[Any], folder: Path) -> None:
+    """Add the rows of a part to the files of their shards, in order."""
+    order = np.argsort(shard_of, kind="stable")
+    shards, begins = np.unique(shard_of[order], return_index=True)
+    for shard, rows in zip(shards, np.split(order, begins[1:]), strict=True):
+        for place, array in enumerate(part):
+            with _path(folder, int(shard), place).open("ab") as file:
+                array[rows].tofile(file)
 
 
 def _path(folder: Path, shard: int, place: int) -> Path:

@@ -58,7 +58,8 @@ def _room(memory: str | None, out: Path) -> Iterator[Room | None]:
         return
     n_bytes = bytes_of(memory)
     _give_back_what_is_freed()
-    with TemporaryDirectory(prefix=f".{out.name}.rows.", dir=out.absolute().parent) as folder:
+    beside = next(parent for parent in out.absolute().parents if parent.is_dir())
+    with TemporaryDirectory(prefix=f".{out.name}.rows.", dir=beside) as folder:
         yield Room(n_bytes, Path(folder))
 
 
