@@ -114,12 +114,14 @@ ENCODERS = {
 }
 
 
-@pytest.mark.parametrize("kind", [AutoencoderDetector, DAGMMDetector])
+# An energy is a small difference of squares of whitened numbers: in float32 that of an untrained mixture is itself up to
+# 5e-5 from what float64 gives, with JAX as with ONNX Runtime.
+@pytest.mark.parametrize(("kind", "most"), [(AutoencoderDetector, 1e-5), (DAGMMDetector, 1e-4)])
 @pytest.mark.parametrize("encoder", ENCODERS.values(), ids=ENCODERS)
-def test_scores_are_equal_however_rows_are_encoded(kind: type[Detector], encoder: dict[str, Any]) -> None:
+def test_scores_are_equal_however_rows_are_encoded(kind: type[Detector], most: float, encoder: dict[str, Any]) -> None:
     detector = fitted(kind, encoder=TableEncoder(**encoder))
-    assert differences(detector, odd_table(10_000)).max() <= 1e-5
-    assert check_parity(detector, to_onnx(detector)) <= 1e-5
+    assert differences(detector, odd_table(10_000)).max() <= most
+    assert check_parity(detector, to_onnx(detector)) <= most
 
 
 NETWORKS: dict[str, tuple[type[Detector], dict[str, Any]]] = {
