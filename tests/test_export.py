@@ -114,7 +114,7 @@ ENCODERS = {
 }
 
 
-# An energy is a small difference of squares of whitened numbers: in float32 that of an untrained mixture is itself up to
+# An energy is a small difference of squares of whitened numbers: in float32 an untrained mixture is itself up to
 # 5e-5 from what float64 gives, with JAX as with ONNX Runtime.
 @pytest.mark.parametrize(("kind", "most"), [(AutoencoderDetector, 1e-5), (DAGMMDetector, 1e-4)])
 @pytest.mark.parametrize("encoder", ENCODERS.values(), ids=ENCODERS)
