@@ -602,3 +602,12 @@ def test_blocks_end_before_the_blank_lines_and_short_lines_are_found(write: Writ
 def test_a_table_without_rows_has_no_blocks(write: Write) -> None:
     with pytest.raises(TableError, match="the table has columns but no rows"):
         in_blocks(write("a.csv", "p,q\n"))
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("n_rows", [98, 99, 100, 101, 199])
+@pytest.mark.parametrize("n_blank", [1, 3, 250])
+def test_blank_lines_at_the_end_are_no_rows_wherever_a_block_ends(n_rows: int, n_blank: int, write: Write) -> None:
+    path = write("a.csv", "p,q\n" + "1,2\n" * (n_rows - 1) + ",\n" + "\n" * n_blank)
+    assert sum(block.n_rows for block in in_blocks(path)) == n_rows
+    assert read_table(path).n_rows == n_rows

@@ -128,16 +128,16 @@ class Delimited:
 
     def _without_blank_end(self, blocks: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         """Blank lines at the end of a file are no rows; in a table of one column they are missing values."""
-        last = None
+        held: list[pl.DataFrame] = []
         for block in blocks:
-            if last is not None:
-                yield last
-            last = block
-        if last is None or last.width < 2 or any(value is not None for value in last[-1:].row(0) if last.height):
-            yield from [] if last is None else [last]
-            return
-        _, n_blank = _lines_and_blank_end(self._fields_per_line())
-        yield last.head(max(last.height - n_blank, 0))
+            held.append(block)
+            if block.width < 2 or (block.height and any(value is not None for value in block.row(-1))):
+                yield from held
+                held = []
+        if held:
+            rows = pl.concat(held)
+            n_blank = _lines_and_blank_end(self._fields_per_line())[1] if rows.height else 0
+            yield rows.head(max(rows.height - n_blank, 0))
 
     def _check_no_long_line(self, error: Exception) -> None:
         if "more fields" not in str(error):
