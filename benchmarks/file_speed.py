@@ -22,7 +22,7 @@ import polars as pl
 
 from child import Run, kept, median_s, peak_gb, run_oddrow, run_python
 from curves import write_curves
-from race import Goal, facts_line, machine, spread, table, versions, write_json
+from race import Goal, facts_line, machine, measure_and_keep, spread, table, versions
 from structured_rows import check_disk, write_structured
 
 N_COLUMNS = 15
@@ -201,10 +201,7 @@ def parsed() -> argparse.Namespace:
 
 def main() -> None:
     """Measure, print, keep."""
-    options = parsed()
-    results = measure(options)
-    print(section(results))
-    write_json(options.json, results)
+    measure_and_keep(parsed(), measure, section)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from curves import write_curves
-from race import Goal, facts_line, figure, machine, table, versions, write_json
+from race import Goal, facts_line, figure, machine, measure_and_keep, table, versions
 from structured_rows import check_disk, write_structured
 
 N_COLUMNS, N_ROWS = 15, 20_000
@@ -211,10 +211,7 @@ def parsed() -> argparse.Namespace:
 
 def main() -> None:
     """Measure, print, keep."""
-    options = parsed()
-    results = measure(options)
-    print(section(results))
-    write_json(options.json, results)
+    measure_and_keep(parsed(), measure, section)
 
 
 if __name__ == "__main__":

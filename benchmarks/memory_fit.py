@@ -27,7 +27,7 @@ import polars as pl
 from child import Run, run_oddrow, run_python
 from oddrow.evaluate.metrics import average_precision
 from oddrow.table.stored import bytes_of, in_bytes
-from race import Goal, facts_line, figure, machine, spread, table, versions, write_json
+from race import Goal, facts_line, figure, machine, measure_and_keep, spread, table, versions
 from structured_rows import as_frame, check_disk, structured, write_structured
 
 N_COLUMNS = 15
@@ -210,10 +210,7 @@ def parsed() -> argparse.Namespace:
 
 def main() -> None:
     """Measure, print, keep."""
-    options = parsed()
-    results = measure(options)
-    print(section(results))
-    write_json(options.json, results)
+    measure_and_keep(parsed(), measure, section)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import multiprocessing
 import os
@@ -150,14 +151,6 @@ def at_their_best(kept: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [next(one for one in by_speed if one["name"] == name) for name in dict.fromkeys(one["name"] for one in kept)]
 
 
-def fastest(contestants: Sequence[Contestant], rounds: int) -> list[int]:
-    """Places of the fastest contestant of every name, whatever its number of threads, found by a race."""
-    names = [contestant.name for contestant in contestants]
-    medians = [timing.median_s for timing in race(contestants, rounds)]
-    by_speed = sorted(range(len(names)), key=medians.__getitem__)
-    return sorted(next(place for place in by_speed if names[place] == name) for name in dict.fromkeys(names))
-
-
 @dataclass(frozen=True)
 class Goal:
     """What a measured figure is held against: `goal` is the least that will do, or with `at_most` the most.
@@ -273,6 +266,15 @@ def spread(values: Sequence[float], digits: int = 1) -> str:
 def figure(value: float) -> str:
     """A figure with three digits that count, or with all before the point."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def measure_and_keep(
+    options: argparse.Namespace, measure: Callable[[Any], dict[str, Any]], section: Callable[[dict[str, Any]], str]
+) -> None:
+    """What every script does: measure, print its section of the page, keep the results where `--json` says."""
+    results = measure(options)
+    print(section(results))
+    write_json(options.json, results)
 
 
 def write_json(path: Path | None, results: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from race import Contestant, Goal, Once, Runner, facts_line, machine, spread, table, versions, write_json
+from race import Contestant, Goal, Once, Runner, facts_line, machine, measure_and_keep, spread, table, versions
 
 N_FIT, N_FACTORS = 5_000, 6
 N_WARM_UP = 200
@@ -328,10 +328,7 @@ def parsed() -> argparse.Namespace:
 
 def main() -> None:
     """Measure, print, keep."""
-    options = parsed()
-    results = measure(options)
-    print(section(results))
-    write_json(options.json, results)
+    measure_and_keep(parsed(), measure, section)
 
 
 if __name__ == "__main__":

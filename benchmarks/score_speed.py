@@ -34,12 +34,12 @@ from race import (
     facts_line,
     figure,
     machine,
+    measure_and_keep,
     peak_gflops,
     race,
     spread,
     table,
     versions,
-    write_json,
 )
 from score_peers import (
     NETWORK,
@@ -258,10 +258,7 @@ def parsed() -> argparse.Namespace:
 
 def main() -> None:
     """Measure, print, keep."""
-    options = parsed()
-    results = measure(options)
-    print(section(results))
-    write_json(options.json, results)
+    measure_and_keep(parsed(), measure, section)
 
 
 if __name__ == "__main__":

@@ -29,12 +29,12 @@ from race import (
     facts_line,
     figure,
     machine,
+    measure_and_keep,
     peak_gflops,
     race,
     spread,
     table,
     versions,
-    write_json,
 )
 from train_networks import NETWORKS, Network
 from train_peers import (
@@ -328,10 +328,7 @@ def parsed() -> argparse.Namespace:
 
 def main() -> None:
     """Measure, print, keep."""
-    options = parsed()
-    results = measure(options)
-    print(section(results))
-    write_json(options.json, results)
+    measure_and_keep(parsed(), measure, section)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from oddrow.detectors.encoded import EncodedRows, encoded, encoded_to_fit, encod
 from oddrow.detectors.labels import apart_by_label
 from oddrow.detectors.leaves import check_arrays, named_leaves
 from oddrow.detectors.prepared import Prepared
-from oddrow.detectors.scoring import score_in_blocks, two_at_a_time
+from oddrow.detectors.scoring import BLOCKS, score_in_blocks, two_at_a_time
 from oddrow.detectors.together import fit_together
 from oddrow.errors import NotFiniteError, ParameterError, TableError, TrainingError, check_number
 from oddrow.nets.lowering import Lowering
@@ -38,7 +38,7 @@ from oddrow.train.training import Training, as_training
 Floats = npt.NDArray[np.float64]
 T = TypeVar("T")
 
-ROWS_ENCODED_AT_ONCE = 32_768
+ROWS_ENCODED_AT_ONCE = BLOCKS[-1]
 
 
 class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]

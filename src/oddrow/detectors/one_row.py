@@ -67,12 +67,15 @@ class RowScorer:
 class _Block:
     """A network compiled for so many rows, which no call has to take apart and look up again."""
 
-    def __init__(self, network: Any, size: int, n_numbers: int, n_categories: int) -> None:
+    def __init__(
+        self, network: Any, size: int, n_numbers: int, n_categories: int, *, on_one_thread: bool = True
+    ) -> None:
         self._leaves, form = jax.tree.flatten(network)
         self._shapes = (size, n_numbers), (size, n_categories)
         rows = tuple(map(jax.ShapeDtypeStruct, self._shapes, (np.float32, np.int32)))
         scored = jax.jit(lambda leaves, rows: jax.tree.unflatten(form, leaves).score(rows))
-        self._compiled = _compiled(scored.lower(self._leaves, rows))
+        lowered = scored.lower(self._leaves, rows)
+        self._compiled = _on_one_thread(lowered) if on_one_thread else lowered.compile()
 
     def score(self, row: Encoded) -> float:
         """The score of a row: the first of a block that is filled with zeros, as a table of one row is."""
@@ -99,7 +102,7 @@ def _awaited(scores: Any) -> Any:
     return scores
 
 
-def _compiled(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
+def _on_one_thread(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
     try:
         return lowered.compile(ON_ONE_THREAD)
     except jax.errors.JaxRuntimeError:
@@ -115,8 +118,9 @@ def _smallest_block(network: Any, encoder: TableEncoder) -> _Block:
     for size in BLOCKS_OF_ONE:
         block = _Block(network, size, *widths)
         if all(map(block.agrees, trials, expected)):
-            break
-    return block
+            return block
+    # What a table's smallest block is compiled to.
+    return _Block(network, BLOCKS[0], *widths, on_one_thread=False)
 
 
 def _random_rows(encoder: TableEncoder, seed: int) -> Encoded:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +18,7 @@ from oddrow.table.columns import (
     UNSEEN,
     CategoryColumn,
     NumberColumn,
-    knot_shares,
+    knot_deviates,
 )
 from oddrow.table.encode import TableEncoder
 
@@ -146,7 +145,7 @@ def _lines(column: NumberColumn) -> Floats:
 
     Where knots are tied, the deviate is the middle of the first and the last one's.
     """
-    deviates = np.array([NormalDist().inv_cdf(share) for share in knot_shares(len(column.knots))])
+    deviates = knot_deviates(len(column.knots))
     knots, first, counts = np.unique(np.array(column.knots) / 2, return_index=True, return_counts=True)
     lowest, highest = deviates[first], deviates[first + counts - 1]
     start = np.concatenate([knots[:1], knots])

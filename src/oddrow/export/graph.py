@@ -19,6 +19,8 @@ ML = "ai.onnx.ml"
 # ONNX's numbers for types.
 FLOAT, INT64, STRING, DOUBLE = 1, 7, 8, 11
 
+NEEDS = "exporting needs onnx and ONNX Runtime: pip install 'oddrow[onnx]'."
+
 
 class Graph:
     """Values by name, and the nodes that lead from one to the next.
@@ -94,5 +96,5 @@ def onnx() -> Any:
     try:
         import onnx
     except ImportError as error:
-        raise ParameterError("exporting needs onnx and ONNX Runtime: pip install 'oddrow[onnx]'.") from error
+        raise ParameterError(NEEDS) from error
     return onnx

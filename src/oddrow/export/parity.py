@@ -8,7 +8,7 @@ import numpy as np
 
 from oddrow.detectors.base import Detector
 from oddrow.errors import ArtifactError, ParameterError
-from oddrow.export.graph import onnx
+from oddrow.export.graph import NEEDS, onnx
 from oddrow.export.inputs import SCORE, columns_seen, inputs_of
 from oddrow.export.trial import trial_rows
 
@@ -53,5 +53,5 @@ def onnxruntime() -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise ParameterError("exporting needs onnx and ONNX Runtime: pip install 'oddrow[onnx]'.") from error
+        raise ParameterError(NEEDS) from error
     return onnxruntime

@@ -57,7 +57,7 @@ class NumberColumn:
     def decode(self, encoded: Floats) -> Floats:
         """Encoded numbers (n,) as values (n,), which may lie outside what training rows had, but for `knots`."""
         if self.knots:
-            return np.asarray(np.interp(encoded, _knot_deviates(len(self.knots)), self.knots))
+            return np.asarray(np.interp(encoded, knot_deviates(len(self.knots)), self.knots))
         if self.soft_limit is not None:
             with np.errstate(over="ignore"):
                 encoded = self.soft_limit * np.sinh(encoded / self.soft_limit)
@@ -164,7 +164,8 @@ def knot_shares(n_knots: int) -> Floats:
 
 
 @cache
-def _knot_deviates(n_knots: int) -> Floats:
+def knot_deviates(n_knots: int) -> Floats:
+    """The normal deviate of each knot, (n_knots,)."""
     return np.array([NormalDist().inv_cdf(share) for share in knot_shares(n_knots)])
 
 
@@ -175,7 +176,7 @@ def _drawn_in(scaled: Floats, soft_limit: float | None) -> Floats:
 
 
 def _normal_deviates(values: Floats, knots: Floats) -> Floats:
-    deviates = _knot_deviates(len(knots))
+    deviates = knot_deviates(len(knots))
     # Tied knots: the middle of what interpolation from the left and from the right says, as scikit-learn does.
     values, knots = values / 2, knots / 2  # as when they were chosen
     upward = np.interp(values, knots, deviates)

@@ -15,7 +15,7 @@ from oddrow.errors import TableError
 from oddrow.table.table import check_unique_names
 
 LOOKED_AT = 10_000
-WHOLE_AT_ONCE = 131_072
+MOST_BLOCK_ROWS = 131_072
 UNPARSED = re.compile(r"could not parse `(?P<value>.*)` as dtype .*\(column number (?P<number>\d+)\)", re.DOTALL)
 
 
@@ -65,7 +65,7 @@ class Delimited:
         """All rows."""
         while True:
             try:
-                return pl.concat([self._scan().clear().collect(), *self.blocks(WHOLE_AT_ONCE)], rechunk=False)
+                return pl.concat([self._scan().clear().collect(), *self.blocks(MOST_BLOCK_ROWS)], rechunk=False)
             except WiderError:
                 continue
 

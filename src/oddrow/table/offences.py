@@ -41,9 +41,6 @@ class Offences:
     def __init__(self) -> None:
         self._found: dict[tuple[str, str], _Values | str] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self._found)
-
     def add_text(self, column: str, text: str) -> None:
         """Something wrong with a column as a whole, said once."""
         self._found.setdefault((column, ""), text)

@@ -23,7 +23,7 @@ from oddrow.table.columns import (
     UNSEEN,
     CategoryColumn,
     NumberColumn,
-    _knot_deviates,
+    knot_deviates,
 )
 from oddrow.table.encode import Encoded, TableEncoder
 from oddrow.table.schema import Schema
@@ -173,7 +173,7 @@ class _Knots:
         self._columns = [(place, column) for place, column in enumerate(columns) if column.knots]
         self._places = np.array([place for place, _ in self._columns], np.int64)
         halves = [np.array(column.knots) / 2 for _, column in self._columns]
-        deviates = [_knot_deviates(len(knots)) for knots in halves]
+        deviates = [knot_deviates(len(knots)) for knots in halves]
         self._sought = [knots.tolist() for knots in halves]
         self._halves, self._deviates = np.concatenate(halves), np.concatenate(deviates)
         self._slopes = np.concatenate(list(map(_slopes, halves, deviates)))

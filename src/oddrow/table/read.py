@@ -15,7 +15,7 @@ import polars as pl
 
 from oddrow.errors import TableError, did_you_mean, first_names
 from oddrow.table.arrays import read_mat, read_npz
-from oddrow.table.delimited import Delimited, ReadOptions, WiderError
+from oddrow.table.delimited import MOST_BLOCK_ROWS, Delimited, ReadOptions, WiderError
 from oddrow.table.stored import Room, StoredFrame
 from oddrow.table.table import SYNTHETIC, Table, as_table, check_unique_names
 from oddrow.table.write import write_blocks
@@ -26,7 +26,7 @@ CSV_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz", ".gz")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 IPC_FILE_BEGINS = b"ARROW1"
 # Blocks are large enough to keep both cores busy, small enough that a few of them at a time are no burden.
-BLOCK_BYTES, MOST_BLOCK_ROWS = 2**26, 131_072
+BLOCK_BYTES = 2**26
 # A table in memory while it is fitted: as read, as chosen, as divided, as encoded.
 COPIES_OF_A_TABLE = 4
 

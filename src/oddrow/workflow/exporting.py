@@ -64,7 +64,7 @@ def _notes(artifact: Artifact) -> Iterator[str]:
     if names := _made_before(artifact):
         yield f"{counted(len(names), 'column')} of history are inputs too, to be made before: {first_names(names)}."
     for cut in (artifact.threshold, artifact.block):
-        if cut is not None and (cut.cap is not None or cut.discoveries is not None):
+        if cut is not None and not cut.is_by_row:
             yield f"Not in the file, which gives scores alone: {cut.in_words}"
 
 

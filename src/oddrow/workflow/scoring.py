@@ -71,6 +71,7 @@ def score(
     check_number("reasons", n_reasons, 0, whole=True)
     check_out(out, tables, join, model)
     artifact = Artifact.load(model)
+    _check_id(artifact.roles.id)
     roles = roles_to_score(artifact, time, in_range=bool(start or until))
     tally = Tally()
     if _is_by_row(artifact, join):
@@ -82,6 +83,12 @@ def score(
         write_table(tally.count(score_table(artifact, chosen, n_reasons=n_reasons), artifact.threshold), out)
     tell(f"{tally.in_words(artifact.threshold)}. Wrote {out}.")
     return tally
+
+
+def _check_id(name: str | None) -> None:
+    """Refuse an id column that would stand beside another of its name."""
+    if name in ("anomaly_score", "alert", "band") or str(name).startswith("reason_"):
+        raise TableError(f"the id column '{name}' has the name of a column that score writes. Rename it.")
 
 
 def _is_by_row(artifact: Artifact, join: str | None) -> bool:
@@ -146,8 +153,7 @@ def score_table(artifact: Artifact, chosen: Selection, *, n_reasons: int = 0) ->
     """
     scores = artifact.detector.anomaly_score(chosen.table)
     name = artifact.roles.id
-    if name in ("anomaly_score", "alert", "band") or str(name).startswith("reason_"):
-        raise TableError(f"the id column '{name}' has the name of a column that score writes. Rename it.")
+    _check_id(name)
     first = chosen.table.frame[name] if name is not None else pl.Series("row", chosen.rows)
     is_marked = chosen.table.is_marked or chosen.table.synthetic.any()
     marks = [pl.Series(SYNTHETIC, chosen.table.synthetic)] if is_marked else []
