@@ -5,9 +5,9 @@ Names are imported when first used, so that `import oddrow` is quick and brings 
 
 from __future__ import annotations
 
-from importlib import import_module
 from importlib.metadata import version
-from typing import Any
+
+from oddrow.lazy import names_from
 
 _HOMES = {
     "Artifact": "oddrow.artifact",
@@ -32,8 +32,4 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]
 __version__ = version("oddrow")
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'oddrow' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = names_from(__name__, _HOMES)

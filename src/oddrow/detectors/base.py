@@ -261,7 +261,8 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         # Shapes are found without computing anything, so that a hostile width allocates nothing.
         skeleton = eqx.filter_eval_shape(self._new_network, 0)
         check_arrays(arrays, {f"network{name}": leaf for name, leaf in named_leaves(skeleton)})
-        leaves = {name: jnp.asarray(arrays[f"network{name}"]) for name, _ in named_leaves(skeleton)}
+        # device_put only copies; jnp.asarray would compile a conversion for each shape.
+        leaves = {name: jax.device_put(arrays[f"network{name}"]) for name, _ in named_leaves(skeleton)}
         self.network_ = jax.tree_util.tree_map_with_path(
             lambda path, leaf: leaves.get(jax.tree_util.keystr(path), leaf), skeleton
         )
