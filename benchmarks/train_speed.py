@@ -82,7 +82,7 @@ GOALS = (
         Goal(
             "Training 30-14-7-4-7-14-30 at batch 64 against the faster of Keras and PyTorch",
             15,
-            why_missed="Two fifths of a step draw the random numbers of its two dropouts; the rest is a chain of small "
+            why_missed="An eighth of a step draws the random numbers of its two dropouts; the rest is a chain of small "
             "operations, as at batch 32.",
         ),
     ),

@@ -12,7 +12,7 @@ import pytest
 from sklearn.metrics import mean_squared_log_error
 
 from oddrow.nets.autoencoder import Autoencoder, Repelling, Rows
-from oddrow.nets.layers import Dense, Stack
+from oddrow.nets.layers import Dense, Stack, drop_factors
 
 KEY = jax.random.key(7)
 WEIGHT = np.array([1, 0, 2, 0.5, 1], dtype=np.float32)
@@ -71,6 +71,16 @@ def test_a_layer_loses_its_share_and_the_rest_makes_up_for_it(dropped: int) -> N
     assert kept(*pairs[1 - dropped], 0.0)[np.asarray(pairs[1 - dropped][0]) != 0].all(), "no other layer loses any"
 
 
+@pytest.mark.parametrize(("share", "taken"), [(0.2, 51 / 256), (0.999, 255 / 256), (1e-4, 0.0)])
+def test_a_share_is_taken_in_steps_of_a_byte_and_leaves_the_mean_as_it_was(share: float, taken: float) -> None:
+    none, factors = drop_factors([0.0, share], [(3, 4), (500, 2001)], KEY)
+    assert none == 1.0
+    found = np.asarray(factors, np.float64)
+    assert (found == 0).mean() == pytest.approx(taken, abs=0.002)
+    assert found.max() == pytest.approx(1 / (1 - taken))
+    assert found.mean() == pytest.approx(1, abs=0.05)
+
+
 def test_layers_and_keys_drop_outputs_of_their_own() -> None:
     given, each = jnp.ones((2, 200)), eqx.filter_jit(passing_on(0.5, 0.5).each)
     first, second, third = each(given, KEY)
@@ -87,6 +97,13 @@ def test_outputs_drop_out_only_with_a_key() -> None:
     np.testing.assert_array_equal(score(net, rows()), score(plain, rows()))
     found = {float(loss(net, batch, jax.random.key(seed))) for seed in (1, 2)}
     assert len(found | {float(loss(plain, batch, None))}) == 3
+
+
+def test_without_noise_the_dropout_has_the_whole_key() -> None:
+    net = network(dropout=(0.5, 0.0))
+    outputs = net._layers(rows(), KEY)[-1]
+    wanted = np.asarray(net._compared(rows(), outputs)).mean(axis=0)
+    np.testing.assert_allclose(row_errors(net, rows(), KEY)[0], wanted, rtol=1e-5)
 
 
 def test_without_dropout_the_noise_has_the_whole_key() -> None:

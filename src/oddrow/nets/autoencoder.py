@@ -140,11 +140,11 @@ class Autoencoder(eqx.Module):
         self, rows: Rows, key: PRNGKeyArray | None
     ) -> tuple[Float[Array, " rows"], list[Float[Array, " rows"]]]:
         """The mean error of each row over the outputs, and each penalty that the loss has besides, row by row."""
-        dropout_key = None
-        # What has no dropout draws its noise with the whole key.
-        if key is not None and any(self.stack.dropout):
-            key, dropout_key = jax.random.split(key)
-        seen = rows if key is None or self.noise == 0 else self.corrupt(rows, key)
+        noise_key = dropout_key = key
+        # What has only one of the two draws it with the whole key.
+        if key is not None and self.noise > 0 and any(self.stack.dropout):
+            noise_key, dropout_key = jax.random.split(key)
+        seen = rows if noise_key is None or self.noise == 0 else self.corrupt(rows, noise_key)
         *hidden, outputs = self._layers(seen, dropout_key)
         return self._compared(rows, outputs).mean(axis=0), self._penalties(hidden)
 
