@@ -478,10 +478,11 @@ for arguments in {commands!r}:
 # Ctrl-C
 
 
+@pytest.mark.parametrize("memory", [(), ("--memory", "60KB")], ids=["in memory", "on disk"])
 def test_ctrl_c_keeps_the_state_and_the_same_command_goes_on_from_there(
-    mixed_csv: Path, fit_options: Options, oddrow: Oddrow, place: Path, tmp_path: Path
+    memory: Options, mixed_csv: Path, fit_options: Options, oddrow: Oddrow, place: Path, tmp_path: Path
 ) -> None:
-    long = (*fit_options, "--set", "training.epochs=500", "--set", "training.patience=none")
+    long = (*fit_options, *memory, "--set", "training.epochs=500", "--set", "training.patience=none")
     fit = ["fit", str(mixed_csv), "--out", str(place / "m"), *long]
     with subprocess.Popen([*COMMAND, *fit], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None

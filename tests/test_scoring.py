@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,6 +68,24 @@ def test_all_that_is_wrong_in_any_block_is_one_message(
     assert "column 'amount': 3 of 600 values are not numbers (row 150 'N/A', row 420 '-', row 421 '?')" in ran.err
     assert "column 'fee': 1 of 600 values are infinite (row 599 inf)" in ran.err
     assert [path.name for path in tmp_path.iterdir()] == ["t.parquet"]
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_ctrl_c_leaves_nothing_behind(ending: str, mixed: pl.DataFrame, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "place").mkdir()
+    pl.concat([mixed] * 200).write_parquet(tmp_path / "tables" / "t.parquet")
+    tables = [str(tmp_path / "tables" / "t.parquet")] * 2000
+    score = ["score", *tables, "--model", str(model), "--out", str(tmp_path / "place" / f"s.{ending}")]
+    command = [sys.executable, "-c", "from oddrow.cli import main; main()", *score]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not list((tmp_path / "place").iterdir()):
+            time.sleep(0.05)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        out = process.communicate(timeout=60)[0]
+    assert (process.returncode, out) == (130, "")
+    assert list((tmp_path / "place").iterdir()) == []
 
 
 @pytest.mark.usefixtures("small_blocks")

@@ -130,6 +130,17 @@ def test_too_little_for_one_column_is_refused(paths: list[Path], room: Room) -> 
         read_within(paths, ReadOptions(), Room(40_000, room.folder))
 
 
+def test_long_text_counts_by_its_length(room: Room, tmp_path: Path) -> None:
+    notes = pl.DataFrame({"n": range(600), "note": [f"{row:04d}" * 500 for row in range(600)]})
+    notes.write_parquet(tmp_path / "t.parquet")
+    with pytest.raises(ParameterError, match=r"600 rows need 2.43MB for one column"):
+        read_within(tmp_path / "t.parquet", ReadOptions(), room)
+    on_disk = read_within(tmp_path / "t.parquet", ReadOptions(), Room(4e6, room.folder))
+    assert isinstance(on_disk.frame, StoredFrame)
+    assert max(part.height for part in on_disk.frame.iter_slices(600)) == 15
+    assert isinstance(read_within(tmp_path / "t.parquet", ReadOptions(), Room(5e6, room.folder)).frame, pl.DataFrame)
+
+
 @pytest.mark.parametrize("text", ["", "2", "GB", "-1GB", "0GB", "2 pounds", "1e9"])
 def test_an_amount_of_memory_has_a_number_and_a_unit(text: str) -> None:
     with pytest.raises(ParameterError, match="expected a number with KB, MB, GB or TB behind it, such as 2GB"):

@@ -35,11 +35,12 @@ def score_in_blocks(function: Callable[..., Any], network: Any, rows: Any) -> np
 
 def _scored(function: Callable[..., Any], network: Any, rows: Any) -> npt.NDArray[np.float32]:
     n_rows = jax.tree.leaves(rows)[0].shape[0]
-    pending = []
-    for start, size in _blocks(n_rows):
-        block = jax.tree.map(lambda leaf, start=start, size=size: _block(leaf, start, size), rows)
-        pending.append(_compiled(function, network, block))
-    scores: npt.NDArray[np.float32] = np.concatenate([np.asarray(part) for part in pending])
+
+    def of_block(place: tuple[int, int]) -> npt.NDArray[np.float32]:
+        block = jax.tree.map(lambda leaf: _block(leaf, *place), rows)
+        return np.asarray(_compiled(function, network, block))
+
+    scores: npt.NDArray[np.float32] = np.concatenate(list(two_at_a_time(of_block, _blocks(n_rows))))
     return scores[:n_rows]
 
 

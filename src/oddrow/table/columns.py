@@ -51,8 +51,12 @@ class NumberColumn:
             encoded = _normal_deviates(values, np.array(self.knots))
         else:
             with np.errstate(over="ignore"):
-                encoded = _drawn_in((values - self.center) / self.scale, self.soft_limit)
-        return np.where(np.isnan(values), 0.0 if self.has_missing else UNEXPECTED_MISSING, encoded)
+                encoded = values - self.center
+                encoded /= self.scale
+                _draw_in(encoded, self.soft_limit)
+        if (is_missing := np.isnan(values)).any():
+            encoded[is_missing] = 0.0 if self.has_missing else UNEXPECTED_MISSING
+        return encoded
 
     def decode(self, encoded: Floats) -> Floats:
         """Encoded numbers (n,) as values (n,), which may lie outside what training rows had, but for `knots`."""
@@ -169,10 +173,13 @@ def knot_deviates(n_knots: int) -> Floats:
     return np.array([NormalDist().inv_cdf(share) for share in knot_shares(n_knots)])
 
 
-def _drawn_in(scaled: Floats, soft_limit: float | None) -> Floats:
+def _draw_in(scaled: Floats, soft_limit: float | None) -> None:
+    """In place, for copies take as long as the arithmetic."""
     if soft_limit is not None:
-        scaled = soft_limit * np.arcsinh(scaled / soft_limit)
-    return np.clip(scaled, -LARGEST_ENCODED, LARGEST_ENCODED)
+        scaled /= soft_limit
+        np.arcsinh(scaled, out=scaled)
+        scaled *= soft_limit
+    np.clip(scaled, -LARGEST_ENCODED, LARGEST_ENCODED, out=scaled)
 
 
 def _normal_deviates(values: Floats, knots: Floats) -> Floats:

@@ -71,8 +71,7 @@ def through_blocks(source: Any, options: ReadOptions, consume: Callable[[Iterato
     It is called again, from the first row on, where a late line of a text file shows that a column is of another type
     than its first lines say. Raises what `read_table` does, but for files that hold different types.
     """
-    paths = _paths(source)
-    assert paths is not None
+    paths = _files(source)
     files = _opened(paths, options)
     _check_columns(paths, [file.rows.columns for file in files])
     while True:
@@ -88,20 +87,19 @@ def read_within(source: Any, options: ReadOptions, room: Room) -> Table:
     Parquet files stay where they are, if all have the same columns of the same types; others are first copied to the
     folder of `room`. Raises what `read_table` does, and `ParameterError` where not even one column fits.
     """
-    paths = _paths(source)
-    assert paths is not None
+    paths = _files(source)
+    named = _named(paths)
     if not _are_alike(paths):
         copy = room.folder / "table.parquet"
         through_blocks(source, options, lambda blocks: write_blocks((_unparted(block) for block in blocks), copy))
         paths = [copy]
     frame = StoredFrame(paths, room)
     if frame.height == 0:
-        raise TableError(f"{_named(paths)}: the table has columns but no rows.")
-    source = _named(_paths(source) or [])
-    if COPIES_OF_A_TABLE * 8 * frame.height * frame.width <= room.n_bytes:
-        return Table.from_frame(frame.collect(), source)
-    room.check(frame.height)
-    return Table.from_frame(frame, source)
+        raise TableError(f"{named}: the table has columns but no rows.")
+    if COPIES_OF_A_TABLE * sum(frame.widths.values()) * frame.height <= room.n_bytes:
+        return Table.from_frame(frame.collect(), named)
+    room.check(frame.height, max(frame.widths.values()))
+    return Table.from_frame(frame, named)
 
 
 def _are_alike(paths: Sequence[Path]) -> bool:
@@ -182,6 +180,13 @@ def _paths(source: Any) -> list[Path] | None:
     if isinstance(source, (list, tuple)) and source and all(isinstance(part, (str, Path)) for part in source):
         return [path for part in source for path in _expand(str(part))]
     return None
+
+
+def _files(source: Any) -> list[Path]:
+    paths = _paths(source)
+    if paths is None:
+        raise TableError(f"{source!r:.60} ({type(source).__name__}) names no file. Expected paths or patterns.")
+    return paths
 
 
 def _named(paths: Sequence[Path]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias, overload
 
@@ -15,9 +16,12 @@ import polars as pl
 from oddrow.errors import ParameterError, TableError
 
 UNITS = {"KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
-# What 8 bytes a row are needed for at a time: a column as read, as floats, the known ones, what is computed from them,
-# and which rows were chosen, divided and left.
-NUMBERS_OF_A_ROW = 9
+# What every row takes while a column is worked on: the column as read and as conformed, and so many numbers of 8 bytes:
+# floats, the known ones, what is computed from them, and which rows were chosen, divided and left.
+COPIES_OF_A_COLUMN = 2
+NUMBERS_OF_A_ROW = 7
+# So many rows say how long text is.
+ROWS_WEIGHED = 1000
 # The part of the memory that a slice may take: it is read ahead, filtered, conformed and encoded.
 SLICE_SHARE = 1 / 128
 
@@ -29,9 +33,9 @@ class Room:
     n_bytes: float
     folder: Path
 
-    def check(self, n_rows: int) -> None:
-        """Raise `ParameterError` where not even one column of so many rows fits."""
-        least = NUMBERS_OF_A_ROW * 8 * n_rows
+    def check(self, n_rows: int, widest: float) -> None:
+        """Raise `ParameterError` where not even one column of so many rows, of `widest` bytes each, fits."""
+        least = (NUMBERS_OF_A_ROW * 8 + COPIES_OF_A_COLUMN * widest) * n_rows
         if least > self.n_bytes:
             raise ParameterError(
                 f"memory {in_bytes(self.n_bytes)}: {n_rows:,} rows need {in_bytes(least)} for one column and what is "
@@ -86,6 +90,12 @@ class StoredFrame:
         self.columns = self._lazy.collect_schema().names() if columns is None else columns
         self.height = int(kept.sum()) if kept is not None else int(self._lazy.select(pl.len()).collect().item())
 
+    @cached_property
+    def widths(self) -> dict[str, float]:
+        """How many bytes a value of each column takes in memory, 8 at least, by the first rows."""
+        first = pl.read_parquet(self.paths[0], columns=self.columns, n_rows=ROWS_WEIGHED, glob=False)
+        return {name: max(8.0, first[name].estimated_size() / max(first.height, 1)) for name in self.columns}
+
     @property
     def width(self) -> int:
         """How many columns there are."""
@@ -126,7 +136,7 @@ class StoredFrame:
 
     def iter_slices(self, n_rows: int) -> Iterator[pl.DataFrame]:
         """The rows in order, at most n_rows at a time, fewer where they are wide."""
-        n_rows = max(1, min(n_rows, int(SLICE_SHARE * self.room.n_bytes / (8 * self.width))))
+        n_rows = max(1, min(n_rows, int(SLICE_SHARE * self.room.n_bytes / sum(self.widths.values()))))
         start = 0
         for path in self.paths:
             # File by file: of several at once polars reads more ahead than there is memory for.
