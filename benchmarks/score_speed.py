@@ -63,8 +63,8 @@ TANH_SIZE, TANH_CALLS = 2**18, 16
 SCALED_ALREADY = "That one runs the bare network, on float32 rows that somebody else has checked and scaled."
 NARROW = "Layers of 7 to 29 do not run at the rate of large matrix products: see everybody's share of the bound."
 LAYER_BY_LAYER = (
-    "XLA writes what each layer gives to memory and reads it again, and its products of narrow layers are slower; blocks "
-    "of other sizes are no faster."
+    "XLA writes what each layer gives to memory and reads it again, and its products of narrow layers are slower; "
+    "blocks of other sizes are no faster."
 )
 GOALS = (
     *(
