@@ -53,7 +53,7 @@ check: setup  ## ruff and mypy --strict
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: bench-setup setup  ## measure what docs/benchmarks.md says, half an hour at most, and write that page
+bench: bench-setup setup  ## measure what docs/benchmarks.md says, twenty minutes on two quiet cores, and write that page
 	$(BENCH)/bin/python benchmarks/train_speed.py --json $(RESULTS)/training.json
 	$(BENCH)/bin/python benchmarks/score_speed.py --json $(RESULTS)/scoring.json
 	$(BIN)/python benchmarks/file_speed.py --json $(RESULTS)/files.json

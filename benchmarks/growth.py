@@ -179,6 +179,8 @@ def section(results: dict[str, Any]) -> str:
         f"counts. Batches of {BATCH_SIZE:,} rows.",
         f"{N_COLUMNS} columns, {EPOCHS['rows']} epoch:",
         growth_table(results, "rows"),
+        "What is fixed flattens the first steps. In the last one a table is larger than the caches, and every epoch "
+        "gathers its rows from all over the memory.",
         f"{wide:,} rows, {EPOCHS['columns']} epochs; the network is wider for more columns, up to a cap:",
         growth_table(results, "columns"),
         "\n".join(goal.line(measured) for goal, measured in goals(results)),

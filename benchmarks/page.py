@@ -31,7 +31,8 @@ SCRIPTS = {
 }
 HEADING = "# Benchmarks"
 HOW = (
-    "Everything here was measured on {machines}. Contestants run in processes of their own, in turn, A B A B, so that "
+    "Everything here was measured on {machines}. Where a section does not say otherwise, contestants run in processes "
+    "of their own, in turn, A B A B, so that "
     "a busy minute slows all of them alike. Figures are medians of the rounds; how many times as fast one is as "
     "another is reckoned round by round, and the median of that is shown. First calls, which compile, are shown apart. "
     "The command that measured a section stands above it: on another machine the seconds will be others, the ratios "

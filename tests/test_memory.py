@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -76,7 +77,7 @@ def test_what_fails_leaves_nothing_either(folder: Path, oddrow: Run, tmp_path: P
     fit = ("fit", folder / "fit-0.parquet", "--out", tmp_path / "model", "--time", "time", "--label", "is_fraud")
     for options, message in (
         (["--memory", "2"], "memory '2': expected a number with KB, MB, GB or TB behind it, such as 2GB"),
-        (["--memory", "100KB"], "10,000 rows need 720KB for one column"),
+        (["--memory", "100KB"], "10,000 rows need 720KB for the column"),
         (["--memory", "1MB", "--config", tmp_path / "settings.toml"], "[[history]] needs all rows in memory"),
         (
             ["--memory", "1MB", "--join", folder / "test.parquet", "--on", "time"],
@@ -96,6 +97,18 @@ def test_a_model_may_go_into_a_folder_that_is_not_there_yet(folder: Path, oddrow
     ran = oddrow(*fit, "--set", "training.epochs=1", "--memory", "1MB")
     assert ran.code == 0, ran.err
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+
+
+def test_what_a_killed_process_left_is_removed_and_what_a_running_one_has_is_not(folder: Path, tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    names = [f".model.rows.{ended.pid}.abc", f".model.rows.{os.getpid()}.abc", f".other.rows.{ended.pid}.abc"]
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "table-0.parquet").touch()
+    settings = Settings.gather(options={**OPTIONS, "training.epochs": 1})
+    workflow.fit(str(folder / "fit-0.parquet"), tmp_path / "model", settings, memory="1MB")
+    assert {path.name for path in tmp_path.iterdir()} == {"model", *names[1:]}
 
 
 @pytest.mark.parametrize("detector", ["autoencoder", "dagmm"])

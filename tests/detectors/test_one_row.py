@@ -248,6 +248,23 @@ def test_a_machine_that_lacks_the_option_compiles_without_it(fitted: Detector, m
     assert RowScorer(fitted)(row) == fitted.anomaly_score(frame_of(row))[0]
 
 
+def test_numpy_times_are_times() -> None:
+    frame = pl.DataFrame({"time": [START + timedelta(hours=hour) for hour in range(40)] + [None]})
+    schema = Schema.infer(frame)
+    encode = RowEncoder(schema, TableEncoder().fit(frame, schema))
+    for unit, text in (
+        ("D", "2024-02-03"),
+        ("s", "2024-02-03T04:05:06"),
+        ("ns", "2024-02-03T04:05:06.789"),
+        ("us", "NaT"),
+    ):
+        given = None if text == "NaT" else datetime.fromisoformat(text)
+        found = encode({"time": np.datetime64(text, unit)}).numbers
+        np.testing.assert_array_equal(found, encode({"time": given}).numbers)
+    with pytest.raises(TableError, match="cannot be read as kind 'time'"):
+        encode({"time": np.datetime64("20000-01-01", "us")})
+
+
 def test_threads_share_a_scorer(scorer: RowScorer) -> None:
     rows = rows_to_come(25, seed=4) * 3
     alone = [scorer(row) for row in rows]

@@ -13,7 +13,7 @@ from oddrow.errors import ParameterError, TableError
 from oddrow.table.delimited import ReadOptions
 from oddrow.table.encode import TableEncoder
 from oddrow.table.fingerprint import table_hashes
-from oddrow.table.read import read_within
+from oddrow.table.read import read_table, read_within
 from oddrow.table.schema import Schema
 from oddrow.table.stored import Room, StoredFrame, bytes_of
 from oddrow.table.table import SYNTHETIC
@@ -92,18 +92,48 @@ def test_parquet_files_stay_where_they_are(paths: list[Path], room: Room) -> Non
     assert list(room.folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("kind", ["csv", "two orders", "two types"])
-def test_other_files_are_copied_first(kind: str, mixed: pl.DataFrame, paths: list[Path], room: Room) -> None:
-    if kind == "csv":
-        paths = [paths[0].with_suffix(".csv")]
-        mixed.write_csv(paths[0])
+@pytest.mark.parametrize("kind", ["csv", "two orders", "two types", "no values yet", "both"])
+def test_files_are_as_one_whatever_their_kind_order_and_types(
+    kind: str, mixed: pl.DataFrame, paths: list[Path], room: Room
+) -> None:
+    first, rest = mixed[:250], mixed[250:]
+    if kind == "no values yet":
+        mixed = pl.concat([first.with_columns(amount=pl.lit(None, pl.Float64)), rest])
+        first.with_columns(amount=pl.lit(None)).write_parquet(paths[0])
+    elif kind == "two types":
+        mixed = mixed.with_columns(fee=pl.concat([first["fee"].round().cast(pl.Int64).cast(pl.Float64), rest["fee"]]))
+        first.with_columns(fee=pl.col("fee").round().cast(pl.Int64)).write_parquet(paths[0])
+    elif kind == "two orders":
+        rest.select(reversed(mixed.columns)).write_parquet(paths[1])
     else:
-        odd = mixed[250:].select(reversed(mixed.columns)) if kind == "two orders" else mixed[250:]
-        odd.with_columns(pl.col("row_id").cast(pl.Int16 if kind == "two types" else pl.Int64)).write_parquet(paths[1])
+        paths = [paths[0].with_suffix(".csv"), paths[1].with_suffix(".csv") if kind == "csv" else paths[1]]
+        first.write_csv(paths[0])
+        if kind == "csv":
+            rest.write_csv(paths[1])
     table = read_within(paths, ReadOptions(), room)
     assert isinstance(table.frame, StoredFrame)
     assert_frame_equal(table.in_memory, mixed, check_dtypes=False)
-    assert [path.name for path in room.folder.iterdir()] == ["table.parquet"]
+    for name in mixed.columns:
+        assert_series_equal(table.frame[name], mixed[name], check_dtypes=False)
+    copies = {"csv": ["table-0.parquet", "table-1.parquet"], "both": ["table-0.parquet"]}
+    assert sorted(path.name for path in room.folder.iterdir()) == copies.get(kind, [])
+
+
+def test_types_that_nothing_holds_both_of_are_refused_as_in_memory(
+    mixed: pl.DataFrame, paths: list[Path], room: Room
+) -> None:
+    mixed[250:].with_columns(time=pl.struct("amount")).write_parquet(paths[1])
+    for read in (read_table, lambda paths: read_within(paths, ReadOptions(), room)):
+        with pytest.raises(TableError, match=r"the files from .* on hold different types"):
+            read(paths)
+
+
+def test_a_file_without_rows_is_none_of_the_rows(mixed: pl.DataFrame, paths: list[Path], room: Room) -> None:
+    empty = paths[0].with_name("empty.csv")
+    mixed.clear().write_csv(empty)
+    assert read_within([*paths, empty], ReadOptions(), room).n_rows == 600
+    with pytest.raises(TableError, match="the table has columns but no rows"):
+        read_within(empty, ReadOptions(), room)
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
@@ -126,14 +156,20 @@ def test_what_fits_is_read_into_memory(mixed: pl.DataFrame, paths: list[Path], r
 
 
 def test_too_little_for_one_column_is_refused(paths: list[Path], room: Room) -> None:
-    with pytest.raises(ParameterError, match=r"memory 40KB: 600 rows need 43.2KB for one column .* Give more memory"):
+    with pytest.raises(ParameterError, match=r"memory 40KB: 600 rows need 43.2KB for the column .* Give more memory"):
         read_within(paths, ReadOptions(), Room(40_000, room.folder))
+
+
+def test_text_that_is_long_only_late_counts_too(room: Room, tmp_path: Path) -> None:
+    notes = pl.DataFrame({"note": ["x"] * 2000 + ["x" * 3000] * 8000})
+    notes.write_parquet(tmp_path / "t.parquet", row_group_size=1000)
+    assert StoredFrame([tmp_path / "t.parquet"], room).widths["note"] == pytest.approx(2400, rel=0.1)
 
 
 def test_long_text_counts_by_its_length(room: Room, tmp_path: Path) -> None:
     notes = pl.DataFrame({"n": range(600), "note": [f"{row:04d}" * 500 for row in range(600)]})
     notes.write_parquet(tmp_path / "t.parquet")
-    with pytest.raises(ParameterError, match=r"600 rows need 2.43MB for one column"):
+    with pytest.raises(ParameterError, match=r"600 rows need 2.43MB for the column 'note'"):
         read_within(tmp_path / "t.parquet", ReadOptions(), room)
     on_disk = read_within(tmp_path / "t.parquet", ReadOptions(), Room(4e6, room.folder))
     assert isinstance(on_disk.frame, StoredFrame)
@@ -157,9 +193,7 @@ def test_a_few_rows_are_gathered_without_reading_all(paths: list[Path], room: Ro
     def refused(*_: object) -> pl.DataFrame:
         raise AssertionError("all rows were read")
 
+    stored = StoredFrame(paths, room)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pl.LazyFrame, "collect", refused)
-        stored = StoredFrame.__new__(StoredFrame)
-        stored.__dict__ |= {"paths": paths, "room": room, "_kept": None, "columns": ["fee"], "height": 600}
-        stored._lazy = pl.scan_parquet(paths, glob=False)
         assert stored.gather_every(100).height == 6

@@ -33,8 +33,8 @@ class RowScorer:
     """Scores one row at a time, as a service does with each payment that comes.
 
     Make it of a fitted detector once, then call it with dicts of column names and values. What it returns is, to the
-    bit, `detector.anomaly_score` of a table of that row, in some 0.15 ms instead of 10 ms. Making it takes up to a few
-    seconds: the network is compiled for few rows, and tried against the detector. Several threads may share it. It
+    bit, `detector.anomaly_score` of a table of that row alone, in some 0.15 ms instead of 6 ms. Making it takes up to a
+    few seconds: the network is compiled for few rows, and tried against the detector. Several threads may share it. It
     keeps the detector as it was: after another `fit`, make another.
 
     Values are numbers, text, true or false, dates and times or their ISO text; None and NaN are missing. What only a

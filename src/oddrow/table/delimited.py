@@ -65,9 +65,13 @@ class Delimited:
         """All rows."""
         while True:
             try:
-                return pl.concat([self._scan().clear().collect(), *self.blocks(MOST_BLOCK_ROWS)], rechunk=False)
+                return pl.concat([self.empty(), *self.blocks(MOST_BLOCK_ROWS)], rechunk=False)
             except WiderError:
                 continue
+
+    def empty(self) -> pl.DataFrame:
+        """The columns with their types, and no rows."""
+        return self._scan().clear().collect()
 
     def blocks(self, n_rows: int) -> Iterator[pl.DataFrame]:
         """The rows in order, about n_rows at a time."""

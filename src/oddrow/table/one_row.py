@@ -266,6 +266,10 @@ def _moment(value: Any) -> datetime | None:
         return moment
     if kind is str and _ISO.fullmatch(value):
         return datetime.fromisoformat(value)
+    if kind is np.datetime64:
+        # NaT is None there, and a year that Python does not count a whole number, which would be seconds.
+        moment = value.astype("datetime64[us]").item()
+        return _moment(str(moment) if isinstance(moment, int) else moment)
     if kind is date:
         return datetime(value.year, value.month, value.day)
     if kind in (int, float):

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -17,7 +18,7 @@ from oddrow.errors import TableError, did_you_mean, first_names
 from oddrow.table.arrays import read_mat, read_npz
 from oddrow.table.delimited import MOST_BLOCK_ROWS, Delimited, ReadOptions, WiderError
 from oddrow.table.stored import Room, StoredFrame
-from oddrow.table.table import SYNTHETIC, Table, as_table, check_unique_names
+from oddrow.table.table import Table, as_table, check_unique_names
 from oddrow.table.write import write_blocks
 
 T = TypeVar("T")
@@ -84,39 +85,33 @@ def through_blocks(source: Any, options: ReadOptions, consume: Callable[[Iterato
 def read_within(source: Any, options: ReadOptions, room: Room) -> Table:
     """Read files into a table that stays on disk where it does not fit into memory.
 
-    Parquet files stay where they are, if all have the same columns of the same types; others are first copied to the
-    folder of `room`. Raises what `read_table` does, and `ParameterError` where not even one column fits.
+    Parquet files stay where they are; others are first copied to the folder of `room`, each to a Parquet file. Raises
+    what `read_table` does, and `ParameterError` where not even one column fits.
     """
     paths = _files(source)
-    named = _named(paths)
-    if not _are_alike(paths):
-        copy = room.folder / "table.parquet"
-        through_blocks(source, options, lambda blocks: write_blocks((_unparted(block) for block in blocks), copy))
-        paths = [copy]
-    frame = StoredFrame(paths, room)
+    files = _opened(paths, options)
+    _check_columns(paths, [file.rows.columns for file in files])
+    copies = [_in_parquet(file, room.folder / f"table-{place}.parquet") for place, file in enumerate(files)]
+    frame = StoredFrame(copies, room)
     if frame.height == 0:
-        raise TableError(f"{named}: the table has columns but no rows.")
+        raise TableError(f"{_named(paths)}: the table has columns but no rows.")
     if COPIES_OF_A_TABLE * sum(frame.widths.values()) * frame.height <= room.n_bytes:
-        return Table.from_frame(frame.collect(), named)
-    room.check(frame.height, max(frame.widths.values()))
-    return Table.from_frame(frame, named)
+        return Table.from_frame(frame.collect(), _named(paths))
+    room.check(frame)
+    return Table.from_frame(frame, _named(paths))
 
 
-def _are_alike(paths: Sequence[Path]) -> bool:
-    """Whether files are Parquet, and as one when scanned."""
-    if not all(path.name.lower().endswith(PARQUET_SUFFIXES) for path in paths):
-        return False
-    schemas = []
-    for path in paths:
-        with _said_plainly(path, "Parquet"):
-            schemas.append(pl.read_parquet_schema(path))
-    return all(list(schema.items()) == list(schemas[0].items()) for schema in schemas)
-
-
-def _unparted(block: Table) -> pl.DataFrame:
-    """A table as the frame that it came from."""
-    marks = [pl.Series(SYNTHETIC, block.synthetic)] if block.is_marked else []
-    return block.in_memory.with_columns(marks)
+def _in_parquet(file: _File, copy: Path) -> Path:
+    """A file itself if it is Parquet, else a copy that is."""
+    while file.path.suffix.lower() not in PARQUET_SUFFIXES:
+        try:
+            with _said_plainly(file.path, file.kind):
+                blocks = (block for block in file.rows.blocks(_rows_at_once(file)) if block.height)
+                write_blocks(chain([next(blocks, file.rows.empty())], blocks), copy)
+            return copy
+        except WiderError:
+            continue
+    return file.path
 
 
 class _Rows(Protocol):
@@ -126,6 +121,8 @@ class _Rows(Protocol):
     def columns(self) -> list[str]: ...
 
     def whole(self) -> pl.DataFrame: ...
+
+    def empty(self) -> pl.DataFrame: ...
 
     def blocks(self, n_rows: int) -> Iterator[pl.DataFrame]: ...
 
@@ -143,6 +140,9 @@ class _Scanned:
     def whole(self) -> pl.DataFrame:
         return self.lazy.collect()
 
+    def empty(self) -> pl.DataFrame:
+        return self.lazy.clear().collect()
+
     def blocks(self, n_rows: int) -> Iterator[pl.DataFrame]:
         yield from self.lazy.collect_batches(chunk_size=n_rows)
 
@@ -156,16 +156,19 @@ class _File:
 
 def _blocks(files: Sequence[_File], source: str) -> Iterator[Table]:
     columns = files[0].rows.columns
-    at_once = min(MOST_BLOCK_ROWS, max(1, BLOCK_BYTES // (8 * len(columns))))
     n_rows = 0
     for file in files:
         with _said_plainly(file.path, file.kind):
-            for block in file.rows.blocks(at_once):
+            for block in file.rows.blocks(_rows_at_once(file)):
                 if block.height:
                     n_rows += block.height
                     yield Table.from_frame(block.select(columns), source)
     if not n_rows:
         raise TableError(f"{source}: the table has columns but no rows.")
+
+
+def _rows_at_once(file: _File) -> int:
+    return min(MOST_BLOCK_ROWS, max(1, BLOCK_BYTES // (8 * len(file.rows.columns))))
 
 
 def _whole(file: _File) -> pl.DataFrame:

@@ -20,8 +20,8 @@ UNITS = {"KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
 # floats, the known ones, what is computed from them, and which rows were chosen, divided and left.
 COPIES_OF_A_COLUMN = 2
 NUMBERS_OF_A_ROW = 7
-# So many rows say how long text is.
-ROWS_WEIGHED = 1000
+# Rows from so many places of all say how long text is.
+PLACES_WEIGHED, ROWS_WEIGHED = 16, 64
 # The part of the memory that a slice may take: it is read ahead, filtered, conformed and encoded.
 SLICE_SHARE = 1 / 128
 
@@ -33,13 +33,14 @@ class Room:
     n_bytes: float
     folder: Path
 
-    def check(self, n_rows: int, widest: float) -> None:
-        """Raise `ParameterError` where not even one column of so many rows, of `widest` bytes each, fits."""
-        least = (NUMBERS_OF_A_ROW * 8 + COPIES_OF_A_COLUMN * widest) * n_rows
+    def check(self, frame: StoredFrame) -> None:
+        """Raise `ParameterError` where not even the widest column of a frame fits."""
+        column, width = max(frame.widths.items(), key=lambda item: item[1])
+        least = (NUMBERS_OF_A_ROW * 8 + COPIES_OF_A_COLUMN * width) * frame.height
         if least > self.n_bytes:
             raise ParameterError(
-                f"memory {in_bytes(self.n_bytes)}: {n_rows:,} rows need {in_bytes(least)} for one column and what is "
-                "computed from it. Give more memory, or fewer rows."
+                f"memory {in_bytes(self.n_bytes)}: {frame.height:,} rows need {in_bytes(least)} for the column "
+                f"'{column}' and what is computed from it. Give more memory, fewer rows, or files without that column."
             )
 
 
@@ -86,15 +87,27 @@ class StoredFrame:
         kept: npt.NDArray[np.bool_] | None = None,
     ) -> None:
         self.paths, self.room, self._kept = paths, room, kept
-        self._lazy = pl.scan_parquet(paths, glob=False)
-        self.columns = self._lazy.collect_schema().names() if columns is None else columns
+        self._lazy = _as_one(paths)
+        self.schema = self._lazy.collect_schema()
+        self.columns = self.schema.names() if columns is None else columns
         self.height = int(kept.sum()) if kept is not None else int(self._lazy.select(pl.len()).collect().item())
 
     @cached_property
     def widths(self) -> dict[str, float]:
-        """How many bytes a value of each column takes in memory, 8 at least, by the first rows."""
-        first = pl.read_parquet(self.paths[0], columns=self.columns, n_rows=ROWS_WEIGHED, glob=False)
-        return {name: max(8.0, first[name].estimated_size() / max(first.height, 1)) for name in self.columns}
+        """How many bytes a value of each column takes in memory, 8 at least, by rows from all over the files."""
+        plain = {name: 8.0 for name in self.columns}
+        long = [
+            name
+            for name in self.columns
+            if self.schema[name] in (pl.String, pl.Binary) or self.schema[name].is_nested()
+        ]
+        if not long or not self.height:
+            return plain
+        n_rows = self.height if self._kept is None else len(self._kept)
+        starts = np.linspace(0, max(n_rows - ROWS_WEIGHED, 0), PLACES_WEIGHED).astype(int).tolist()
+        parts = (self._lazy.select(long).slice(start, ROWS_WEIGHED).collect_batches() for start in starts)
+        sample = pl.concat([block for part in parts for block in part])
+        return {**plain, **{name: max(8.0, sample[name].estimated_size() / sample.height) for name in long}}
 
     @property
     def width(self) -> int:
@@ -141,6 +154,8 @@ class StoredFrame:
         for path in self.paths:
             # File by file: of several at once polars reads more ahead than there is memory for.
             scan = pl.scan_parquet(path, glob=False, low_memory=True).select(self.columns)
+            if scan.collect_schema() != (types := pl.Schema({name: self.schema[name] for name in self.columns})):
+                scan = scan.cast(types)
             for block in scan.collect_batches(chunk_size=n_rows):
                 kept = None if self._kept is None else pl.Series(self._kept[start : start + block.height])
                 start += block.height
@@ -156,6 +171,24 @@ class StoredFrame:
     def gather_every(self, n: int) -> pl.DataFrame:
         """Every n-th row, in memory."""
         return self[np.arange(0, self.height, n)].collect()
+
+
+def _as_one(paths: list[Path]) -> pl.LazyFrame:
+    """The rows of files below each other; where types differ, those that hold the values of all.
+
+    Raises `TableError` where there are none.
+    """
+    scans = [pl.scan_parquet(path, glob=False) for path in paths]
+    schemas = [scan.collect_schema() for scan in scans]
+    if all(list(schema.items()) == list(schemas[0].items()) for schema in schemas):
+        return pl.scan_parquet(paths, glob=False)
+    one = pl.concat([scan.select(schemas[0].names()) for scan in scans], how="vertical_relaxed")
+    try:
+        one.collect_schema()
+    except pl.exceptions.PolarsError as error:
+        reason = str(error).strip().split("\n")[0]
+        raise TableError(f"the files from {paths[0]} on hold different types ({reason}).") from error
+    return one
 
 
 Frame: TypeAlias = pl.DataFrame | StoredFrame

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from shutil import rmtree
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -59,8 +61,30 @@ def _room(memory: str | None, out: Path) -> Iterator[Room | None]:
     n_bytes = bytes_of(memory)
     _give_back_what_is_freed()
     beside = next(parent for parent in out.absolute().parents if parent.is_dir())
-    with TemporaryDirectory(prefix=f".{out.name}.rows.", dir=beside) as folder:
+    _remove_left_over(beside, f".{out.name}.rows.")
+    with TemporaryDirectory(prefix=f".{out.name}.rows.{os.getpid()}.", dir=beside) as folder:
         yield Room(n_bytes, Path(folder))
+
+
+def _remove_left_over(beside: Path, prefix: str) -> None:
+    """Remove folders of rows that are named after a process which was killed before it could."""
+    for folder in beside.iterdir():
+        owner = folder.name.removeprefix(prefix).partition(".")[0]
+        if folder.name.startswith(prefix) and owner.isdecimal() and not _is_running(int(owner)):
+            rmtree(folder, ignore_errors=True)
+
+
+def _is_running(process: int) -> bool:
+    if os.name != "posix":
+        # There, asking by a signal would end it.
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _give_back_what_is_freed() -> None:
