@@ -1,0 +1,80 @@
+"""Distances to the nearest kept rows are those that all pairs have, whatever the sizes and the company."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from oddrow.nets.memory import GROUP, ROWS_AT_ONCE, Memory
+
+distance, nearest = eqx.filter_jit(Memory.distance), eqx.filter_jit(Memory.nearest)
+
+
+def some_rows(n: int, n_numbers: int = 3, n_categories: int = 2, seed: int = 0) -> Any:
+    rng = np.random.default_rng(seed)
+    numbers = rng.normal(size=(n, n_numbers)).astype(np.float32)
+    return jnp.asarray(numbers), jnp.asarray(rng.integers(0, 3, (n, n_categories)), jnp.int32)
+
+
+def memory(n_kept: int, n_nearest: int = 1, **widths: int) -> Memory:
+    kept = some_rows(n_kept, seed=1, **widths)
+    return Memory(*kept, scale=jnp.linspace(0.5, 2, kept[0].shape[1]), n_nearest=n_nearest)
+
+
+def by_all_pairs(of: Memory, rows: Any) -> np.ndarray:
+    """All distances in float64, each row's in rising order."""
+    numbers, categories = (np.asarray(part, np.float64) for part in rows)
+    apart = (numbers[:, None] - np.asarray(of.numbers, np.float64)) * np.asarray(of.scale, np.float64)
+    differ = categories[:, None] != np.asarray(of.categories)
+    return np.sort(np.sqrt((apart**2).sum(axis=2) + differ.sum(axis=2)), axis=1)
+
+
+@pytest.mark.parametrize("n_nearest", [1, 5])
+@pytest.mark.parametrize("n_kept", [1, 2, GROUP - 1, GROUP, GROUP + 1, 10 * GROUP + 3])
+def test_the_nearest_are_those_of_all_pairs(n_kept: int, n_nearest: int) -> None:
+    of, rows = memory(n_kept, n_nearest), some_rows(40)
+    expected = by_all_pairs(of, rows)[:, :n_nearest]
+    distances, places = nearest(of, rows)
+    np.testing.assert_allclose(distances, expected, rtol=1e-5, atol=2e-6)
+    np.testing.assert_allclose(distance(of, rows), expected.mean(axis=1), rtol=1e-5, atol=2e-6)
+    assert all(len(set(row)) == len(row) and max(row) < n_kept for row in np.asarray(places).tolist())
+
+
+@pytest.mark.parametrize("widths", [{"n_numbers": 0}, {"n_categories": 0}, {"n_numbers": 200}])
+def test_tables_of_one_kind_of_column_and_wide_ones(widths: dict[str, int]) -> None:
+    of, rows = memory(100, 3, **widths), some_rows(20, **widths)
+    np.testing.assert_allclose(nearest(of, rows)[0], by_all_pairs(of, rows)[:, :3], rtol=1e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("n_rows", [1, ROWS_AT_ONCE - 1, ROWS_AT_ONCE + 1, 3 * ROWS_AT_ONCE])
+def test_any_number_of_rows(n_rows: int) -> None:
+    of, rows = memory(50), some_rows(n_rows)
+    np.testing.assert_allclose(distance(of, rows), by_all_pairs(of, rows)[:, 0], rtol=1e-5, atol=2e-6)
+
+
+def test_a_kept_row_is_at_no_distance_however_far_it_lies() -> None:
+    of = memory(300)
+    far = eqx.tree_at(lambda of: of.numbers, of, of.numbers + 1e4)
+    distances, places = nearest(far, (far.numbers, far.categories))
+    assert float(distances.max()) <= 2e-6
+    np.testing.assert_array_equal(places[:, 0], np.arange(300))
+
+
+def test_company_changes_nothing_to_the_bit() -> None:
+    of, rows = memory(100, 2), some_rows(2 * ROWS_AT_ONCE)
+    turned = jax.tree.map(lambda leaf: leaf[::-1], rows)
+    np.testing.assert_array_equal(distance(of, rows), distance(of, turned)[::-1])
+
+
+def test_the_slope_leads_away_from_the_nearest_and_is_finite_at_it() -> None:
+    of = memory(100)
+    slope = jax.grad(lambda numbers, categories: of.distance((numbers, categories)).sum())
+    numbers, categories = of.numbers[:5], of.categories[:5]
+    assert np.isfinite(slope(numbers, categories)).all()
+    step = jnp.array([[1e-2, 0.0, 0.0]])
+    assert (np.asarray(slope(numbers + step, categories))[:, 0] > 0).all()
