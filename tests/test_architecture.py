@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+import oddrow
+from oddrow import workflow
+
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "oddrow"
 FILES = sorted(SOURCE.rglob("*.py"))
@@ -148,6 +151,14 @@ def test_an_optional_package_is_imported_in_one_file_only() -> None:
 
 def test_nothing_is_unpickled_by_another_name() -> None:
     assert [path.name for path in FILES if re.search(r"allow_pickle\s*=\s*True|read_pickle", path.read_text())] == []
+
+
+def test_names_imported_when_first_used_are_at_home_where_they_are_looked_for() -> None:
+    assert set(workflow._HOMES) == set(workflow.__all__)
+    for package in (oddrow, workflow):
+        functions = {name: getattr(package, name) for name in package._HOMES if name != "Tell"}
+        assert {name: of.__module__ for name, of in functions.items()}.keys() == functions.keys()
+        assert all(of.__module__.startswith(package._HOMES[name]) for name, of in functions.items())
 
 
 def test_no_file_is_longer_than_400_lines() -> None:

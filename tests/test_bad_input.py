@@ -121,6 +121,11 @@ def test_duplicated_column_names(refused: Callable[..., str], write: Write, plac
     assert "column name 'p' stands more than once" in refused("inspect", path, "--set", "table.names=p,p")
 
 
+def test_a_name_that_polars_takes_for_a_pattern(refused: Callable[..., str], write: Write) -> None:
+    path = write("^a.*$,ab\n1,2\n3,4\n")
+    assert "column name '^a.*$' begins with ^ and ends with $, as a pattern of names does." in refused("inspect", path)
+
+
 # Labels
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Callable
@@ -102,13 +103,16 @@ def test_a_model_may_go_into_a_folder_that_is_not_there_yet(folder: Path, oddrow
 def test_what_a_killed_process_left_is_removed_and_what_a_running_one_has_is_not(folder: Path, tmp_path: Path) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    names = [f".model.rows.{ended.pid}.abc", f".model.rows.{os.getpid()}.abc", f".other.rows.{ended.pid}.abc"]
+    here = platform.node().partition(".")[0]
+    gone = [f".model.rows.{here}-{ended.pid}.abc", f".model.rows.{here}-{10**30}.abc"]
+    stays = [f".model.rows.{here}-{os.getpid()}.abc", f".other.rows.{here}-{ended.pid}.abc", ".model.rows.far-1.abc"]
+    names = [*gone, *stays]
     for name in names:
         (tmp_path / name).mkdir()
         (tmp_path / name / "table-0.parquet").touch()
     settings = Settings.gather(options={**OPTIONS, "training.epochs": 1})
     workflow.fit(str(folder / "fit-0.parquet"), tmp_path / "model", settings, memory="1MB")
-    assert {path.name for path in tmp_path.iterdir()} == {"model", *names[1:]}
+    assert {path.name for path in tmp_path.iterdir()} == {"model", *stays}
 
 
 @pytest.mark.parametrize("detector", ["autoencoder", "dagmm"])

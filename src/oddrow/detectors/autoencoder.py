@@ -70,8 +70,8 @@ class AutoencoderDetector(Detector):
         Each row is trained with noise of its own strength, uniform between 0 and this: the standard deviation added
         to its encoded numbers; its categories are made missing with half that probability.
     dropout : float or sequence of float
-        Share of the outputs of every hidden layer, or of each, set to 0 in a training step, 0 to 0.9; the others are
-        scaled up to make up for it.
+        Share of the outputs of every hidden layer, or of each, set to 0 in a training step, 0 to 0.9 in steps of 1/256;
+        the others are scaled up to make up for it.
     activity_l1, activity_l2 : float
         Weight in the loss, of training and of validation rows, of the first hidden layer's absolute (squared) outputs,
         summed over the layer and averaged over the rows. Scores do not count them.

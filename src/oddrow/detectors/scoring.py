@@ -18,7 +18,7 @@ from oddrow.train.shards import parts_of, row_count
 BLOCKS = (256, 4096, 32_768)
 # Sums over rows hold what that many bytes hold of them at once.
 SUMMED_BYTES = 2**26
-# While the network scores one slice, the next one is encoded.
+# While the network scores one slice of a table, the next one is encoded; so with the blocks of rows encoded already.
 SLICES_AT_ONCE = 2
 
 T = TypeVar("T")
@@ -40,7 +40,10 @@ def _scored(function: Callable[..., Any], network: Any, rows: Any) -> npt.NDArra
         block = jax.tree.map(lambda leaf: _block(leaf, *place), rows)
         return np.asarray(_compiled(function, network, block))
 
-    scores: npt.NDArray[np.float32] = np.concatenate(list(two_at_a_time(of_block, _blocks(n_rows))))
+    places = list(_blocks(n_rows))
+    # A single block, such as each slice of a table, needs no threads of its own.
+    found = map(of_block, places) if len(places) == 1 else two_at_a_time(of_block, places)
+    scores: npt.NDArray[np.float32] = np.concatenate(list(found))
     return scores[:n_rows]
 
 

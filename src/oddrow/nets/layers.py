@@ -152,7 +152,7 @@ def drop_factors(
 
 
 def _factor(share: float, drawn: UInt8[Array, "*any"]) -> Float[Array, "*any"]:
-    n_dropped = min(round(share * BYTE), BYTE - 1)
+    n_dropped = min(max(round(share * BYTE), 1), BYTE - 1)
     return jnp.where(drawn < n_dropped, 0.0, BYTE / (BYTE - n_dropped))
 
 

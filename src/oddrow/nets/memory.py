@@ -23,7 +23,9 @@ class Memory(eqx.Module):
     here the mean over the `n_nearest`).
 
     Squared distances are summed over numbers, each times its `scale`, and categories, 1 for every one that differs.
-    They are exact: the product of matrices, which rounds, only says which few rows may be nearest.
+    A product of matrices, which rounds, says which few rows may be nearest, and the distances to these are computed one
+    by one: what is found is the distance to a kept row to the last digits of float32, and its square larger than that
+    of the nearest by no more than some 1e-6 of the squared distance from the middle of all that are kept.
 
     >>> kept = jnp.array([[0.0, 0.0], [3.0, 4.0]]), jnp.array([[3], [4]])
     >>> memory = Memory(*kept, scale=jnp.array([1.0, 0.5]))
@@ -34,6 +36,7 @@ class Memory(eqx.Module):
     numbers: Float[Array, "kept numbers"]
     categories: Int[Array, "kept categories"]
     scale: Float[Array, " numbers"]
+    middle: Float[Array, " numbers"]
     n_nearest: int = eqx.field(static=True)
 
     def __init__(
@@ -45,6 +48,8 @@ class Memory(eqx.Module):
         n_nearest: int = 1,
     ) -> None:
         self.numbers, self.categories, self.scale = numbers, categories, scale
+        # Of the mean, one kept row that lies far out would be enough to spoil the distances of all others.
+        self.middle = jnp.median(numbers, axis=0)
         self.n_nearest = min(n_nearest, numbers.shape[0])
 
     def distance(self, rows: Rows) -> Float[Array, " rows"]:
@@ -54,7 +59,7 @@ class Memory(eqx.Module):
     def nearest(self, rows: Rows) -> tuple[Float[Array, "rows n_nearest"], Int[Array, "rows n_nearest"]]:
         """The distances of each row to its nearest kept rows, in rising order, and which these are."""
         n_rows = rows[0].shape[0]
-        at_once = min(n_rows, ROWS_AT_ONCE)
+        at_once = max(1, min(n_rows, ROWS_AT_ONCE))
         short = -n_rows % at_once
         chunks = jax.tree.map(
             lambda leaf: jnp.pad(leaf, ((0, short), (0, 0))).reshape(-(-n_rows // at_once), at_once, leaf.shape[1]),
@@ -84,9 +89,8 @@ class Memory(eqx.Module):
 
     def _roughly(self, rows: Rows) -> Float[Array, "rows kept"]:
         """Squared distances up to rounding, less what is the same for all that are kept."""
-        # From the middle of the kept rows, for what is large beside the distances rounds them away.
-        middle = self.numbers.mean(axis=0)
-        kept, others = (self.numbers - middle) * self.scale, (rows[0] - middle) * self.scale
+        # From the middle, for what is large beside the distances rounds them away.
+        kept, others = ((numbers - self.middle) * self.scale for numbers in (self.numbers, rows[0]))
         squared = jnp.square(kept).sum(axis=1) - 2 * others @ kept.T
         for column in range(self.categories.shape[1]):
             squared = squared + (rows[1][:, column, None] != self.categories[:, column])

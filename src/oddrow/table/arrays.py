@@ -14,7 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from oddrow.errors import TableError, first_names
-from oddrow.table.table import check_unique_names
+from oddrow.table.table import check_column_names
 
 Array = npt.NDArray[Any]
 
@@ -129,7 +129,7 @@ def _as_frame(path: Path, arrays: Mapping[str, Any], names: Sequence[str] | None
     if len(names) != X.shape[1]:
         raise TableError(f"{path}: {len(names)} names were given for {X.shape[1]} columns.")
     columns = {name: X[:, column] for column, name in enumerate(names)}
-    check_unique_names([*names, *(["y"] if "y" in arrays else [])], str(path))
+    check_column_names([*names, *(["y"] if "y" in arrays else [])], str(path))
     if "y" in arrays:
         columns["y"] = _flat(path, np.asarray(arrays["y"]), len(X))
     return pl.DataFrame(columns)

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from oddrow.errors import TableError
-from oddrow.table.table import check_unique_names
+from oddrow.table.table import check_column_names
 
 LOOKED_AT = 10_000
 MOST_BLOCK_ROWS = 131_072
@@ -116,7 +116,7 @@ class Delimited:
             names[0] = names[0].removeprefix("\ufeff")
         else:
             names = [f"column_{column + 1}" for column in range(first.width)]
-        check_unique_names(names, str(self.path))
+        check_column_names(names, str(self.path))
         return names
 
     def _widen(self, error: pl.exceptions.ComputeError) -> None:

@@ -8,7 +8,6 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -18,7 +17,7 @@ from oddrow.errors import TableError, did_you_mean, first_names
 from oddrow.table.arrays import read_mat, read_npz
 from oddrow.table.delimited import MOST_BLOCK_ROWS, Delimited, ReadOptions, WiderError
 from oddrow.table.stored import Room, StoredFrame
-from oddrow.table.table import Table, as_table, check_unique_names
+from oddrow.table.table import Table, as_table, check_column_names
 from oddrow.table.write import write_blocks
 
 T = TypeVar("T")
@@ -103,15 +102,25 @@ def read_within(source: Any, options: ReadOptions, room: Room) -> Table:
 
 def _in_parquet(file: _File, copy: Path) -> Path:
     """A file itself if it is Parquet, else a copy that is."""
-    while file.path.suffix.lower() not in PARQUET_SUFFIXES:
+    if file.path.suffix.lower() in PARQUET_SUFFIXES:
+        return file.path
+    while True:
         try:
-            with _said_plainly(file.path, file.kind):
-                blocks = (block for block in file.rows.blocks(_rows_at_once(file)) if block.height)
-                write_blocks(chain([next(blocks, file.rows.empty())], blocks), copy)
+            write_blocks(_at_least_one_block(file), copy)
             return copy
         except WiderError:
             continue
-    return file.path
+
+
+def _at_least_one_block(file: _File) -> Iterator[pl.DataFrame]:
+    """The rows of a file; of one without rows its columns."""
+    is_empty = True
+    with _said_plainly(file.path, file.kind):
+        for block in file.rows.blocks(_rows_at_once(file)):
+            is_empty = False
+            yield block
+        if is_empty:
+            yield file.rows.empty()
 
 
 class _Rows(Protocol):
@@ -226,7 +235,7 @@ def _open(path: Path, options: ReadOptions) -> _File:
     kind, opener = fitting[0]
     with _said_plainly(path, kind):
         rows = opener(path, options)
-        check_unique_names(rows.columns, str(path))
+        check_column_names(rows.columns, str(path))
     return _File(path, kind, rows)
 
 

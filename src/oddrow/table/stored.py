@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias, overload
 
@@ -22,6 +23,9 @@ COPIES_OF_A_COLUMN = 2
 NUMBERS_OF_A_ROW = 7
 # Rows from so many places of all say how long text is.
 PLACES_WEIGHED, ROWS_WEIGHED = 16, 64
+# Types whose values are as long as they are; levels are text once they are conformed, which takes 16 bytes besides.
+LONG = (pl.String, pl.Binary, pl.Categorical, pl.Enum)
+BYTES_OF_A_VIEW = 16
 # The part of the memory that a slice may take: it is read ahead, filtered, conformed and encoded.
 SLICE_SHARE = 1 / 128
 
@@ -79,35 +83,46 @@ class StoredFrame:
     (['x', 'z'], [2, 1])
     """
 
-    def __init__(
-        self,
-        paths: list[Path],
-        room: Room,
-        columns: list[str] | None = None,
-        kept: npt.NDArray[np.bool_] | None = None,
-    ) -> None:
-        self.paths, self.room, self._kept = paths, room, kept
-        self._lazy = _as_one(paths)
-        self.schema = self._lazy.collect_schema()
-        self.columns = self.schema.names() if columns is None else columns
-        self.height = int(kept.sum()) if kept is not None else int(self._lazy.select(pl.len()).collect().item())
+    def __init__(self, paths: list[Path], room: Room) -> None:
+        self.paths, self.room = paths, room
+        self._kept: npt.NDArray[np.bool_] | None = None
+        with self._said_plainly():
+            self._lazy = _as_one(paths)
+            self.schema = self._lazy.collect_schema()
+            self.columns = self.schema.names()
+            self.height = int(self._lazy.select(pl.len()).collect().item())
+            self._widths = self._weighed()
 
-    @cached_property
+    @property
     def widths(self) -> dict[str, float]:
         """How many bytes a value of each column takes in memory, 8 at least, by rows from all over the files."""
-        plain = {name: 8.0 for name in self.columns}
-        long = [
-            name
-            for name in self.columns
-            if self.schema[name] in (pl.String, pl.Binary) or self.schema[name].is_nested()
-        ]
+        return {name: self._widths[name] for name in self.columns}
+
+    def _weighed(self) -> dict[str, float]:
+        widths = {name: 16.0 if kind.is_decimal() or kind == pl.Int128 else 8.0 for name, kind in self.schema.items()}
+        long = [name for name, kind in self.schema.items() if kind in LONG or kind.is_nested()]
         if not long or not self.height:
-            return plain
-        n_rows = self.height if self._kept is None else len(self._kept)
-        starts = np.linspace(0, max(n_rows - ROWS_WEIGHED, 0), PLACES_WEIGHED).astype(int).tolist()
+            return widths
+        starts = np.linspace(0, max(self.height - ROWS_WEIGHED, 0), PLACES_WEIGHED).astype(int).tolist()
         parts = (self._lazy.select(long).slice(start, ROWS_WEIGHED).collect_batches() for start in starts)
         sample = pl.concat([block for part in parts for block in part])
-        return {**plain, **{name: max(8.0, sample[name].estimated_size() / sample.height) for name in long}}
+        return {**widths, **{name: _bytes_of_each(sample[name]) for name in long}}
+
+    @contextmanager
+    def _said_plainly(self) -> Iterator[None]:
+        """Whatever polars raises as one clear `TableError`."""
+        try:
+            yield
+        except pl.exceptions.PolarsError as error:
+            reason = str(error).strip().split("\n")[0]
+            raise TableError(f"the files from {self.paths[0]} on cannot be read as one table ({reason}).") from error
+
+    def _derived(self, columns: list[str], kept: npt.NDArray[np.bool_] | None) -> StoredFrame:
+        """Columns and rows of the same files, which are not opened again."""
+        part = copy(self)
+        part.columns, part._kept = columns, kept
+        part.height = self.height if kept is None else int(kept.sum())
+        return part
 
     @property
     def width(self) -> int:
@@ -123,9 +138,10 @@ class StoredFrame:
     def __getitem__(self, key: str | npt.NDArray[Any]) -> pl.Series | StoredFrame:
         """A column by name, or rows by ascending number."""
         if isinstance(key, str):
-            values = self._lazy.select(key).collect().to_series()
+            with self._said_plainly():
+                values = self._lazy.select(key).collect().to_series()
             return values if self._kept is None else values.filter(pl.Series(self._kept))
-        return StoredFrame(self.paths, self.room, self.columns, self._among(key))
+        return self._derived(self.columns, self._among(key))
 
     def _among(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         """Mask over all rows of the files, of which these are a part of the kept ones."""
@@ -141,7 +157,7 @@ class StoredFrame:
 
     def select(self, names: list[str]) -> StoredFrame:
         """The same rows with these columns."""
-        return StoredFrame(self.paths, self.room, names, self._kept)
+        return self._derived(names, self._kept)
 
     def drop(self, name: str) -> StoredFrame:
         """The same rows without a column."""
@@ -149,6 +165,10 @@ class StoredFrame:
 
     def iter_slices(self, n_rows: int) -> Iterator[pl.DataFrame]:
         """The rows in order, at most n_rows at a time, fewer where they are wide."""
+        with self._said_plainly():
+            yield from self._slices(n_rows)
+
+    def _slices(self, n_rows: int) -> Iterator[pl.DataFrame]:
         n_rows = max(1, min(n_rows, int(SLICE_SHARE * self.room.n_bytes / sum(self.widths.values()))))
         start = 0
         for path in self.paths:
@@ -173,22 +193,18 @@ class StoredFrame:
         return self[np.arange(0, self.height, n)].collect()
 
 
-def _as_one(paths: list[Path]) -> pl.LazyFrame:
-    """The rows of files below each other; where types differ, those that hold the values of all.
+def _bytes_of_each(values: pl.Series) -> float:
+    text = values if values.dtype.is_nested() or values.dtype == pl.Binary else values.cast(pl.String)
+    return BYTES_OF_A_VIEW + text.estimated_size() / len(text)
 
-    Raises `TableError` where there are none.
-    """
+
+def _as_one(paths: list[Path]) -> pl.LazyFrame:
+    """The rows of files below each other; where types differ, those that hold the values of all."""
     scans = [pl.scan_parquet(path, glob=False) for path in paths]
     schemas = [scan.collect_schema() for scan in scans]
     if all(list(schema.items()) == list(schemas[0].items()) for schema in schemas):
         return pl.scan_parquet(paths, glob=False)
-    one = pl.concat([scan.select(schemas[0].names()) for scan in scans], how="vertical_relaxed")
-    try:
-        one.collect_schema()
-    except pl.exceptions.PolarsError as error:
-        reason = str(error).strip().split("\n")[0]
-        raise TableError(f"the files from {paths[0]} on hold different types ({reason}).") from error
-    return one
+    return pl.concat([scan.select(schemas[0].names()) for scan in scans], how="vertical_relaxed")
 
 
 Frame: TypeAlias = pl.DataFrame | StoredFrame

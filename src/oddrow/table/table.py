@@ -99,13 +99,14 @@ def as_table(X: Any) -> Table:
     if isinstance(X, Table):
         return X
     if isinstance(X, pl.LazyFrame):
-        return Table.from_frame(X.collect())
+        X = X.collect()
     if isinstance(X, pl.DataFrame):
+        check_column_names(X.columns, "the polars frame")
         return Table.from_frame(X)
     if type(X).__module__.partition(".")[0] == "pandas":
         return Table.from_frame(_from_pandas(X))
     if hasattr(X, "__arrow_c_stream__"):
-        check_unique_names(getattr(X, "column_names", []), "the Arrow table")
+        check_column_names(getattr(X, "column_names", []), "the Arrow table")
         return Table.from_frame(pl.DataFrame(X))
     if isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "fiub":
         return Table.from_array(X)
@@ -115,8 +116,8 @@ def as_table(X: Any) -> Table:
     )
 
 
-def check_unique_names(names: list[str], source: str) -> None:
-    """Refuse a table in which two columns have one name."""
+def check_column_names(names: list[str], source: str) -> None:
+    """Refuse a table in which two columns have one name, or one has a name that polars takes for a pattern."""
     seen: set[str] = set()
     twice = [name for name in names if name in seen or seen.add(name)]  # type: ignore[func-returns-value]
     if twice:
@@ -124,12 +125,17 @@ def check_unique_names(names: list[str], source: str) -> None:
             f"{source}: column name {first_names(sorted(set(twice)))} stands more than once. "
             "Rename the columns, or give all names yourself."
         )
+    if patterns := [name for name in names if name.startswith("^") and name.endswith("$")]:
+        raise TableError(
+            f"{source}: column name {first_names(patterns)} begins with ^ and ends with $, as a pattern of names does. "
+            "Rename the columns, or give all names yourself."
+        )
 
 
 def _from_pandas(X: Any) -> pl.DataFrame:
     frame = X.to_frame() if X.ndim == 1 else X
     names = [str(name) for name in frame.columns]
-    check_unique_names(names, "the pandas frame")
+    check_column_names(names, "the pandas frame")
     named = frame.set_axis(names, axis=1)
     sparse = {name: dtype.subtype for name, dtype in named.dtypes.items() if type(dtype).__name__ == "SparseDtype"}
     try:

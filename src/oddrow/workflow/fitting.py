@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -61,13 +62,14 @@ def _room(memory: str | None, out: Path) -> Iterator[Room | None]:
     n_bytes = bytes_of(memory)
     _give_back_what_is_freed()
     beside = next(parent for parent in out.absolute().parents if parent.is_dir())
-    _remove_left_over(beside, f".{out.name}.rows.")
-    with TemporaryDirectory(prefix=f".{out.name}.rows.{os.getpid()}.", dir=beside) as folder:
+    prefix = f".{out.name}.rows.{platform.node().partition('.')[0]}-"
+    _remove_left_over(beside, prefix)
+    with TemporaryDirectory(prefix=f"{prefix}{os.getpid()}.", dir=beside) as folder:
         yield Room(n_bytes, Path(folder))
 
 
 def _remove_left_over(beside: Path, prefix: str) -> None:
-    """Remove folders of rows that are named after a process which was killed before it could."""
+    """Remove folders of rows that are named after a process of this machine which was killed before it could."""
     for folder in beside.iterdir():
         owner = folder.name.removeprefix(prefix).partition(".")[0]
         if folder.name.startswith(prefix) and owner.isdecimal() and not _is_running(int(owner)):
@@ -80,10 +82,11 @@ def _is_running(process: int) -> bool:
         return True
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
-        return True
+        # It is another user's.
+        pass
     return True
 
 

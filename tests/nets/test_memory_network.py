@@ -51,7 +51,7 @@ def test_tables_of_one_kind_of_column_and_wide_ones(widths: dict[str, int]) -> N
     np.testing.assert_allclose(nearest(of, rows)[0], by_all_pairs(of, rows)[:, :3], rtol=1e-5, atol=2e-6)
 
 
-@pytest.mark.parametrize("n_rows", [1, ROWS_AT_ONCE - 1, ROWS_AT_ONCE + 1, 3 * ROWS_AT_ONCE])
+@pytest.mark.parametrize("n_rows", [0, 1, ROWS_AT_ONCE - 1, ROWS_AT_ONCE + 1, 3 * ROWS_AT_ONCE])
 def test_any_number_of_rows(n_rows: int) -> None:
     of, rows = memory(50), some_rows(n_rows)
     np.testing.assert_allclose(distance(of, rows), by_all_pairs(of, rows)[:, 0], rtol=1e-5, atol=2e-6)
@@ -59,10 +59,29 @@ def test_any_number_of_rows(n_rows: int) -> None:
 
 def test_a_kept_row_is_at_no_distance_however_far_it_lies() -> None:
     of = memory(300)
-    far = eqx.tree_at(lambda of: of.numbers, of, of.numbers + 1e4)
+    far = Memory(of.numbers + 1e4, of.categories, scale=of.scale)
     distances, places = nearest(far, (far.numbers, far.categories))
     assert float(distances.max()) <= 2e-6
     np.testing.assert_array_equal(places[:, 0], np.arange(300))
+
+
+@pytest.mark.parametrize("apart", [10.0, 1000.0])
+def test_of_clusters_far_apart_the_nearest_is_missed_by_no_more_than_rounding(apart: float) -> None:
+    of, side = memory(400), jnp.where(jnp.arange(400) % 2 == 0, apart, -apart)[:, None]
+    parted = eqx.tree_at(lambda of: of.numbers, of, of.numbers + side)
+    rows = some_rows(50)
+    rows = (rows[0] + apart, rows[1])
+    found, expected = np.asarray(distance(parted, rows)), by_all_pairs(parted, rows)[:, 0]
+    from_the_middle = np.square((np.asarray(rows[0]) - np.asarray(of.middle)) * np.asarray(of.scale)).sum(axis=1)
+    assert (found**2 <= expected**2 + 1e-6 * from_the_middle + 1e-5).all()
+    assert (found >= expected - 1e-3).all()
+
+
+def test_one_kept_row_far_out_spoils_no_distance() -> None:
+    numbers, categories = some_rows(400, seed=1)
+    of = Memory(numbers.at[7].set(1e6), categories, scale=jnp.ones(3))
+    rows = some_rows(60)
+    np.testing.assert_allclose(distance(of, rows), by_all_pairs(of, rows)[:, 0], rtol=1e-5, atol=2e-6)
 
 
 def test_company_changes_nothing_to_the_bit() -> None:
