@@ -91,7 +91,5 @@ class Memory(eqx.Module):
         """Squared distances up to rounding, less what is the same for all that are kept."""
         # From the middle, for what is large beside the distances rounds them away.
         kept, others = ((numbers - self.middle) * self.scale for numbers in (self.numbers, rows[0]))
-        squared = jnp.square(kept).sum(axis=1) - 2 * others @ kept.T
-        for column in range(self.categories.shape[1]):
-            squared = squared + (rows[1][:, column, None] != self.categories[:, column])
-        return squared
+        differ = (rows[1][:, None] != self.categories).sum(axis=2)
+        return jnp.square(kept).sum(axis=1) - 2 * others @ kept.T + differ
