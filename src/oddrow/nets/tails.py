@@ -1,0 +1,52 @@
+"""Scores of any kind as one: how rare it is among training rows to be as odd."""
+
+from __future__ import annotations
+
+import math
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+from jaxtyping import Array, Float
+
+# Beyond the score that this share of the training rows stays below, the tail is taken for an exponential.
+BODY = 0.9
+# So many scores say where the shares up to there lie.
+N_KNOTS = 64
+# A tail is no thinner than this part of its beginning, so that no score becomes infinite.
+LEAST_EXCESS = 1e-6
+
+
+class Tail(eqx.Module):
+    """The surprise of a score: minus the logarithm of the share of training rows that score as high.
+
+    Among the lower 90 % of the training scores the share is interpolated; beyond, it falls exponentially by the mean
+    excess, the peaks-over-threshold model of Pickands (1975) with shape 0. Surprises of several scores may be added.
+
+    >>> tail = Tail.of(np.arange(1000.0))
+    >>> [round(float(surprise), 1) for surprise in tail(jnp.array([499.5, 899.1, 999.5]))]
+    [0.7, 2.3, 4.3]
+    """
+
+    knots: Float[Array, " knots"]
+    excess: Float[Array, ""]
+
+    def __init__(self, knots: Float[Array, " knots"], excess: Float[Array, ""]) -> None:
+        self.knots, self.excess = knots, excess
+
+    @classmethod
+    def of(cls, scores: npt.NDArray[np.floating]) -> Tail:
+        """The tail of the scores (n,) of training rows, finite all of them."""
+        values = np.asarray(scores, np.float64)
+        knots = np.quantile(values, np.linspace(0, BODY, N_KNOTS))
+        beyond = values[values > knots[-1]] - knots[-1]
+        least = LEAST_EXCESS * max(1.0, abs(knots[-1]))
+        excess = max(float(beyond.mean()) if len(beyond) else 0.0, least)
+        return cls(jnp.asarray(knots, jnp.float32), jnp.asarray(excess, jnp.float32))
+
+    def __call__(self, scores: Float[Array, " rows"]) -> Float[Array, " rows"]:
+        """The surprise of each score, in nats, 0 at least."""
+        share = jnp.interp(scores, self.knots, jnp.linspace(0, BODY, len(self.knots)))
+        beyond = jnp.maximum(scores - self.knots[-1], 0) / self.excess
+        return jnp.where(beyond > 0, -math.log(1 - BODY) + beyond, -jnp.log(1 - share))
