@@ -156,9 +156,9 @@ def test_nothing_is_unpickled_by_another_name() -> None:
 def test_names_imported_when_first_used_are_at_home_where_they_are_looked_for() -> None:
     assert set(workflow._HOMES) == set(workflow.__all__)
     for package in (oddrow, workflow):
-        functions = {name: getattr(package, name) for name in package._HOMES if name != "Tell"}
-        assert {name: of.__module__ for name, of in functions.items()}.keys() == functions.keys()
-        assert all(of.__module__.startswith(package._HOMES[name]) for name, of in functions.items())
+        # A type alias is at home wherever its parts are.
+        homes = {name: getattr(package, name).__module__ for name in package._HOMES if name != "Tell"}
+        assert {name: home for name, home in homes.items() if not home.startswith(package._HOMES[name])} == {}
 
 
 def test_no_file_is_longer_than_400_lines() -> None:
