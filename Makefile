@@ -5,11 +5,11 @@ BIN := $(VENV)/bin
 BENCH := .venv-bench
 SDV := .venv-sdv
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-ODDROW_DATA ?= $(wildcard ../shared/data)
+ODDROW_DATA ?= $(abspath $(wildcard ../shared/data))
 export ODDROW_DATA
 RESULTS := benchmarks/results
 
-.PHONY: help setup bench-setup sdv-setup demo test test-all check bench bench-large cli-docs format clean
+.PHONY: help setup bench-setup sdv-setup demo test test-all check bench bench-quality tables bench-large cli-docs format clean
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -61,6 +61,15 @@ bench: bench-setup setup  ## measure what docs/benchmarks.md says, twenty minute
 	$(BENCH)/bin/python benchmarks/row_speed.py --json $(RESULTS)/rows.json
 	$(BIN)/python benchmarks/growth.py --json $(RESULTS)/growth.json
 	$(BIN)/python benchmarks/page.py
+
+bench-quality: setup tables  ## find the odd rows of 22 tables beside other libraries, an hour on two cores, and write docs/quality.md
+	cd benchmarks && ODDROW_DATA=$(abspath $(ODDROW_DATA)) ../$(BIN)/python -m quality.measure
+	cd benchmarks && ODDROW_DATA=$(abspath $(ODDROW_DATA)) ../$(BIN)/python -m quality.frauds
+	cd benchmarks && ODDROW_DATA=$(abspath $(ODDROW_DATA)) ../$(BIN)/python -m quality.cost
+	cd benchmarks && ODDROW_DATA=$(abspath $(ODDROW_DATA)) ../$(BIN)/python -m quality.page
+
+tables: setup
+	$(BIN)/python benchmarks/prepare_tables.py
 
 bench-large: setup  ## score 100 million rows, fit 20 million beyond memory; 20 GB of disk, 12 GB of memory
 	$(BIN)/python benchmarks/file_speed.py --large --json $(RESULTS)/files-large.json

@@ -40,7 +40,7 @@ def fitted(folder: Path) -> Path:
     """A model of few rows and epochs; what it compiles to score them lies on disk for later processes."""
     rows, model = folder / "fit.parquet", folder / "model"
     write_structured(rows, N_FIT, N_COLUMNS)
-    run_oddrow("fit", rows, "--out", model, "--set", f"training.epochs={EPOCHS}")
+    run_oddrow("fit", rows, "--out", model, "--detector", "autoencoder", "--set", f"training.epochs={EPOCHS}")
     return model
 
 

@@ -35,6 +35,7 @@ UNUSED = (
     "TX_FRAUD_SCENARIO",
 )
 SETTINGS = {
+    "detector.name": "autoencoder",
     "detector.hidden": "[14,7]",
     "training.epochs": 20,
     "training.batch_size": 1024,

@@ -72,7 +72,11 @@ class Size:
         from oddrow import workflow
         from oddrow.settings import Settings
 
-        training = {"training.epochs": EPOCHS[self.axis], "training.batch_size": BATCH_SIZE}
+        training = {
+            "detector.name": "autoencoder",
+            "training.epochs": EPOCHS[self.axis],
+            "training.batch_size": BATCH_SIZE,
+        }
         rows, model, laps = str(folder / "rows.parquet"), folder / "model", [time.perf_counter()]
         workflow.fit(rows, model, Settings.gather(options=training))
         laps.append(time.perf_counter())

@@ -59,7 +59,7 @@ def fit(tables: str, folder: Path, seed: int, memory: str | None) -> dict[str, A
     model, scores = folder / "model", folder / "scores.parquet"
     sets = [f"training.epochs={EPOCHS}", f"training.batch_size={BATCH_SIZE}"]
     options = [part for one in sets for part in ("--set", one)] + (["--memory", memory] if memory else [])
-    run = run_oddrow("fit", tables, "--out", model, "--seed", str(seed), *options)
+    run = run_oddrow("fit", tables, "--out", model, "--detector", "autoencoder", "--seed", str(seed), *options)
     check_place(run, memory)
     test = folder / "test.parquet"
     run_oddrow("score", test, "--model", model, "--out", scores)

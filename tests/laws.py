@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pytest
 
 from oddrow.detectors.autoencoder import AutoencoderDetector
 from oddrow.detectors.base import Detector
 from oddrow.detectors.dagmm import DAGMMDetector
+from oddrow.detectors.oddrow import OddRowDetector
 from oddrow.table.encode import TableEncoder
 from oddrow.train.training import Training
 
@@ -46,13 +48,36 @@ def sparse_autoencoder(epochs: int = 3, *, noisy: bool = True, **parameters: Any
     return autoencoder(epochs, noisy=noisy, **{**usual, **parameters})
 
 
+def oddrow(epochs: int = 3, *, noisy: bool = True, mode: str = "novelty", **parameters: Any) -> OddRowDetector:
+    """Both modes; of the training rows no more are kept than the smallest of the tables of the laws has."""
+    training = Training(epochs=epochs if mode == "novelty" else None, batch_size=64, validation_fraction=0.2)
+    usual = {"mode": mode, "memory_rows": 100, "training": training, "random_state": 0}
+    return OddRowDetector(**{**usual, **parameters})
+
+
+def outlier_oddrow(epochs: int = 3, *, noisy: bool = True, **parameters: Any) -> OddRowDetector:
+    return oddrow(epochs, mode="outlier", **parameters)
+
+
 # One line for each detector: how to make one that is quick to fit. `epochs=0` makes its untrained twin; without noise
 # it compiles in half the time.
-DETECTORS: dict[str, New] = {"autoencoder": autoencoder, "sparse autoencoder": sparse_autoencoder, "dagmm": dagmm}
+DETECTORS: dict[str, New] = {
+    "oddrow": oddrow,
+    "oddrow outlier": outlier_oddrow,
+    "autoencoder": autoencoder,
+    "sparse autoencoder": sparse_autoencoder,
+    "dagmm": dagmm,
+}
+# The same for tests that fit many: those of six layers, which take longest to compile, are for `make test-all`.
+QUICK_DETECTORS = [pytest.param(name, marks=[pytest.mark.slow] if name == "oddrow" else []) for name in DETECTORS]
 # With fewer rows there is nothing to learn from.
-FEWEST_ROWS = {"autoencoder": 2, "sparse autoencoder": 2, "dagmm": 8}
+FEWEST_ROWS = {"oddrow": 2, "oddrow outlier": 2, "autoencoder": 2, "sparse autoencoder": 2, "dagmm": 8}
+# They train nothing: epochs are none of theirs.
+UNTRAINED = ("oddrow outlier",)
 # What each needs to find the planted rows, besides epochs.
 LEARNED: dict[str, dict[str, Any]] = {
+    "oddrow": {"epochs": 40, "memory_rows": 10_000},
+    "oddrow outlier": {"memory_rows": 10_000},
     "autoencoder": {"epochs": 40, "hidden": (32, 6, 32)},
     # What breaks the rule differs by too little for a middle of five that loses some.
     "sparse autoencoder": {"epochs": 100, "hidden": (32, 5, 32), "dropout": 0.0},

@@ -354,7 +354,7 @@ def test_a_table_to_score_without_its_id_or_time(
         (["--set", "trainig.epochs=5"], "setting 'trainig' is unknown. Did you mean 'training'?"),
         (["--set", "training.epoch=5"], "setting 'training.epoch' is unknown. Did you mean 'epochs'?"),
         (["--set", "training.epochs=many"], "training.epochs='many' is not a whole number at least 0."),
-        (["--set", "detector.hidden=8"], "hidden=8 is not a list of widths, such as [8]."),
+        (["--detector", "autoencoder", "--set", "detector.hidden=8"], "hidden=8 is not a list of widths, such as [8]."),
         (["--set", "encoder.numbers=robst"], "Did you mean 'robust'?"),
         (["--set", "encoder.times=5"], "times=5 is not a list. Expected some of hour, weekday, elapsed."),
         (["--set", "schema.amount=numbers"], "the kind of column 'amount'='numbers' is not one of numeric,"),

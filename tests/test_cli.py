@@ -15,6 +15,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from oddrow.artifact import Artifact
+
 COMMANDS = ("inspect", "fit", "score", "evaluate", "compare", "recipe", "simulate", "demo")
 HEAVY = {"jax", "sklearn", "polars", "numpy", "pandas", "equinox", "safetensors"}
 
@@ -187,7 +189,7 @@ def test_fit_saves_a_model_and_says_what_it_did(
 def test_fit_takes_everything_from_a_toml_file_too(mixed_csv: Path, oddrow: Oddrow, tmp_path: Path) -> None:
     (tmp_path / "fit.toml").write_text(
         'label = "shop"\nanomaly = "fuel"\ndrop = "fee,age"\nthreshold = "contamination:0.05@train"\n'
-        '[training]\nepochs = 1\n[detector]\nhidden = [8]\n[schema]\nrow_id = "numeric"\n'
+        '[training]\nepochs = 1\n[detector]\nname = "autoencoder"\nhidden = [8]\n[schema]\nrow_id = "numeric"\n'
     )
     options = ("--config", tmp_path / "fit.toml", "--until", "2024-01-10", "--time", "time")
     ran = oddrow("fit", mixed_csv, "--out", tmp_path / "m", *options)
@@ -505,11 +507,26 @@ for arguments in {commands("there")!r}:
 
 def test_fit_warns_of_a_clock_among_the_features(mixed: pl.DataFrame, oddrow: Oddrow, tmp_path: Path) -> None:
     mixed.with_columns(unix_time=pl.col("time").dt.epoch("s")).write_csv(tmp_path / "rows.csv")
-    ran = oddrow(
-        "fit", tmp_path / "rows.csv", "--out", tmp_path / "model", "--time", "time", "--set", "training.epochs=1"
-    )
+    ran = oddrow("fit", tmp_path / "rows.csv", "--out", tmp_path / "model", "--time", "time")
     assert "'unix_time' rises with --time: every later row will look odd by it." in ran.out
-    assert "trained on in 1 epoch," in ran.out
+    assert "540 learned from, 60 held out," in ran.out
+
+
+def test_what_trains_nothing_has_no_untrained_twin(mixed_csv: Path, oddrow: Oddrow, tmp_path: Path) -> None:
+    unlabelled = ("fit", mixed_csv, "--drop", "fraud", "--id", "row_id", "--out", tmp_path / "model")
+    assert oddrow(*unlabelled).code == 0
+    ran = oddrow("evaluate", mixed_csv, "--model", tmp_path / "model", "--label", "fraud")
+    assert ran.code == 0, ran.err
+    assert "OddRowDetector" in ran.out
+    assert "untrained twin" not in ran.out
+
+
+def test_clean_rows_are_trained_on_though_nothing_labels_them(mixed_csv: Path, oddrow: Oddrow, tmp_path: Path) -> None:
+    given = ("fit", mixed_csv, "--drop", "fraud", "--clean", "--out", tmp_path / "model", "--set", "training.epochs=1")
+    ran = oddrow(*given)
+    assert "540 trained on in 1 epoch, 60 held out," in ran.out
+    assert Artifact.load(tmp_path / "model").detector.get_params()["mode"] == "novelty"
+    assert "mode novelty; the model holds 540 training rows" in (tmp_path / "model" / "card.md").read_text()
 
 
 def test_the_version_is_that_of_the_package(oddrow: Oddrow) -> None:

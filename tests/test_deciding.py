@@ -17,7 +17,7 @@ from oddrow.artifact import Artifact
 from oddrow.simulate import simulate
 
 Oddrow = Callable[..., Any]
-QUICK = ("--set", "training.epochs=2", "--set", "training.batch_size=1024")
+QUICK = ("--detector", "autoencoder", "--set", "training.epochs=2", "--set", "training.batch_size=1024")
 UNTIL = "2018-04-10"
 
 SETTINGS = """

@@ -18,7 +18,7 @@ import pytest
 from polars.testing import assert_frame_equal
 from sklearn.metrics import average_precision_score
 
-from laws import DETECTORS, FEWEST_ROWS, LEARNED, New, OddTable, normal_rows, odd_tables, planted_rows
+from laws import DETECTORS, FEWEST_ROWS, LEARNED, UNTRAINED, New, OddTable, normal_rows, odd_tables, planted_rows
 from oddrow.artifact import Artifact
 from oddrow.detectors.base import Detector
 from oddrow.errors import OddrowError, ParameterError
@@ -178,7 +178,9 @@ def test_odd_tables_get_a_finite_score_or_a_named_error(name: str, new: New, tab
     assert np.isfinite(scores).all()
 
 
-def test_a_diverged_network_is_said_so(new: New) -> None:
+def test_a_diverged_network_is_said_so(name: str, new: New) -> None:
+    if name in UNTRAINED:
+        pytest.skip("nothing is trained")
     training = new().used_training.set_params(learning_rate=1e38, clip_norm=None, validation_fraction=0.0, epochs=1)
     with pytest.raises(OddrowError, match=r"training.learning_rate \(now 1e\+38\)"):
         new(training=training, noisy=False).fit(ARRAY)
@@ -210,6 +212,10 @@ def test_planted_anomalies_are_found(name: str, capsys: pytest.CaptureFixture[st
     with capsys.disabled():
         shown = ", ".join(f"{other} {precision:.3f}" for other, precision in found.items())
         print(f"\naverage precision of {name} on planted rows (chance 0.100): {shown}")
+    if name in UNTRAINED:
+        # Nothing breaks a rule that nobody has learned: such rows are no more than far from most others.
+        assert found["detector"] > 0.2, "chance is 0.1"
+        return
     assert found["detector"] > 0.5, "chance is 0.1"
     assert found["detector"] > found["untrained twin"]
 
@@ -225,12 +231,12 @@ def test_no_statistic_of_a_scored_row_reaches_the_encoder(fitted: Detector) -> N
     same(fitted.anomaly_score(ROWS), scores)
 
 
-def test_no_statistic_of_a_held_out_row_reaches_the_encoder(new: New) -> None:
+def test_no_statistic_of_a_held_out_row_reaches_the_encoder(name: str, new: New) -> None:
     held_out = normal_rows(60, seed=9)
     wild = held_out.with_columns(amount=pl.col("amount") * 1e3, shop=pl.lit("new"))
     one, other = (new(noisy=False).fit(ROWS, validation=rows) for rows in (held_out, wild))
     assert one.encoder_.to_dict() == other.encoder_.to_dict()
-    assert one.history_ != other.history_, "the held-out rows were looked at"
+    assert name in UNTRAINED or one.history_ != other.history_, "the held-out rows were looked at"
 
 
 def test_rows_held_out_by_the_detector_itself_do_not_reach_the_encoder(new: New) -> None:

@@ -76,6 +76,7 @@ def test_nothing_is_left_beside_the_model(folder: Path, fitted: dict[str | None,
 def test_what_fails_leaves_nothing_either(folder: Path, oddrow: Run, tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_text('[[history]]\nby = "customer"\nwindows = ["1d"]\nfeatures = ["count"]\n')
     fit = ("fit", folder / "fit-0.parquet", "--out", tmp_path / "model", "--time", "time", "--label", "is_fraud")
+    own = ["--memory", "1MB", "--detector", "autoencoder"]
     for options, message in (
         (["--memory", "2"], "memory '2': expected a number with KB, MB, GB or TB behind it, such as 2GB"),
         (["--memory", "100KB"], "10,000 rows need 720KB for the column"),
@@ -84,8 +85,8 @@ def test_what_fails_leaves_nothing_either(folder: Path, oddrow: Run, tmp_path: P
             ["--memory", "1MB", "--join", folder / "test.parquet", "--on", "time"],
             "can only be joined to rows in memory",
         ),
-        (["--memory", "1MB", "--set", "detector.known_weight=10"], "known_weight and trim need all rows in memory"),
-        (["--memory", "1MB", "--set", "detector.trim=0.05"], "known_weight and trim need all rows in memory"),
+        ([*own, "--set", "detector.known_weight=10"], "known_weight and trim need all rows in memory"),
+        ([*own, "--set", "detector.trim=0.05"], "known_weight and trim need all rows in memory"),
     ):
         ran = oddrow(*fit, *options)
         assert ran.code == 1
@@ -115,13 +116,13 @@ def test_what_a_killed_process_left_is_removed_and_what_a_running_one_has_is_not
     assert {path.name for path in tmp_path.iterdir()} == {"model", *stays}
 
 
-@pytest.mark.parametrize("detector", ["autoencoder", "dagmm"])
+@pytest.mark.parametrize("detector", ["oddrow", "autoencoder", "dagmm"])
 def test_mixed_columns_from_a_text_file(
     detector: str, mixed_csv: Path, fit_options: tuple[str, ...], oddrow: Run, tmp_path: Path
 ) -> None:
     rows = pl.concat([pl.read_csv(mixed_csv)] * 8)
     rows.with_columns(row_id=np.arange(rows.height)).write_csv(tmp_path / "t.csv")
-    fit = ("fit", tmp_path / "t.csv", "--out", tmp_path / "model", "--detector", detector, *fit_options)
+    fit = ("fit", tmp_path / "t.csv", "--out", tmp_path / "model", *fit_options, "--detector", detector)
     ran = oddrow(*fit, "--memory", "500KB")
     assert ran.code == 0, ran.err
     assert "rows are too many for the memory given: they stay on disk." in ran.out
@@ -139,7 +140,7 @@ def peak():
 before = peak()
 from oddrow import workflow
 from oddrow.settings import Settings
-settings = Settings.gather(sets=["training.epochs=1", "training.batch_size=8192"])
+settings = Settings.gather(sets=["detector=autoencoder", "training.epochs=1", "training.batch_size=8192"])
 workflow.fit(sys.argv[1], sys.argv[2], settings, memory=sys.argv[3])
 print(1024 * (peak() - before))
 """

@@ -190,7 +190,9 @@ def test_budgets_and_weights_are_told_as_they_are(mixed: pl.DataFrame, tmp_path:
     table = str(tmp_path / "rows.parquet")
     mixed.with_columns(w=pl.lit(0.001)).write_parquet(table)
     options = {"label": "fraud", "time": "time", "until": "2024-01-15", "id": "row_id", "weight": "w"}
-    settings = Settings.gather(sets=["training.epochs=2"], options={**options, "threshold": "budget:2"})
+    settings = Settings.gather(
+        sets=["detector=autoencoder", "training.epochs=2"], options={**options, "threshold": "budget:2"}
+    )
     workflow.fit(table, tmp_path / "m", settings)
     page = html.unescape(text_of(workflow.report(table, tmp_path / "m", start="2024-01-15", weight="w")))
     assert "are alerts, at most 2 a day, the highest: rule budget:2" in page
@@ -221,7 +223,11 @@ def test_names_that_no_picture_can_hold_make_no_broken_one(mixed: pl.DataFrame, 
     table = str(tmp_path / "rows.parquet")
     changed = mixed.rename(odd).with_columns(pl.col("a\x01b") * 1e304)
     changed.write_parquet(table)
-    workflow.fit(table, tmp_path / "m", Settings.gather(sets=["training.epochs=2"], options={"label": "fraud"}))
+    workflow.fit(
+        table,
+        tmp_path / "m",
+        Settings.gather(sets=["detector=autoencoder", "training.epochs=2"], options={"label": "fraud"}),
+    )
     found = pictures(text_of(workflow.report(table, tmp_path / "m")))
     assert all(ElementTree.fromstring(svg).tag.endswith("svg") for svg in found)
 
@@ -230,7 +236,9 @@ def test_amounts_bring_their_pictures_and_a_rule_of_cost_its_curve(mixed: pl.Dat
     table = str(tmp_path / "rows.parquet")
     mixed.write_parquet(table)
     options = {"label": "fraud", "amount": "amount", "time": "time", "until": "2024-01-15", "drop": "row_id"}
-    workflow.fit(table, tmp_path / "m", Settings.gather(sets=["training.epochs=2"], options=options))
+    workflow.fit(
+        table, tmp_path / "m", Settings.gather(sets=["detector=autoencoder", "training.epochs=2"], options=options)
+    )
     workflow.decide(table, tmp_path / "m", "cost:5", start="2024-01-15", until="2024-01-22")
     page = html.unescape(text_of(workflow.report(table, tmp_path / "m", start="2024-01-22")))
     assert "What each threshold costs where a false alarm costs 5" in page
@@ -243,7 +251,7 @@ def test_columns_that_are_samples_in_time_are_drawn_as_such(tmp_path: Path) -> N
     beats = np.sin(np.linspace(0, 6, 40)) + rng.normal(0, 0.1, (300, 40))
     table = str(tmp_path / "beats.parquet")
     pl.DataFrame(beats, schema=[str(place) for place in range(40)]).write_parquet(table)
-    workflow.fit(table, tmp_path / "m", Settings.gather(sets=["training.epochs=2"]))
+    workflow.fit(table, tmp_path / "m", Settings.gather(sets=["detector=autoencoder", "training.epochs=2"]))
     page = html.unescape(text_of(workflow.report(table, tmp_path / "m")))
     assert page.count("what is there, what the network expects") == 4, "two pictures, in alt and caption"
     assert "The columns that matter" not in titles(page)

@@ -141,7 +141,7 @@ def test_memory_does_not_grow_with_the_rows(ending: str, tmp_path: Path) -> None
     table = pl.DataFrame({f"c{column}": rng.normal(size=200_000).round(3) for column in range(15)})
     path = tmp_path / f"t.{ending}"
     (table.write_csv if ending == "csv" else table.write_parquet)(path)
-    settings = Settings.gather(sets=["training.epochs=1", "training.batch_size=4096"])
+    settings = Settings.gather(sets=["detector=autoencoder", "training.epochs=1", "training.batch_size=4096"])
     workflow.fit(str(path), tmp_path / "model", settings)
 
     def peak(n_files: int) -> int:

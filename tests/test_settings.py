@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from oddrow.detectors.autoencoder import AutoencoderDetector
+from oddrow.detectors.oddrow import OddRowDetector
 from oddrow.errors import OddrowError, ParameterError
 from oddrow.settings import Settings
 from oddrow.table.join import Join
@@ -110,11 +112,48 @@ def test_without_anything_the_defaults_hold() -> None:
     settings = Settings.gather()
     assert settings == Settings()
     assert settings.threshold == Rule("quantile", (0.99,))
-    defaults = AutoencoderDetector().get_params(deep=False)
+    defaults = OddRowDetector().get_params(deep=False)
     found = settings.new_detector().get_params(deep=False)
-    assert {name: found[name] for name in ("hidden", "activations", "noise", "scoring", "contamination")} == {
-        name: defaults[name] for name in ("hidden", "activations", "noise", "scoring", "contamination")
+    assert {name: found[name] for name in ("mode", "memory_rows", "contamination")} == {
+        name: defaults[name] for name in ("mode", "memory_rows", "contamination")
     }
+
+
+@pytest.mark.parametrize(
+    ("sets", "mode"),
+    [
+        ([], "outlier"),
+        (["label=y"], "novelty"),
+        (["clean=true"], "novelty"),
+        (["label=y", "detector.mode=outlier"], "outlier"),
+        (["detector.mode=novelty"], "novelty"),
+    ],
+    ids=str,
+)
+def test_training_rows_are_taken_for_normal_where_labels_or_the_user_say_so(sets: list[str], mode: str) -> None:
+    assert Settings.gather(sets=sets).new_detector().get_params()["mode"] == mode
+
+
+def test_the_encoder_is_that_of_the_mode_but_for_what_is_said() -> None:
+    encoder = Settings.gather(sets=["clean=true", "encoder.max_levels=9"]).new_detector().get_params()["encoder"]
+    assert (encoder.numbers, encoder.max_levels) == ("robust", 9)
+
+
+@pytest.mark.parametrize(
+    ("sets", "said"),
+    [
+        (["clean=1"], "clean=1 is not true or false"),
+        (["clean=true", "detector.name=dagmm"], "clean: the detector dagmm takes training rows for normal"),
+        (["clean=true", "detector.mode=outlier"], "clean: detector.mode=outlier says that rows may be odd"),
+        (["training.epochs=5"], "training.epochs=5: in outlier mode nothing is trained"),
+        (["detector.mode=novel"], "mode='novel' is not one of novelty, outlier"),
+        (["detector.memory_rows=1"], "memory_rows=1: no row could be told from another"),
+    ],
+    ids=str,
+)
+def test_what_makes_no_sense_of_a_mode_is_refused(sets: list[str], said: str) -> None:
+    with pytest.raises(ParameterError, match=re.escape(said)):
+        Settings.gather(sets=sets).new_detector()
 
 
 def test_the_later_one_wins(config: Path) -> None:
@@ -143,7 +182,8 @@ def test_the_later_one_wins(config: Path) -> None:
     ],
 )
 def test_set_reads_values_as_toml_lists_or_text(text: str, section: str, name: str, value: Any) -> None:
-    assert getattr(Settings.gather(sets=[text]), section) == {name: value}
+    settings = Settings.gather(sets=[text], options={"detector.name": "autoencoder"})
+    assert getattr(settings, section) == {name: value}
 
 
 @pytest.mark.parametrize(
@@ -173,17 +213,20 @@ def test_an_option_may_be_a_setting_of_a_section() -> None:
         ("trainig.epochs=5", "setting 'trainig' is unknown. Did you mean 'training'?"),
         ("training.epoch=5", "setting 'training.epoch' is unknown. Did you mean 'epochs'?"),
         ("training.zzz=5", "setting 'training.zzz' is unknown. Known: batch_size, "),
-        ("detector.hiden=5", "Did you mean 'hidden'?"),
+        ("detector.mod=novelty", "Did you mean 'mode'?"),
         (
             "detector.latent=2",
-            "the detector autoencoder has no such parameter, dagmm has. Choose",
+            "the detector oddrow has no such parameter, dagmm has. Choose",
         ),
         ("detector.random_state=5", "setting 'detector.random_state' is unknown"),
         ("detector.training=5", "setting 'detector.training' is unknown"),
         ("encoder.number=x", "Did you mean 'numbers'?"),
         ("table.mising=x", "Did you mean 'missing'?"),
         ("labl=x", "Did you mean 'label'?"),
-        ("detector.name=autoencodr", "'autoencodr' is not one of autoencoder, dagmm. Did you mean 'autoencoder'?"),
+        (
+            "detector.name=autoencodr",
+            "is not one of oddrow, autoencoder, dagmm. Did you mean 'autoencoder'?",
+        ),
         ("threshold=quantil:0.9", "Did you mean 'quantile'?"),
         ("training", "--set 'training': expected NAME=VALUE, such as training.epochs=20"),
         ("=5", "expected NAME=VALUE"),
@@ -236,7 +279,7 @@ def test_a_value_is_no_section(config: Path) -> None:
 )
 def test_parameters_are_checked_before_any_row_is_read(text: str, said: str) -> None:
     with pytest.raises(ParameterError) as caught:
-        Settings.gather(sets=[text]).new_detector()
+        Settings.gather(sets=[text], options={"detector.name": "autoencoder"}).new_detector()
     assert said in str(caught.value)
 
 

@@ -16,6 +16,7 @@ _HOMES = {
     "DAGMMDetector": "oddrow.detectors.dagmm",
     "History": "oddrow.table.history",
     "HistoryState": "oddrow.table.history",
+    "OddRowDetector": "oddrow.detectors.oddrow",
     "RowScorer": "oddrow.detectors.one_row",
     "Rule": "oddrow.thresholds.rule",
     "Schema": "oddrow.table.schema",

@@ -100,7 +100,8 @@ def fit(
     drop: Drop = None,
     join: Join = None,
     on: On = None,
-    detector: Annotated[str | None, typer.Option(help="Which detector: autoencoder, dagmm.")] = None,
+    detector: Annotated[str | None, typer.Option(help="Which detector: oddrow, autoencoder, dagmm.")] = None,
+    clean: Annotated[bool, typer.Option("--clean", help="The training rows are normal, all of them.")] = False,
     threshold: Annotated[
         str | None, typer.Option(help="Rule such as quantile:0.99 or budget:100, with @train or @validation.")
     ] = None,
@@ -125,7 +126,7 @@ def fit(
         "until": until,
     }
     options |= {"id": id, "weight": weight, "amount": amount, "entity": entity, "drop": drop, "join": join, "on": on}
-    options |= {"threshold": threshold, "block": block, "seed": seed}
+    options |= {"threshold": threshold, "block": block, "seed": seed, "clean": clean or None}
     settings = Settings.gather(config, sets, options | {"detector.name": detector})
     workflow.fit(tables, out, settings, memory=memory, tell=console.tell, command=_command())
 

@@ -76,10 +76,13 @@ def show_explanation(explanation: Explanation) -> None:
     side = "above" if explanation.is_above else "below"
     cut = f"{explanation.cut:.6g} ({explanation.rule})"
     tell(f"{explanation.named}: score {explanation.score:.6g}, {side} the threshold {cut}.")
-    grid = _grid("column", "seen", "expected", "times its usual error", "share of the score", "code")
+    # Some detectors know nothing of usual errors.
+    is_known = any(reason.times is not None for reason in explanation.reasons)
+    off = ["times its usual error"] if is_known else []
+    grid = _grid("column", "seen", "expected", *off, "share of the score", "code")
     for reason in explanation.reasons:
-        times = "" if reason.times is None else f"{reason.times:,.2g}"
-        grid.add_row(reason.column, reason.seen, reason.expected, times, f"{reason.share:.0%}", reason.code)
+        times = [f"{reason.times:,.2g}"] if reason.times is not None else [""] if is_known else []
+        grid.add_row(reason.column, reason.seen, reason.expected, *times, f"{reason.share:.0%}", reason.code)
     out.print(grid)
     if explanation.is_above:
         tell(explanation.nearest)

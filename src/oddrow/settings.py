@@ -25,7 +25,7 @@ from oddrow.train.training import Training
 
 ROLES = ("label", "anomaly", "normal", "time", "id", "weight", "amount", "entity", "drop")
 LISTS = ("anomaly", "normal", "drop", "names", "missing")
-TOP = (*ROLES, "from", "until", "join", "on", "threshold", "block", "seed")
+TOP = (*ROLES, "clean", "from", "until", "join", "on", "threshold", "block", "seed")
 SECTIONS = ("table", "schema", "detector", "training", "encoder")
 GIVEN_ELSEWHERE = {"training", "encoder", "kinds", "random_state"}
 
@@ -37,7 +37,8 @@ class Settings:
     roles: Roles = field(default_factory=Roles)
     read: ReadOptions = field(default_factory=ReadOptions)
     kinds: Mapping[str, str] = field(default_factory=dict)
-    detector: str = "autoencoder"
+    detector: str = "oddrow"
+    clean: bool = False
     parameters: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     encoder: Mapping[str, Any] = field(default_factory=dict)
@@ -76,7 +77,7 @@ class Settings:
             raise ParameterError(f"'{nested[0]}' is one value, not a section: write {nested[0]}=VALUE.")
         values = _with_section_of_detector(values)
         section = {name: _section(values, name) for name in SECTIONS}
-        detector = section["detector"].pop("name", "autoencoder")
+        detector = section["detector"].pop("name", "oddrow")
         if detector not in DETECTORS:
             hint = did_you_mean(str(detector), DETECTORS)
             raise ParameterError(f"detector {detector!r} is not one of {', '.join(DETECTORS)}.{hint}")
@@ -89,6 +90,7 @@ class Settings:
             read=ReadOptions(**{name: _read_option(name, value) for name, value in section["table"].items()}),
             kinds={name: str(kind) for name, kind in section["schema"].items()},
             detector=detector,
+            clean=_clean(values, detector),
             parameters=section["detector"],
             training=section["training"],
             encoder=section["encoder"],
@@ -104,10 +106,16 @@ class Settings:
     def new_detector(self, *, checkpoint: str | None = None, progress: bool = False) -> Detector:
         """The detector that these settings describe, not yet fitted."""
         training = self.new_training(Training(checkpoint=checkpoint, progress=progress))
-        detector = DETECTORS[self.detector](training=training, random_state=self.seed, **_plain(self.parameters))
+        parameters = {**self._mode(), **_plain(self.parameters)}
+        detector = DETECTORS[self.detector](training=training, random_state=self.seed, **parameters)
         detector.set_params(encoder=detector.usual_encoder().set_params(**_plain(self.encoder)))
         detector.check_parameters()
         return detector
+
+    def _mode(self) -> dict[str, str]:
+        """Whether anomalies may be among the training rows, for a detector that asks: not where a label tells them."""
+        mode = "novelty" if self.clean or self.roles.label is not None else "outlier"
+        return {"mode": mode} if _has_modes(self.detector) else {}
 
     def select(self, tables: str | Sequence[str], *, both: bool = False, room: Room | None = None) -> Selection:
         """Read the tables and take the rows that these settings ask for, as `read_selection` does."""
@@ -200,6 +208,22 @@ def _check_parameters(values: Mapping[str, Any], detector: str) -> None:
                 f"Choose that one with --detector {having[0]}."
             )
     _check_names(values, sorted(known[detector]), "detector.")
+
+
+def _clean(values: Mapping[str, Any], detector: str) -> bool:
+    clean = values.get("clean", False)
+    if not isinstance(clean, bool):
+        raise ParameterError(f"clean={clean!r} is not true or false.")
+    if clean and not _has_modes(detector):
+        raise ParameterError(f"clean: the detector {detector} takes training rows for normal anyway. Leave it out.")
+    mode = _section(values, "detector").get("mode", "novelty")
+    if clean and mode != "novelty":
+        raise ParameterError(f"clean: detector.mode={mode} says that rows may be odd. Take one of the two back.")
+    return clean
+
+
+def _has_modes(detector: str) -> bool:
+    return "mode" in DETECTORS[detector]().get_params(deep=False)
 
 
 def _section(values: Mapping[str, Any], name: str) -> dict[str, Any]:

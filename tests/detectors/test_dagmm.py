@@ -16,6 +16,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.mixture import GaussianMixture
 
 from oddrow.detectors.dagmm import DAGMMDetector
+from oddrow.detectors.prepared import Prepared
 from oddrow.detectors.together import fit_together
 from oddrow.errors import ParameterError, TrainingError
 from oddrow.nets.dagmm import DAGMM
@@ -213,12 +214,17 @@ def test_a_covariance_penalty_of_zero_and_a_constant_column_are_no_trouble() -> 
     assert np.isfinite(detector(lambda_covariance=0).fit(rows).anomaly_score(rows)).all()
 
 
+def prepared(detector: DAGMMDetector, *size: int) -> Prepared:
+    """The rows that it was fitted to, as training had them."""
+    rows = detector.encoder_.transform(pl.DataFrame(two_groups(*size), schema=["x0", "x1", "x2", "x3"]))
+    return Prepared(tuple(map(jnp.asarray, rows)), None, 0, None)
+
+
 def finished(change: Callable[[DAGMM], Any], factor: float, shift: Any = 0.0) -> None:
     """Finish training with weights somewhere in the network that training rarely leads to."""
     ready = detector(epochs=0).fit(two_groups(100))
     network = eqx.tree_at(change, ready.network_, replace_fn=lambda weights: weights * factor + shift)
-    rows = ready.encoder_.transform(pl.DataFrame(two_groups(100), schema=["x0", "x1", "x2", "x3"]))
-    ready._finish(network, tuple(rows))
+    ready._finish(network, prepared(ready, 100))
 
 
 def test_a_dead_component_is_named() -> None:
@@ -253,5 +259,4 @@ def test_numbers_are_scaled_to_the_unit_interval_unless_said_otherwise(fitted: D
 
 def test_the_network_given_to_finish_is_not_changed(fitted: DAGMMDetector) -> None:
     before = fitted.network_
-    rows = fitted.encoder_.transform(pl.DataFrame(two_groups(), schema=["x0", "x1", "x2", "x3"]))
-    assert eqx.tree_equal(fitted._finish(before, tuple(rows)), before)
+    assert eqx.tree_equal(fitted._finish(before, prepared(fitted)), before)

@@ -18,6 +18,7 @@ from sklearn.utils.estimator_checks import check_estimator
 from oddrow.detectors.autoencoder import AutoencoderDetector
 from oddrow.detectors.base import Detector
 from oddrow.detectors.dagmm import DAGMMDetector
+from oddrow.detectors.oddrow import OddRowDetector
 from oddrow.errors import TableError
 from oddrow.table.encode import TableEncoder
 from oddrow.table.table import Table
@@ -45,10 +46,16 @@ QUICK = Training(epochs=1)
 @pytest.mark.parametrize(
     "quick",
     [
+        OddRowDetector(),
+        # Its network has six layers, which take minutes to compile for all the shapes.
+        pytest.param(
+            OddRowDetector(mode="novelty", training=Training(epochs=1, validation_fraction=0)),
+            marks=pytest.mark.slow,
+        ),
         AutoencoderDetector(hidden=(2,), noise=0, training=QUICK),
         DAGMMDetector(hidden=(2,), n_components=2, estimation=(2,), dropout=0, training=QUICK),
     ],
-    ids=["autoencoder", "dagmm"],
+    ids=["oddrow", "oddrow novelty", "autoencoder", "dagmm"],
 )
 def test_scikit_learns_own_checks_pass_with_no_expected_failure(quick: Detector) -> None:
     """Without noise, because the checks fit dozens of shapes and each compiles in half the time then."""

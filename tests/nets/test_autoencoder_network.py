@@ -101,7 +101,7 @@ def test_outputs_drop_out_only_with_a_key() -> None:
 
 def test_without_noise_the_dropout_has_the_whole_key() -> None:
     net = network(dropout=(0.5, 0.0))
-    outputs = net._layers(rows(), KEY)[-1]
+    outputs = net.layers(rows(), KEY)[-1]
     wanted = np.asarray(net._compared(rows(), outputs)).mean(axis=0)
     np.testing.assert_allclose(row_errors(net, rows(), KEY)[0], wanted, rtol=1e-5)
 

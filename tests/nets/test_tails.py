@@ -45,6 +45,12 @@ def test_scores_that_are_all_the_same_leave_others_finite(training: np.ndarray) 
     assert found[-1] > found[0]
 
 
+def test_what_many_training_rows_score_is_as_surprising_as_that_many_are() -> None:
+    training = np.repeat([0.0, 1.0, 2.0], [700, 200, 100])
+    found = Tail.of(training)(jnp.array([0.0, 1.0]))
+    np.testing.assert_allclose(found, [0.0, -np.log(0.3)], atol=0.05)
+
+
 def test_the_slope_is_finite_and_leads_up() -> None:
     tail = Tail.of(np.random.default_rng(2).exponential(size=1000))
     slopes = jax.vmap(jax.grad(lambda score: tail(score[None])[0]))(jnp.linspace(0.1, 9, 50))

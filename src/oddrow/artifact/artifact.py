@@ -65,7 +65,7 @@ class Artifact:
         manifest, arrays = self._to_manifest()
         with replacing(folder) as unfinished:
             (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=1, allow_nan=False) + "\n")
-            save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, unfinished / TENSORS)
+            save_file({name: np.asarray(array, order="C") for name, array in arrays.items()}, unfinished / TENSORS)
             # safetensors writes for the owner alone: whoever may read the manifest may read the weights.
             shutil.copymode(unfinished / MANIFEST, unfinished / TENSORS)
             (unfinished / CARD).write_text(self.card(), encoding="utf-8")

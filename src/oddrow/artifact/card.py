@@ -25,6 +25,7 @@ def facts(model: Artifact) -> list[tuple[str, str]]:
     return [
         ("Detector", f"{type(detector).__name__}, {_short_parameters(detector)}"),
         ("Trained on", _trained_on(model)),
+        *([("Training rows", "; ".join(said))] if (said := detector.about_rows) else []),
         ("Epochs run", f"{detector.n_epochs_:,}"),
         ("Threshold", f"alert {cut_in_words(model.threshold)}"),
         *([("Block", cut_in_words(model.block))] if model.block else []),
@@ -68,8 +69,6 @@ def _trained_on(model: Artifact) -> str:
     if origin and model.roles.time and (origin.start or origin.until):
         rows.append(f"rows with {span(model.roles.time, origin.start, origin.until)}")
     rows += [f"{origin.n_held_out:,} more held out for the threshold"] if origin else []
-    if (trimmed := model.detector.trim_share) > 0:
-        rows.append(f"{trimmed:.1%} of them, the oddest after a trial, were left out")
     return f"{'; '.join(rows)}; {n_known:,} known anomalies among them were {_use_of_known(model)}"
 
 

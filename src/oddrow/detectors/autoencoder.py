@@ -13,6 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from oddrow.detectors.base import Detector
+from oddrow.detectors.prepared import Prepared
 from oddrow.detectors.scoring import mean_in_blocks, score_in_blocks
 from oddrow.errors import check_choice, check_number
 from oddrow.nets.autoencoder import NUMBER_ERRORS, Autoencoder, Repelling
@@ -218,17 +219,29 @@ class AutoencoderDetector(Detector):
         """The share of the training rows that a short trial of training leaves out first."""
         return float(self.trim)
 
+    @property
+    def about_rows(self) -> list[str]:
+        """What became of the training rows, in words, besides that they were learned from."""
+        return (
+            [f"{self.trim_share:.1%} of the training rows, the oddest after a trial, were left out"]
+            if self.trim_share
+            else []
+        )
+
     def _kept(self, network: Autoencoder, fitting: Any) -> npt.NDArray[np.bool_]:
-        scores = score_in_blocks(Autoencoder.score, self._finish(network, fitting), fitting)
+        scores = score_in_blocks(Autoencoder.score, self._weighed(network, fitting), fitting)
         return scores <= np.quantile(scores, 1 - self.trim)
 
-    def _in_training(self, network: Autoencoder) -> Autoencoder | Repelling:
+    def _in_training(self, network: Autoencoder, ready: Prepared) -> Autoencoder | Repelling:
         return Repelling(network, float(self.known_weight)) if self.learns_from_known else network
 
     def _after_training(self, network: Autoencoder | Repelling) -> Autoencoder:
         return network.network if isinstance(network, Repelling) else network
 
-    def _finish(self, network: Autoencoder, fitting: Any) -> Autoencoder:
+    def _finish(self, network: Autoencoder, ready: Prepared) -> Autoencoder:
+        return self._weighed(network, ready.normal_in_numpy)
+
+    def _weighed(self, network: Autoencoder, fitting: Any) -> Autoencoder:
         """The trained network with its outputs weighed: columns count alike, and within one its outputs."""
         sources = self._sources()
         if self.scoring == "mse" or not sources:

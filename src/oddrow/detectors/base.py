@@ -32,7 +32,6 @@ from oddrow.train.checkpoint import signature_of
 from oddrow.train.compilation import keep_compiled_code
 from oddrow.train.history import epochs_done
 from oddrow.train.seeds import generator
-from oddrow.train.shards import Shards
 from oddrow.train.training import Training, as_training
 
 Floats = npt.NDArray[np.float64]
@@ -105,6 +104,11 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
     def trim_share(self) -> float:
         """The share of the training rows that a short trial of training leaves out first."""
         return 0.0
+
+    @property
+    def about_rows(self) -> list[str]:
+        """What became of the training rows, in words, besides that they were learned from."""
+        return []
 
     @property
     def used_training(self) -> Training:
@@ -259,7 +263,7 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         if plain["feature_names_in"]:
             self.feature_names_in_ = np.array(plain["feature_names_in"], dtype=object)
         # Shapes are found without computing anything, so that a hostile width allocates nothing.
-        skeleton = eqx.filter_eval_shape(self._new_network, 0)
+        skeleton = eqx.filter_eval_shape(self._unfilled, plain)
         check_arrays(arrays, {f"network{name}": leaf for name, leaf in named_leaves(skeleton)})
         # device_put only copies; jnp.asarray would compile a conversion for each shape.
         leaves = {name: jax.device_put(arrays[f"network{name}"]) for name, _ in named_leaves(skeleton)}
@@ -276,8 +280,12 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
     def _new_network(self, seed: int) -> Any:
         """An untrained network for the fitted encoder."""
 
-    def _in_training(self, network: Any) -> Any:
-        """The network as the loop trains it."""
+    def _unfilled(self, plain: dict[str, Any]) -> Any:
+        """A network of the form that the one of this state has; its numbers do not matter."""
+        return self._new_network(0)
+
+    def _in_training(self, network: Any, ready: Prepared) -> Any:
+        """The network as the loop trains it with these rows."""
         return network
 
     def _after_training(self, network: Any) -> Any:
@@ -295,16 +303,15 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         """What went wrong in training, with what helps this detector."""
         return error
 
-    def _finish(self, network: Any, fitting: Any) -> Any:
-        """The trained network with whatever it takes from all encoded training rows once training is over."""
+    def _finish(self, network: Any, ready: Prepared) -> Any:
+        """The trained network with whatever it takes from the rows that it was trained with once training is over."""
         return network
 
     def _complete(self, network: Any, history: list[dict[str, float]], ready: Prepared) -> None:
         """Take the trained network, with all that it needs from the training rows."""
-        fitting = _in_numpy(ready.fitting)
-        self.network_, self.history_ = self._finish(network, _in_numpy(ready.normal)), history
+        self.network_, self.history_ = self._finish(network, ready), history
         if ready.drawn_from is None:
-            scores = self._finite(score_in_blocks(_score, self.network_, fitting))
+            scores = self._finite(score_in_blocks(_score, self.network_, ready.all_in_numpy))
         else:
             scores = self.anomaly_score(ready.drawn_from)
         cut = np.quantile(scores, 1 - self.contamination, method="higher")
@@ -331,10 +338,6 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
     def _signature(self, prepared: Prepared) -> str:
         """Names the rows and everything that shapes the training."""
         return signature_of(self.get_params(), prepared.arrays)
-
-
-def _in_numpy(rows: EncodedRows) -> Any:
-    return rows if isinstance(rows, Shards) else tuple(map(np.asarray, rows))
 
 
 def check_enough_rows(table: Table, least: int) -> None:

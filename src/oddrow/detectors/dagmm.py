@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oddrow.detectors.base import Detector
+from oddrow.detectors.prepared import Prepared
 from oddrow.detectors.scoring import mean_in_blocks
 from oddrow.errors import NotFiniteError, ParameterError, TrainingError, check_choice, check_number
 from oddrow.nets.dagmm import DAGMM, FEATURES, Mixture
@@ -183,8 +184,9 @@ class DAGMMDetector(Detector):
             f"covariance_floor (now {self.covariance_floor:g})."
         )
 
-    def _finish(self, network: DAGMM, fitting: Any) -> DAGMM:
+    def _finish(self, network: DAGMM, ready: Prepared) -> DAGMM:
         """The network with the mixture over all its training rows, summed in float64 chunk by chunk (eq. 5)."""
+        fitting = ready.normal_in_numpy
         n_rows, (n_components, width) = row_count(fitting), network.mixture.mean.shape
         moments = mean_in_blocks(DAGMM.moments, network, fitting)
         shares, sums = moments[:n_components], moments[n_components:].reshape(n_components, width)

@@ -5,5 +5,10 @@ from __future__ import annotations
 from oddrow.detectors.autoencoder import AutoencoderDetector
 from oddrow.detectors.base import Detector
 from oddrow.detectors.dagmm import DAGMMDetector
+from oddrow.detectors.oddrow import OddRowDetector
 
-DETECTORS: dict[str, type[Detector]] = {"autoencoder": AutoencoderDetector, "dagmm": DAGMMDetector}
+DETECTORS: dict[str, type[Detector]] = {
+    "oddrow": OddRowDetector,
+    "autoencoder": AutoencoderDetector,
+    "dagmm": DAGMMDetector,
+}

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from oddrow.detectors.encoded import EncodedRows
 from oddrow.table.table import Table
@@ -37,6 +38,16 @@ class Prepared:
         return self.fitting if self.kept is None else self.kept
 
     @property
+    def normal_in_numpy(self) -> Any:
+        """These as NumPy's arrays, or in shards."""
+        return _in_numpy(self.normal)
+
+    @property
+    def all_in_numpy(self) -> Any:
+        """All rows to fit, as NumPy's arrays or in shards."""
+        return _in_numpy(self.fitting)
+
+    @property
     def n_trained_on(self) -> int:
         """How many rows the loop walks over."""
         return row_count(self.normal) + (0 if self.known is None else len(self.known[0]))
@@ -56,3 +67,7 @@ class Prepared:
         for part in parts_of(self.trained_on):
             yield from part
         yield from self.held_out or ()
+
+
+def _in_numpy(rows: EncodedRows) -> Any:
+    return rows if isinstance(rows, Shards) else tuple(map(np.asarray, rows))

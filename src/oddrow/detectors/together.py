@@ -46,7 +46,7 @@ def fit_together(
         for detector, X, y, held_out in zip(detectors, tables, labels or nothing, validation or nothing, strict=True)
     ]
     networks = [
-        detector._in_training(detector._new_network(ready.seed))
+        detector._in_training(detector._new_network(ready.seed), ready)
         for detector, ready in zip(detectors, prepared, strict=True)
     ]
     alike: dict[Any, list[int]] = {}

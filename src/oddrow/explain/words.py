@@ -20,6 +20,10 @@ Ints = npt.NDArray[np.int64]
 
 WEEKDAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
 MISSING_WORD = "missing"
+# Of the largest value of a column, so much is nothing.
+NOTHING = 1e-6
+# A level that is less likely is not expected at all.
+LEAST_CHANCE = 1e-6
 
 
 def said(value: float | str | bool | datetime | None) -> str:
@@ -57,6 +61,8 @@ class Words:
 
     def _of_number(self, column: NumberColumn, values: pl.Series, rows: Ints) -> Iterator[tuple[str, str, str]]:
         rebuilt = column.decode(self.numbers[rows, self.places[column.source, column.part]])
+        # What rounding leaves of a 0 is a 0.
+        rebuilt[np.abs(rebuilt) < NOTHING * max(abs(column.low or 0), abs(column.high or 0))] = 0.0
         is_missing = values.is_null() | values.cast(pl.Float64).is_nan().fill_null(True)
         # A column that had gaps in training has a number that says how likely one is expected.
         gap = self.places.get((column.source, "missing"))
@@ -72,7 +78,8 @@ class Words:
         codes = {MISSING: "MISSING", UNSEEN: "NEW", RARE: "RARE"}
         for row, value in enumerate(values.cast(pl.String)):
             expected = f"'{column.names[likeliest[row]]}'" if likeliest[row] > RARE else column.names[likeliest[row]]
-            likely = "" if level[row] in (MISSING, UNSEEN) else f" (likely to {chances[row, level[row]]:.2%})"
+            chance = 0.0 if level[row] in (MISSING, UNSEEN) else chances[row, level[row]]
+            likely = f" (likely to {chance:.2%})" if chance > LEAST_CHANCE else ""
             yield codes.get(level[row], "UNUSUAL"), said(value) + likely, expected
 
     def _chances(self, column: CategoryColumn, rows: Ints) -> Floats:

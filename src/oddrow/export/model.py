@@ -8,7 +8,8 @@ from oddrow.detectors.base import Detector
 from oddrow.export.encoding import encoded_categories, encoded_numbers
 from oddrow.export.graph import Graph
 from oddrow.export.inputs import SCORE, check_expressible, columns_seen, described
-from oddrow.export.networks import Rows, score
+from oddrow.export.networks import Rows
+from oddrow.export.scores import score
 
 
 def to_onnx(detector: Detector, properties: Mapping[str, str] | None = None) -> bytes:

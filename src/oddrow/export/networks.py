@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import reduce
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from oddrow.errors import ParameterError
 from oddrow.export.graph import Graph, Value
 from oddrow.nets.autoencoder import LEAST_NUMBER, Autoencoder
 from oddrow.nets.dagmm import DAGMM, SHORTEST, TINY, Mixture
@@ -31,18 +30,11 @@ class Rows(NamedTuple):
     categories: list[str]
 
 
-def score(graph: Graph, network: Any, rows: Rows) -> str:
-    """The score of each row (rows,). Raises `ParameterError` for a network that nobody has written down here."""
-    if type(network) not in SCORES:
-        known = ", ".join(kind.__name__ for kind in SCORES)
-        raise ParameterError(f"a network of type {type(network).__name__} cannot be exported, only {known}.")
-    return SCORES[type(network)](graph, network, rows)
-
-
-def _of_autoencoder(graph: Graph, network: Autoencoder, rows: Rows) -> str:
-    outputs = _stack(graph, network.stack, _inputs(graph, network.embeddings, rows))
-    rebuilt, logits = _apart(graph, outputs, network)
-    errors = [_surprise(graph, *category) for category in zip(logits, rows.categories, strict=True)]
+def of_autoencoder(graph: Graph, network: Autoencoder, rows: Rows) -> str:
+    """The weighted errors, as `Autoencoder.score` adds them up."""
+    outputs = each_layer(graph, network.stack, inputs(graph, network.embeddings, rows))[-1]
+    rebuilt, logits = apart(graph, outputs, network)
+    errors = [surprise(graph, *category) for category in zip(logits, rows.categories, strict=True)]
     if rows.numbers is not None and rebuilt is not None:
         activated = ACTIVATIONS[network.output](graph, rebuilt)
         errors.insert(0, NUMBER_ERRORS[network.error](graph, rows.numbers, activated))
@@ -50,19 +42,17 @@ def _of_autoencoder(graph: Graph, network: Autoencoder, rows: Rows) -> str:
     return graph.add("MatMul", graph.side_by_side(errors), weights)
 
 
-def _of_dagmm(graph: Graph, network: DAGMM, rows: Rows) -> str:
+def of_dagmm(graph: Graph, network: DAGMM, rows: Rows) -> str:
     """The energy of [code, distance, cosine], as `DAGMM.compress` makes them."""
-    code = _stack(graph, network.encoder, _inputs(graph, network.embeddings, rows))
-    rebuilt, logits = _apart(graph, _stack(graph, network.decoder, code), network)
+    code = each_layer(graph, network.encoder, inputs(graph, network.embeddings, rows))[-1]
+    rebuilt, logits = apart(graph, each_layer(graph, network.decoder, code)[-1], network)
     compared = _compared(graph, rows, rebuilt, logits)
     z = graph.side_by_side([code, *(compared[name] for name in network.features)])
     return _energy(graph, network.mixture, z)
 
 
-SCORES: dict[type[Any], Callable[[Graph, Any, Rows], str]] = {Autoencoder: _of_autoencoder, DAGMM: _of_dagmm}
-
-
-def _inputs(graph: Graph, embeddings: Embeddings, rows: Rows) -> str:
+def inputs(graph: Graph, embeddings: Embeddings, rows: Rows) -> str:
+    """Numbers, then the vectors of the categories, (rows, width)."""
     vectors = [
         graph.add("Gather", np.asarray(table), levels)
         for table, levels in zip(embeddings.tables, rows.categories, strict=True)
@@ -70,14 +60,17 @@ def _inputs(graph: Graph, embeddings: Embeddings, rows: Rows) -> str:
     return graph.side_by_side([*([] if rows.numbers is None else [rows.numbers]), *vectors])
 
 
-def _stack(graph: Graph, stack: Stack, values: str) -> str:
+def each_layer(graph: Graph, stack: Stack, values: str) -> list[str]:
+    """What comes out of every layer (rows, width)."""
+    outputs = []
     for layer, activation in zip(stack.layers, stack.activations, strict=True):
         values = graph.add("Gemm", values, np.asarray(layer.weight), np.asarray(layer.bias))
         values = ACTIVATIONS[activation](graph, values)
-    return values
+        outputs.append(values)
+    return outputs
 
 
-def _apart(graph: Graph, outputs: str, network: Autoencoder | DAGMM) -> tuple[str | None, list[str]]:
+def apart(graph: Graph, outputs: str, network: Autoencoder | DAGMM) -> tuple[str | None, list[str]]:
     """Rebuilt numbers, None where there are none, and the logits of every category."""
     widths = [*([network.n_numbers] if network.n_numbers else []), *network.n_levels]
     parts = graph.add_several("Split", len(widths), outputs, np.array(widths), axis=1)
@@ -90,7 +83,8 @@ def _log_shares(graph: Graph, logits: str, levels: str) -> tuple[str, str]:
     return log_shares, graph.add("GatherElements", log_shares, graph.as_column(levels), axis=1)
 
 
-def _surprise(graph: Graph, logits: str, levels: str) -> str:
+def surprise(graph: Graph, logits: str, levels: str) -> str:
+    """Cross-entropy (rows, 1) of a category."""
     return graph.add("Neg", _log_shares(graph, logits, levels)[1])
 
 
@@ -99,7 +93,7 @@ def _compared(graph: Graph, rows: Rows, rebuilt: str | None, logits: Sequence[st
     terms = [_of_category(graph, *category) for category in zip(logits, rows.categories, strict=True)]
     if rows.numbers is not None and rebuilt is not None:
         terms.insert(0, _of_numbers(graph, rows.numbers, rebuilt))
-    away, squared, squared_rebuilt, product = (_total(graph, values) for values in zip(*terms, strict=True))
+    away, squared, squared_rebuilt, product = (total(graph, values) for values in zip(*terms, strict=True))
     # Rounding may bring a row that is rebuilt exactly below 0.
     distance = graph.add("Sqrt", graph.add("Max", graph.add("Add", away, np.float32(TINY)), np.float32(0)))
     length, length_rebuilt = _length(graph, squared), _length(graph, squared_rebuilt)
@@ -110,8 +104,8 @@ def _compared(graph: Graph, rows: Rows, rebuilt: str | None, logits: Sequence[st
 
 
 def _of_numbers(graph: Graph, numbers: str, rebuilt: str) -> Terms:
-    squares = [_squares(graph, values) for values in (graph.add("Sub", numbers, rebuilt), numbers, rebuilt)]
-    return (squares[0], squares[1], squares[2], graph.sum(graph.add("Mul", numbers, rebuilt)))
+    found = [_squares(graph, values) for values in (graph.add("Sub", numbers, rebuilt), numbers, rebuilt)]
+    return (found[0], found[1], found[2], graph.sum(graph.add("Mul", numbers, rebuilt)))
 
 
 def _of_category(graph: Graph, logits: str, levels: str) -> Terms:
@@ -130,7 +124,8 @@ def _squares(graph: Graph, matrix: str) -> str:
     return graph.sum(graph.add("Mul", matrix, matrix))
 
 
-def _total(graph: Graph, values: Sequence[Value]) -> Value:
+def total(graph: Graph, values: Sequence[Value]) -> Value:
+    """All of them added up."""
     return reduce(lambda total, value: graph.add("Add", total, value), values)
 
 

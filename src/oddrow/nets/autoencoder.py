@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from oddrow.nets.layers import ACTIVATIONS, Batch, Embeddings, Rows, Stack, apart, side_by_side
 
@@ -96,9 +96,9 @@ class Autoencoder(eqx.Module):
 
     def outputs(self, rows: Rows) -> Float[Array, "rows outputs"]:
         """Both side by side."""
-        return self._layers(rows)[-1].T
+        return self.layers(rows)[-1].T
 
-    def _layers(self, rows: Rows, key: PRNGKeyArray | None = None) -> list[Float[Array, "_ rows"]]:
+    def layers(self, rows: Rows, key: PRNGKeyArray | None = None) -> list[Float[Array, "_ rows"]]:
         """What comes out of every layer, the reconstruction last; without a key nothing drops out."""
         *hidden, last = self.stack.each(side_by_side(rows, self.embeddings), key)
         if self.output == "linear":
@@ -108,19 +108,23 @@ class Autoencoder(eqx.Module):
 
     def errors(self, rows: Rows, seen: Rows) -> Float[Array, "rows outputs"]:
         """The error of every number, then cross-entropy (nats) of every category, of `rows` given `seen`."""
-        return self._compared(rows, self._layers(seen)[-1]).T
+        return self._compared(rows, self.layers(seen)[-1]).T
 
     def _compared(self, rows: Rows, outputs: Float[Array, "width rows"]) -> Float[Array, "outputs rows"]:
         numbers, categories = rows
         of_numbers = NUMBER_ERRORS[self.error](numbers.T, outputs[: self.n_numbers])
-        if not self.n_levels:
-            return of_numbers
+        return jnp.concatenate([of_numbers, self.surprises(categories, outputs)]) if self.n_levels else of_numbers
+
+    def surprises(
+        self, categories: Int[Array, "rows categories"], outputs: Float[Array, "width rows"]
+    ) -> Float[Array, "categories rows"]:
+        """Cross-entropy (nats) of every category, given what comes out of the last layer."""
         _, logits = apart(outputs.T, self.n_numbers, self.n_levels)
         surprises = [
             optax.softmax_cross_entropy_with_integer_labels(scores, categories[:, column])
             for column, scores in enumerate(logits)
         ]
-        return jnp.concatenate([of_numbers, jnp.stack(surprises)])
+        return jnp.stack(surprises) if surprises else jnp.zeros((0, categories.shape[0]))
 
     def parts(self, rows: Rows) -> Float[Array, "rows outputs"]:
         """What every output adds to the score, without noise."""
@@ -128,7 +132,7 @@ class Autoencoder(eqx.Module):
 
     def score(self, rows: Rows) -> Float[Array, " rows"]:
         """How badly each row is rebuilt."""
-        return (self.share / self.spread) @ self._compared(rows, self._layers(rows)[-1])
+        return (self.share / self.spread) @ self._compared(rows, self.layers(rows)[-1])
 
     def loss(self, batch: Batch, key: PRNGKeyArray | None) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
         """Mean over the rows, weighted, of error and penalties; without a key there is neither noise nor dropout."""
@@ -145,7 +149,7 @@ class Autoencoder(eqx.Module):
         if key is not None and self.noise > 0 and any(self.stack.dropout):
             noise_key, dropout_key = jax.random.split(key)
         seen = rows if noise_key is None or self.noise == 0 else self.corrupt(rows, noise_key)
-        *hidden, outputs = self._layers(seen, dropout_key)
+        *hidden, outputs = self.layers(seen, dropout_key)
         return self._compared(rows, outputs).mean(axis=0), self._penalties(hidden)
 
     def _penalties(self, hidden: Sequence[Float[Array, "_ rows"]]) -> list[Float[Array, " rows"]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
@@ -14,8 +12,10 @@ from jaxtyping import Array, Float
 BODY = 0.9
 # So many scores say where the shares up to there lie.
 N_KNOTS = 64
-# A tail is no thinner than this part of its beginning, so that no score becomes infinite.
-LEAST_EXCESS = 1e-6
+STEP = BODY / (N_KNOTS - 1)
+# A tail is no thinner than this part of its beginning, nor a gap between two knots than ten times this part of the
+# tail, so that no score becomes infinite, and the last digits of none decide.
+LEAST_EXCESS, LEAST_SCALE = 1e-3, 0.1
 
 
 class Tail(eqx.Module):
@@ -41,12 +41,19 @@ class Tail(eqx.Module):
         values = np.asarray(scores, np.float64)
         knots = np.quantile(values, np.linspace(0, BODY, N_KNOTS))
         beyond = values[values > knots[-1]] - knots[-1]
-        least = LEAST_EXCESS * max(1.0, abs(knots[-1]))
+        least = LEAST_EXCESS * (abs(knots[-1]) + LEAST_SCALE)
         excess = max(float(beyond.mean()) if len(beyond) else 0.0, least)
         return cls(jnp.asarray(knots, jnp.float32), jnp.asarray(excess, jnp.float32))
 
+    @property
+    def gaps(self) -> Float[Array, " gaps"]:
+        """From each knot to the next; where many training rows score the same there is hardly any."""
+        return jnp.maximum(jnp.diff(self.knots), 10 * LEAST_EXCESS * self.excess)
+
     def __call__(self, scores: Float[Array, " rows"]) -> Float[Array, " rows"]:
         """The surprise of each score, in nats, 0 at least."""
-        share = jnp.interp(scores, self.knots, jnp.linspace(0, BODY, len(self.knots)))
+        # Every gap that a score has passed is a share of training rows that score less. None counts at a knot that many
+        # share: all of these score as high.
+        passed = jnp.clip((scores[:, None] - self.knots[:-1]) / self.gaps, 0, 1)
         beyond = jnp.maximum(scores - self.knots[-1], 0) / self.excess
-        return jnp.where(beyond > 0, -math.log(1 - BODY) + beyond, -jnp.log(1 - share))
+        return beyond - jnp.log(1 - STEP * passed.sum(axis=1))

@@ -60,7 +60,7 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class Trained(Generic[N]):
-    """A trained network and how it came about; `history` has one entry for every `log_every` epochs."""
+    """A trained network and how it came about; `history` has an entry every few epochs, as `Training` says."""
 
     network: N
     history: History
@@ -82,7 +82,8 @@ class Epochs(Generic[N]):
         self.n_rows = [_length(of_run) for of_run in rows]
         self.batch_size = min(training.batch_size, max(self.n_rows))
         self.n_steps = -(-max(self.n_rows) // self.batch_size)
-        self.n_epochs = training.epochs_for(max(self.n_rows))
+        self.most_rows = max(self.n_rows)
+        self.n_epochs = training.epochs_for(self.most_rows)
         self.rows = _side_by_side([filled(of_run, max(self.n_rows)) for of_run in rows])
         self.weights = _side_by_side([self.in_batches(np.ones(n_rows, np.float32)) for n_rows in self.n_rows])
         self.validation = None if validation is None else in_chunks(validation, VALIDATION_CHUNK)
@@ -105,7 +106,7 @@ class Epochs(Generic[N]):
     def run(self, state: State, histories: Histories) -> tuple[State, Histories]:
         """Train up to the next entry of the history."""
         first = max(map(epochs_done, histories))
-        n_epochs = min(self.training.log_every, self.n_epochs - first)
+        n_epochs = min(self.training.epochs_between(self.most_rows), self.n_epochs - first)
         state, sums = self._train(state, np.arange(first, first + n_epochs))
         means: dict[str, Any] = {name: total / n_epochs for name, total in sums.items()}
         if self.validation is not None:

@@ -24,7 +24,8 @@ class ShardedEpochs(Epochs[N]):
         self.n_rows = [max(shards.lengths)]
         self.batch_size = min(training.batch_size, self.n_rows[0])
         self.n_steps = -(-self.n_rows[0] // self.batch_size)
-        self.n_epochs = training.epochs_for(shards.n_rows)
+        self.most_rows = shards.n_rows
+        self.n_epochs = training.epochs_for(self.most_rows)
         self.validation = None if validation is None else in_chunks(validation, VALIDATION_CHUNK)
 
     def _train(self, state: State, epochs: Ints) -> tuple[State, Sums]:

@@ -32,8 +32,9 @@ class Training(BaseEstimator):  # type: ignore[misc]
         trains all epochs and keeps the last weights.
     clip_norm : float or None
         Longest gradient allowed; a longer one is scaled down.
-    log_every : int
+    log_every : int or None
         Epochs between two entries of the history; in between nothing is validated, which tiny tables thank with speed.
+        None is 1, or where neither `epochs` nor `patience` is given as many as make 40 entries at most.
     checkpoint : str or None
         Folder in which the state of training is kept, so that an interrupted `fit` can go on from there.
     tensorboard : str or None
@@ -51,7 +52,7 @@ class Training(BaseEstimator):  # type: ignore[misc]
         validation_fraction: float = 0.1,
         patience: int | None = None,
         clip_norm: float | None = 1.0,
-        log_every: int = 1,
+        log_every: int | None = None,
         checkpoint: str | None = None,
         tensorboard: str | None = None,
         progress: bool = False,
@@ -74,7 +75,8 @@ class Training(BaseEstimator):  # type: ignore[misc]
         check_number("training.batch_size", self.batch_size, 1, whole=True)
         check_number("training.learning_rate", self.learning_rate, 0, above=True)
         check_number("training.validation_fraction", self.validation_fraction, 0, 0.9)
-        check_number("training.log_every", self.log_every, 1, whole=True)
+        if self.log_every is not None:
+            check_number("training.log_every", self.log_every, 1, whole=True)
         if self.patience is not None:
             check_number("training.patience", self.patience, 1, whole=True)
         if self.clip_norm is not None:
@@ -100,6 +102,13 @@ class Training(BaseEstimator):  # type: ignore[misc]
         if self.epochs is not None:
             return self.epochs
         return max(USUAL_EPOCHS, -(-LEAST_STEPS // self.steps_for(n_rows)))
+
+    def epochs_between(self, n_rows: int) -> int:
+        """How many epochs of a table of this many training rows one entry of the history stands for."""
+        if self.log_every is not None:
+            return self.log_every
+        is_watched = self.epochs is not None or self.patience is not None
+        return 1 if is_watched else -(-self.epochs_for(n_rows) // USUAL_EPOCHS)
 
 
 def as_training(given: Any, usual: Training) -> Training:

@@ -72,8 +72,12 @@ class Beside:
         numbers = Numbers(normal)
         seed = self.artifact.origin.seed if self.artifact.origin is not None else 0
         scorers = {name: numbers.scorer(model.fit(numbers(normal))) for name, model in baselines(seed).items()}
-        twin = {"untrained twin": untrained_twin(self.artifact.detector, self.division).anomaly_score}
-        return {**scorers, **twin, **self._supervised(numbers, seed)}
+        return {**scorers, **self._twin(), **self._supervised(numbers, seed)}
+
+    def _twin(self) -> dict[str, Scorer]:
+        """The same detector untrained; a detector that trains nothing is that itself."""
+        detector = self.artifact.detector
+        return {"untrained twin": untrained_twin(detector, self.division).anomaly_score} if detector.history_ else {}
 
     def _supervised(self, numbers: Numbers, seed: int) -> dict[str, Scorer]:
         """A classifier that has the labels, where there are enough of them to learn from."""

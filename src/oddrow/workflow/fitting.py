@@ -123,7 +123,7 @@ def _fit(
         fit_detector(detector, division)
     except KeyboardInterrupt as interrupt:
         raise TrainingError(_how_to_resume(detector.used_training.checkpoint)) from interrupt
-    detector.used_training.set_params(checkpoint=None, progress=False, tensorboard=None)
+    detector.set_params(training__checkpoint=None, training__progress=False, training__tensorboard=None)
     threshold = _choose(settings.threshold, detector, settings, division, tell)
     block = None if settings.block is None else _choose(settings.block, detector, settings, division, tell)
     origin = _origin(tables, settings, detector, division, command)
@@ -131,6 +131,8 @@ def _fit(
     done = "Replaced" if out.exists() else "Saved"
     artifact.save(out)
     tell(_trained_on(len(chosen.rows), origin, detector))
+    if about := "; ".join(detector.about_rows):
+        tell(f"{about[0].upper()}{about[1:]}.")
     tell(f"Threshold {threshold.value:.6g} ({threshold.rule}, chosen on the {threshold.source} rows). {done} {out}.")
     tell(f"It promises: {threshold.promise}.")
     if block is not None:
@@ -148,8 +150,9 @@ def _trained_on(n_rows: int, origin: Origin, detector: Detector) -> str:
     if detector.learns_from_known:
         n_learned = detector.n_known_anomalies_
         others = f"{n_learned:,} known anomalies learned from, {n_others - n_learned:,} kept to choose cuts by"
-    epochs = counted(detector.n_epochs_, "epoch")
-    return f"{n_rows:,} rows: {n_fitted:,} trained on in {epochs}, {origin.n_held_out:,} held out, {others}."
+    epochs = detector.n_epochs_
+    taught = f"trained on in {counted(epochs, 'epoch')}" if epochs else "learned from"
+    return f"{n_rows:,} rows: {n_fitted:,} {taught}, {origin.n_held_out:,} held out, {others}."
 
 
 def _choose(rule: Rule, detector: Detector, settings: Settings, division: Division, tell: Tell) -> Threshold:
