@@ -78,7 +78,7 @@ def test_most_rows_kept_is_a_limit_and_wide_tables_keep_fewer(monkeypatch: pytes
     assert detector(memory_rows=50).fit(array()).n_kept_ == 50
     # So small that a table of thirty columns is a wide one.
     monkeypatch.setattr(module, "MOST_BYTES", 10_000)
-    for mode, most in (("outlier", 10_000 // (4 * 30)), ("novelty", 2)):
+    for mode, most in (("outlier", 2500 // 30), ("novelty", 2500 // (30 + 60))):
         fitted = detector(mode).fit(array(300, 30))
         assert fitted.n_kept_ == most
 

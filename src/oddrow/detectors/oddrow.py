@@ -60,10 +60,9 @@ class OddRowDetector(Detector):
         known anomalies are left out, or the rows have been looked at. "outlier" trusts the 60 % of the training rows
         that are most among others, and trains no network.
     memory_rows : int
-        How many training rows to keep at most, drawn at random; fewer of wide tables, so that models
-        stay below 20 MB. 0
-        keeps none, but up to 200 means of five or more of 10,000 rows: choose it where no row may leave the house. The
-        mean of rows that are all the same is still that row.
+        How many training rows to keep at most, drawn at random; fewer of wide tables, so that models stay below 20 MB.
+        0 keeps none, but up to 200 means of five rows or more: choose it where no row may leave the house. The mean of
+        rows that are all the same is still that row.
     training : Training or None
         How to train the autoencoder of "novelty". None is `Training(validation_fraction=0)`: all rows are learned from.
     encoder : TableEncoder or None
@@ -223,8 +222,11 @@ class OddRowDetector(Detector):
         return kept
 
     def _most_kept(self, coder: Coder | None) -> int:
-        n_coded = 0 if coder is None else min(self.memory_rows, MOST_CODED) * coder.n_codes
-        n_rows = (MOST_BYTES // BYTES_OF_ONE - n_coded) // (self._n_numbers + len(self._levels))
+        most, width, n_codes = MOST_BYTES // BYTES_OF_ONE, self._n_numbers + len(self._levels), 0
+        if coder is not None:
+            n_codes = coder.n_codes
+        all_coded = most // (width + n_codes)
+        n_rows = all_coded if all_coded <= MOST_CODED else (most - MOST_CODED * n_codes) // width
         return int(min(self.memory_rows, max(LEAST_ROWS, n_rows)))
 
     def _assembled(
