@@ -8,6 +8,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ODDROW_DATA ?= $(abspath $(wildcard ../shared/data))
 export ODDROW_DATA
 RESULTS := benchmarks/results
+# Compiling takes most of the tests' time, on one core; the tests of a file share what it compiles.
+ALL_CORES := --numprocesses auto --dist loadfile
 
 .PHONY: help setup bench-setup sdv-setup demo test test-all check bench bench-quality tables bench-large cli-docs format clean
 help:  ## what there is
@@ -42,11 +44,11 @@ $(SDV)/ready: pyproject.toml benchmarks/requirements-sdv.txt
 demo: setup  ## the main job on simulated transactions, in about half a minute
 	$(BIN)/oddrow demo
 
-test: setup  ## the tests, without the slow ones
-	$(BIN)/python -m pytest -m "not slow"
+test: setup  ## the tests, without the slow ones, a file at a time on every core
+	$(BIN)/python -m pytest $(ALL_CORES) -m "not slow"
 
 test-all: setup  ## every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(ALL_CORES)
 
 check: setup  ## ruff and mypy --strict
 	$(BIN)/ruff check .

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import argparse
 import time
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import jax
 import numpy as np
 
 from oddrow import Artifact, OddRowDetector, Threshold
@@ -87,13 +89,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, default=Path("results", "quality-cost.json"))
     asked = parser.parse_args()
-    results = {
-        "facts": {**machine(), **versions("oddrow", "jax")},
-        "timed": [measured(mode, n_rows) for n_rows in ROWS for mode in MODES],
-        "saved": [saved(mode, n_columns) for n_columns in WIDTHS for mode in MODES],
-    }
+    facts = {**machine(), **versions("oddrow", "jax"), "device": jax.devices()[0].device_kind}
+    results: dict[str, Any] = {"facts": facts, "timed": [], "saved": []}
+    for part, measure, sizes in (("timed", measured, ROWS), ("saved", saved, WIDTHS)):
+        for size, mode in product(sizes, MODES):
+            results[part].append(measure(mode, size))
+            print(results[part][-1], flush=True)
+            write_json(asked.json, results)
     print(section(results))
-    write_json(asked.json, results)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,6 @@ def test_words_mean_what_they_mean_in_imbalanced_learn(y: np.ndarray, strategy: 
         (THREE, {"b": 20, "c": 40}),
         (THREE, lambda y: {"c": 6}),
     ],
-    ids=str,
 )
 def test_numbers_and_dictionaries_too(y: np.ndarray, strategy: Any) -> None:
     assert rows_to_make(strategy, counts(y), y) == dict(check_sampling_strategy(strategy, y, "over-sampling"))
