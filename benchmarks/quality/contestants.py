@@ -74,7 +74,7 @@ def _parts(detector: OddRowDetector, test: Floats) -> Iterator[Scored]:
 def _others(setting: str, seed: int) -> Mapping[str, tuple[Callable[[], Any], AbstractContextManager[Any]]]:
     """By name, how to make a detector, and what of the module is another while it is fitted."""
     as_is, mode = nullcontext(), MODES[setting]
-    untrained = Training(epochs=0, validation_fraction=0)
+    untrained = Training(epochs=0)
     both = {
         "no row held (memory_rows=0)": (lambda: OddRowDetector(mode=mode, memory_rows=0, random_state=seed), as_is),
         "AutoencoderDetector": (lambda: AutoencoderDetector(random_state=seed), as_is),

@@ -146,13 +146,15 @@ def _said(seeds: Sequence[int]) -> str:
     return "seed 0" if len(seeds) == 1 else f"mean of seeds {seeds[0]} to {seeds[-1]}"
 
 
-def _cost(path: Path) -> str:
-    """The tables and the picture of what it costs, where that was measured."""
-    if not path.exists():
-        return "Not measured."
-    costs = json.loads(path.read_text())
-    _picture(costs["timed"], ROOT / "docs" / "pictures" / PICTURE)
-    return f"{cost.section(costs)}\n\n![Seconds to fit by the number of rows, both modes](pictures/{PICTURE})"
+def _costs(results: Path) -> dict[str, str]:
+    """The tables of what it costs on processors, with a picture, and with a GPU, where these were measured."""
+    paths = {name: results / f"quality-{name}.json" for name in ("cost", "cost-gpu")}
+    measured = {name: json.loads(path.read_text()) for name, path in paths.items() if path.exists()}
+    shown = {name: cost.section(measured[name]) if name in measured else "Not measured." for name in paths}
+    if "cost" in measured:
+        _picture(measured["cost"]["timed"], ROOT / "docs" / "pictures" / PICTURE)
+        shown["cost"] += f"\n\n![Seconds to fit by the number of rows, both modes](pictures/{PICTURE})"
+    return shown
 
 
 def _picture(timed: Sequence[dict[str, Any]], path: Path) -> None:
@@ -175,7 +177,7 @@ def main() -> None:
     of_frauds = json.loads((asked.results / "quality-frauds.json").read_text())
     sections = {
         **Page(*runs).sections(),
-        "cost": _cost(asked.results / "quality-cost.json"),
+        **_costs(asked.results),
         "frauds": f"{frauds.section(of_frauds)}\n\n{facts_line(of_frauds['facts'])}",
     }
     page = TEXT.read_text(encoding="utf-8")

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import polars as pl
 import pytest
@@ -88,9 +89,51 @@ def test_other_seeds_keep_other_rows() -> None:
     assert not np.array_equal(one.network_.memory.numbers, other.network_.memory.numbers)
 
 
-def test_all_rows_are_learned_from_unless_the_training_says_otherwise() -> None:
+def test_in_outlier_mode_no_row_is_held_out_unless_the_training_says_so() -> None:
     assert OddRowDetector(random_state=0).fit(array()).n_kept_ == 120
     assert detector("outlier", training=Training(validation_fraction=0.5)).fit(array()).n_kept_ == 60
+
+
+def test_rows_held_out_are_kept_too_unless_they_were_given() -> None:
+    half = detector(training=Training(epochs=1, validation_fraction=0.5))
+    assert half.fit(array()).n_kept_ == 200
+    assert half.fit(array(), validation=array(50, seed=1)).n_kept_ == 200
+
+
+# How it scores.
+
+
+def surprises(fitted: OddRowDetector, X: Floats) -> Floats:
+    found = zip(fitted.network_.tails, parts(fitted, X).T, strict=True)
+    return np.stack([np.asarray(tail(jnp.asarray(part, jnp.float32)), np.float64) for tail, part in found], axis=1)
+
+
+def test_the_error_has_the_last_word_where_it_says_clearly_more() -> None:
+    fitted = detector(encoder=TableEncoder()).fit(array())
+    rows = np.concatenate([array(100, seed=1), array(100, seed=2) * 4])
+    far, far_coded, wrong = surprises(fitted, rows).T
+    assert (wrong > far + far_coded + 2).any()
+    np.testing.assert_allclose(fitted.anomaly_score(rows), np.maximum(far + far_coded, wrong - 2), rtol=1e-5, atol=1e-5)
+
+
+def test_what_is_usual_is_said_by_rows_that_the_network_has_not_learned_by_heart() -> None:
+    """Else new normal rows of a small table would all be far more surprising than any that it was trained on."""
+    train, new = array(100, 20), array(500, 20, seed=1)
+
+    def of_new(fraction: float) -> Floats:
+        training = Training(epochs=500, batch_size=32, validation_fraction=fraction)
+        return surprises(detector(training=training).fit(train), new)
+
+    learned_by_heart, held_out = of_new(0.0), of_new(0.2)
+    # A surprise has the mean 1.
+    assert np.median(learned_by_heart[:, 2]) > 5
+    assert (held_out.mean(axis=0) < 1.5).all()
+    assert (held_out.mean(axis=0) > 0.6).all()
+
+
+def test_a_handful_of_rows_held_out_say_nothing_of_a_tail() -> None:
+    found = surprises(detector(training=Training(epochs=1, validation_fraction=0.1)).fit(array(40)), array(40))
+    assert np.median(found[:, 0]) == pytest.approx(np.log(2), abs=0.15)
 
 
 # Whom it trusts.

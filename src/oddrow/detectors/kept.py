@@ -28,14 +28,18 @@ def at_hand(rows: Any) -> Arrays:
     if not isinstance(rows, Shards):
         return tuple(map(np.asarray, rows))
     n_shards = int(np.searchsorted(np.cumsum(rows.lengths), ENOUGH_ROWS)) + 1
-    parts = [rows.read(shard) for shard in range(min(n_shards, len(rows.lengths)))]
-    return tuple(map(np.concatenate, zip(*parts, strict=True)))
+    return together(*(rows.read(shard) for shard in range(min(n_shards, len(rows.lengths)))))
 
 
 def some_of(rows: Arrays, most: int, rng: np.random.Generator) -> Arrays:
     """So many rows at most, in random order."""
     places = rng.permutation(len(rows[0]))[:most]
     return tuple(part[places] for part in rows)
+
+
+def together(*several: Arrays) -> Arrays:
+    """The rows of all, one after the other."""
+    return tuple(map(np.concatenate, zip(*several, strict=True)))
 
 
 def reach(numbers: Numbers) -> Numbers:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from oddrow.detectors.base import Detector
 from oddrow.detectors.centroids import LEAST_MEMBERS, N_CLUSTERS, centroids
-from oddrow.detectors.kept import Arrays, Numbers, among_others, at_hand, deviation, reach, some_of
+from oddrow.detectors.kept import Arrays, Numbers, among_others, at_hand, deviation, reach, some_of, together
 from oddrow.detectors.prepared import Prepared
 from oddrow.detectors.scoring import score_in_blocks
 from oddrow.errors import ParameterError, TableError, check_choice, check_number
@@ -36,8 +36,9 @@ LEAST_TO_MEAN = 2 * LEAST_MEMBERS
 DEVIATIONS = 4
 # The share of the training rows that is not trusted in outlier mode.
 LEFT_OUT = 0.4
-# By so many rows, where there are that many, is known how far normal rows are from those that are kept.
-MOST_RATED = 10_000
+# By so many rows, where there are that many, is known how far normal rows are from those that are kept; by those that
+# were held out only where at least one is in the highest tenth.
+MOST_RATED, LEAST_RATED = 10_000, 10
 # The codes of so many of the kept rows are kept: more took longer and found no more.
 MOST_CODED = 2000
 # Of wide tables fewer rows are kept: numbers, categories and codes of all take no more than this.
@@ -64,7 +65,8 @@ class OddRowDetector(Detector):
         0 keeps none, but up to 200 means of five rows or more: choose it where no row may leave the house. The mean of
         rows that are all the same is still that row.
     training : Training or None
-        How to train the autoencoder of "novelty". None is `Training(validation_fraction=0)`: all rows are learned from.
+        How to train the autoencoder of "novelty". None is `Training()`. What is usual of a row is said by those that
+        are held out; the rows that are kept are drawn from them too, unless they were given as `validation`.
     encoder : TableEncoder or None
         How to encode. None is `TableEncoder(numbers="robust", soft_limit=30)`, in outlier mode
         `TableEncoder(soft_limit=0.5)`.
@@ -80,9 +82,9 @@ class OddRowDetector(Detector):
 
     A score is in nats: how surprising the distance to the nearest kept row is among normal rows, plus, in novelty mode,
     that of its codes, what a denoising autoencoder makes of it; or how surprising the autoencoder's error is, if that
-    is more. In outlier mode the distance is the mean over ten. Each number counts in units of its range, in outlier
-    mode of four standard deviations; a category that differs counts 1. A row that is the same as one that is kept is
-    compared with the others, so that training rows are scored as new ones are.
+    is clearly more. In outlier mode the distance is the mean over ten. Each number counts in units of its range, in
+    outlier mode of four standard deviations; a category that differs counts 1. A row that is the same as one that is
+    kept is compared with the others, so that training rows are scored as new ones are.
 
     Source: Ramaswamy et al. (2000), distance to the nearest; Angiulli and Pizzuti (2002), mean over several; Vincent et
     al. (2010), denoising autoencoders; Pickands (1975), peaks over threshold.
@@ -128,9 +130,11 @@ class OddRowDetector(Detector):
 
     @property
     def used_training(self) -> Training:
-        """How the network is trained."""
-        given = super().used_training if self.training is not None else Training(validation_fraction=0.0)
-        return given if self.mode == "novelty" else Training(**{**given.get_params(), "epochs": 0})
+        """How the network is trained; in outlier mode there is none, and rows are held out only where that is asked."""
+        if self.mode == "novelty":
+            return super().used_training
+        given = Training(validation_fraction=0.0) if self.training is None else super().used_training
+        return Training(**{**given.get_params(), "epochs": 0})
 
     def usual_encoder(self) -> TableEncoder:
         """Neither rules out that single values are far out: by quartiles, or pressed together beyond half a spread."""
@@ -204,14 +208,25 @@ class OddRowDetector(Detector):
     def _finish(self, network: Coder | None, ready: Prepared) -> OddRow:
         """The network with the rows that it keeps, and the usual distances from them."""
         rng = np.random.default_rng(ready.seed)
-        rows = some_of(at_hand(ready.normal), max(MOST_RATED, self.memory_rows), rng)
+        learned, unseen = at_hand(ready.normal), self._unseen(ready)
+        normal = learned if ready.drawn_from is None else together(learned, unseen)
         spread = self._spread(at_hand(ready.fitting))
-        kept = self._kept_of(rows, spread, network, rng)
+        kept = self._kept_of(some_of(normal, max(MOST_RATED, self.memory_rows), rng), spread, network, rng)
         coded = tuple(part[:MOST_CODED] for part in kept)
         codes = None if network is None else jnp.asarray(score_in_blocks(Coder.codes, network, coded))
         unrated = self._assembled(kept, spread, network, codes, [])
-        tails = [Tail.of(part) for part in score_in_blocks(OddRow.parts, unrated, rows).T]
+        rated = some_of(unseen if len(unseen[0]) >= LEAST_RATED else learned, MOST_RATED, rng)
+        tails = [Tail.of(part) for part in score_in_blocks(OddRow.parts, unrated, rated).T]
         return self._assembled(kept, spread, network, codes, tails)
+
+    def _unseen(self, ready: Prepared) -> Arrays:
+        """Normal rows that were held out: a network is less wrong about those that it was trained on.
+
+        None in outlier mode, where nobody knows whether they are normal.
+        """
+        if ready.held_out is None or self.mode == "outlier":
+            return tuple(part[:0] for part in at_hand(ready.normal))
+        return tuple(map(np.asarray, ready.held_out))
 
     def _kept_of(self, rows: Arrays, spread: Numbers, coder: Coder | None, rng: np.random.Generator) -> Arrays:
         """The first rows, or means of all of them, and how many these are."""

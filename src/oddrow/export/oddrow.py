@@ -8,7 +8,7 @@ from oddrow.export.graph import FLOAT, Graph, Value
 from oddrow.export.networks import Rows, apart, each_layer, inputs, surprise, total
 from oddrow.nets.coder import MIDDLE, Coder
 from oddrow.nets.memory import AT_NO_DISTANCE, TINY, Memory
-from oddrow.nets.oddrow import OddRow
+from oddrow.nets.oddrow import LEAD, OddRow
 from oddrow.nets.tails import STEP, Tail
 
 # Kept rows that are looked at more closely, besides those that are asked for: the rough distances round.
@@ -16,7 +16,7 @@ SPARE = 8
 
 
 def of_oddrow(graph: Graph, network: OddRow, rows: Rows) -> str:
-    """The surprises of `OddRow.parts`: both distances added up, or the error's if that is more."""
+    """The surprises of `OddRow.parts`: both distances added up, or the error's if that is clearly more."""
     distances, places = _nearest(graph, network.memory, rows)
     itself, only = _itself(graph, distances, places, network)
     found = _rarity(graph, network.tails[0], _mean_without(graph, distances, places, itself))
@@ -25,7 +25,7 @@ def of_oddrow(graph: Graph, network: OddRow, rows: Rows) -> str:
         distance = _mean_without(graph, *_nearest(graph, network.coded, Rows(codes, [])), only)
         far = graph.add("Add", found, _rarity(graph, network.tails[1], distance))
         wrong = _rarity(graph, network.tails[2], _error(graph, network.coded, codes, network.coder))
-        found = graph.add("Max", far, wrong)
+        found = graph.add("Max", far, graph.add("Sub", wrong, np.float32(LEAD)))
     return graph.add("Squeeze", found, np.array([1]))
 
 

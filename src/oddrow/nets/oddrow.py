@@ -16,12 +16,14 @@ from oddrow.nets.tails import Tail
 
 # The logit of the level that is expected of a category; the others have 0.
 CERTAIN = 20.0
+# So many nats more than both distances together say must the coder's error say to have the last word.
+LEAD = 2.0
 
 
 class OddRow(eqx.Module):
     """A row's score is how surprising it is among normal rows, in nats by a tail each, to be so far from the nearest
     kept rows, plus, where there is a coder, to have codes so far from the nearest of theirs; or how surprising it is
-    that the coder is so wrong about the row, if that is more.
+    that the coder is so wrong about the row, less `LEAD`, if that is more.
 
     A row that is the same as one that is kept is held against the others, so that rows score alike whether they were
     there in training or not; `of_means`, means of rows are kept in their place, and are nobody's own. Kept codes are
@@ -59,7 +61,7 @@ class OddRow(eqx.Module):
         if not of_coder:
             return far
         far_coded, wrong = of_coder
-        return jnp.maximum(far + far_coded, wrong)
+        return jnp.maximum(far + far_coded, wrong - LEAD)
 
     def parts(self, rows: Rows) -> Float[Array, "rows parts"]:
         """The mean distance of each row from the nearest that are kept, that of its codes from the nearest of theirs,
