@@ -3,7 +3,7 @@
 cd benchmarks && python -m quality.cost [--json results/quality-cost.json]
 
 Tables of 30 columns that few factors rule. Each is fitted and scored in this process, once before the clock starts, so
-that compiling is not counted; what it takes is shown beside. About six minutes on two quiet cores.
+that compiling is not counted; what it takes is shown beside. About nine minutes on two quiet cores.
 """
 
 from __future__ import annotations
@@ -95,8 +95,8 @@ def main() -> None:
         for size, mode in product(sizes, MODES):
             results[part].append(measure(mode, size))
             print(results[part][-1], flush=True)
-            write_json(asked.json, results)
     print(section(results))
+    write_json(asked.json, results)
 
 
 if __name__ == "__main__":

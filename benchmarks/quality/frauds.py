@@ -1,4 +1,4 @@
-"""The default detector on card frauds that nobody chose it by: a case-control sample of real ones, simulated ones.
+"""The default detector on card frauds: a case-control sample of real ones, simulated ones.
 
 cd benchmarks && python -m quality.frauds --tables ../tables [--json results/quality-frauds.json] [--seeds 3]
 

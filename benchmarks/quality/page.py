@@ -86,11 +86,10 @@ class Page:
                 f"**{name}**" if name == OURS else FULL_NAMES.get(name, name),
                 *(f"{100 * found.of(name, number).mean():.2f}" for number in ("ap", "auroc", "f1")),
                 f"{found.rank(name):.2f}",
-                f"{found.fit_s(name):.2f}",
             ]
             for name in found.by_rank()
         ]
-        header = ["detector", "AP", "AUROC", "F1", "mean rank of AP", "median fit, s"]
+        header = ["detector", "AP", "AUROC", "F1", "mean rank of AP"]
         return f"{len(found.datasets)} tables, {_said(seeds)}.\n\n{table(header, lines)}"
 
     def _differences(self, setting: str) -> str:
@@ -164,6 +163,21 @@ def _picture(timed: Sequence[dict[str, Any]], path: Path) -> None:
     write_curves(path, curves, x="training rows of 30 columns", y="seconds to fit")
 
 
+def _page(results: Path, peers: Path) -> str:
+    """The text with all that was measured in its places."""
+    runs = [[Run.of(line) for line in read(path)] for path in (results / "quality.csv", peers)]
+    of_frauds = json.loads((results / "quality-frauds.json").read_text())
+    sections = {
+        **Page(*runs).sections(),
+        **_costs(results),
+        "frauds": f"{frauds.section(of_frauds)}\n\n{facts_line(of_frauds['facts'])}",
+    }
+    page = TEXT.read_text(encoding="utf-8")
+    for name, section in sections.items():
+        page = page.replace(f"{{{name}}}", section)
+    return page
+
+
 def main() -> None:
     """Write the page and its picture, and print the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -173,16 +187,7 @@ def main() -> None:
     asked = parser.parse_args()
     if not asked.peers.exists():
         raise SystemExit(f"{asked.peers}: no such file. Say where the peers' runs are: --peers.")
-    runs = [[Run.of(line) for line in read(path)] for path in (asked.results / "quality.csv", asked.peers)]
-    of_frauds = json.loads((asked.results / "quality-frauds.json").read_text())
-    sections = {
-        **Page(*runs).sections(),
-        **_costs(asked.results),
-        "frauds": f"{frauds.section(of_frauds)}\n\n{facts_line(of_frauds['facts'])}",
-    }
-    page = TEXT.read_text(encoding="utf-8")
-    for name, section in sections.items():
-        page = page.replace(f"{{{name}}}", section)
+    page = _page(asked.results, asked.peers)
     (ROOT / "docs" / "quality.md").write_text(page, encoding="utf-8")
     print(page)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from statistics import median
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +18,7 @@ N_DRAWS = 10_000
 
 @dataclass(frozen=True)
 class Run:
-    """What a detector found in a table with a seed; seconds are NaN where they are another's."""
+    """What a detector found in a table with a seed."""
 
     setting: str
     dataset: str
@@ -27,7 +26,6 @@ class Run:
     seed: int
     detector: str
     numbers: tuple[float, ...]
-    fit_s: float
 
     @classmethod
     def of(cls, line: dict[str, str]) -> Run:
@@ -35,8 +33,7 @@ class Run:
         numbers = tuple(float(line[name] or "nan") for name in NUMBERS)
         setting = line.get("setting") or line["protocol"]
         n_rows = int(line["n_train"]) if setting == "B" else int(line["n_train"]) + int(line["n_test"])
-        seconds = float(line["fit_s"] or "nan")
-        return cls(setting, line["dataset"], n_rows, int(line["seed"]), line["detector"], numbers, seconds)
+        return cls(setting, line["dataset"], n_rows, int(line["seed"]), line["detector"], numbers)
 
 
 class Table:
@@ -64,10 +61,6 @@ class Table:
         """The mean over the tables of the rank by average precision, 1 the best; those that tie share theirs."""
         ranks = rankdata(-self.values[:, :, NUMBERS.index("ap")], axis=1)
         return float(ranks[:, self.detectors.index(detector)].mean())
-
-    def fit_s(self, detector: str) -> float:
-        """The median seconds of a fit."""
-        return median(run.fit_s for run in self.runs if run.detector == detector and run.dataset in self.datasets)
 
     def by_rank(self) -> list[str]:
         """The detectors, the best first."""

@@ -51,6 +51,14 @@ def test_what_many_training_rows_score_is_as_surprising_as_that_many_are() -> No
     np.testing.assert_allclose(found, [0.0, -np.log(0.3)], atol=0.05)
 
 
+def test_at_least_ten_rows_say_how_long_a_tail_is() -> None:
+    """Of one row beyond the highest tenth the surprise is anything; ten say it within a factor of two, mostly."""
+    rng = np.random.default_rng(3)
+    found = np.array([Tail.of(rng.exponential(size=12))(jnp.array([8.0]))[0] for _ in range(200)])
+    assert np.median(found) == pytest.approx(8, rel=0.15)
+    assert ((found > 4) & (found < 16)).mean() > 0.9
+
+
 def test_the_slope_is_finite_and_leads_up() -> None:
     tail = Tail.of(np.random.default_rng(2).exponential(size=1000))
     slopes = jax.vmap(jax.grad(lambda score: tail(score[None])[0]))(jnp.linspace(0.1, 9, 50))

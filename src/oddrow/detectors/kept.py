@@ -28,7 +28,7 @@ def at_hand(rows: Any) -> Arrays:
     if not isinstance(rows, Shards):
         return tuple(map(np.asarray, rows))
     n_shards = int(np.searchsorted(np.cumsum(rows.lengths), ENOUGH_ROWS)) + 1
-    return together(*(rows.read(shard) for shard in range(min(n_shards, len(rows.lengths)))))
+    return joined(*(rows.read(shard) for shard in range(min(n_shards, len(rows.lengths)))))
 
 
 def some_of(rows: Arrays, most: int, rng: np.random.Generator) -> Arrays:
@@ -37,7 +37,7 @@ def some_of(rows: Arrays, most: int, rng: np.random.Generator) -> Arrays:
     return tuple(part[places] for part in rows)
 
 
-def together(*several: Arrays) -> Arrays:
+def joined(*several: Arrays) -> Arrays:
     """The rows of all, one after the other."""
     return tuple(map(np.concatenate, zip(*several, strict=True)))
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from oddrow.detectors.base import Detector
 from oddrow.detectors.centroids import LEAST_MEMBERS, N_CLUSTERS, centroids
-from oddrow.detectors.kept import Arrays, Numbers, among_others, at_hand, deviation, reach, some_of, together
+from oddrow.detectors.kept import Arrays, Numbers, among_others, at_hand, deviation, joined, reach, some_of
 from oddrow.detectors.prepared import Prepared
 from oddrow.detectors.scoring import score_in_blocks
 from oddrow.errors import ParameterError, TableError, check_choice, check_number
@@ -37,7 +37,7 @@ DEVIATIONS = 4
 # The share of the training rows that is not trusted in outlier mode.
 LEFT_OUT = 0.4
 # By so many rows, where there are that many, is known how far normal rows are from those that are kept; by those that
-# were held out only where at least one is in the highest tenth.
+# were held out only where they are not too few to say anything.
 MOST_RATED, LEAST_RATED = 10_000, 10
 # The codes of so many of the kept rows are kept: more took longer and found no more.
 MOST_CODED = 2000
@@ -52,7 +52,8 @@ class OddRowDetector(Detector):
     The default: docs/quality.md has it beside other detectors on 22 public tables, without tuning. It keeps up to
     `memory_rows` training rows, as saved models do too.
 
-    Fitting takes some seconds for 20,000 rows of 30 columns on two cores, scoring a second for 50,000 rows.
+    Fitting takes 3 s for 20,000 rows of 30 columns on two cores, scoring a second for 50,000 rows
+    (benchmarks/quality/cost.py).
 
     Parameters
     ----------
@@ -66,7 +67,8 @@ class OddRowDetector(Detector):
         rows that are all the same is still that row.
     training : Training or None
         How to train the autoencoder of "novelty". None is `Training()`. What is usual of a row is said by those that
-        are held out; the rows that are kept are drawn from them too, unless they were given as `validation`.
+        are held out, ten at least: they must be normal too where they are given, as `validation`. Of fewer than 100
+        rows too few are held out, those that were trained on say it, and the autoencoder's error decides most.
     encoder : TableEncoder or None
         How to encode. None is `TableEncoder(numbers="robust", soft_limit=30)`, in outlier mode
         `TableEncoder(soft_limit=0.5)`.
@@ -84,7 +86,8 @@ class OddRowDetector(Detector):
     that of its codes, what a denoising autoencoder makes of it; or how surprising the autoencoder's error is, if that
     is clearly more. In outlier mode the distance is the mean over ten. Each number counts in units of its range, in
     outlier mode of four standard deviations; a category that differs counts 1. A row that is the same as one that is
-    kept is compared with the others, so that training rows are scored as new ones are.
+    kept is compared with the others. In outlier mode training rows are therefore scored as new ones are; in novelty
+    mode the autoencoder is less wrong about those it was trained on: choose thresholds by others.
 
     Source: Ramaswamy et al. (2000), distance to the nearest; Angiulli and Pizzuti (2002), mean over several; Vincent et
     al. (2010), denoising autoencoders; Pickands (1975), peaks over threshold.
@@ -130,7 +133,7 @@ class OddRowDetector(Detector):
 
     @property
     def used_training(self) -> Training:
-        """How the network is trained; in outlier mode there is none, and rows are held out only where that is asked."""
+        """How the network is trained; in outlier mode there is none, and nothing is held out unless one is given."""
         if self.mode == "novelty":
             return super().used_training
         given = Training(validation_fraction=0.0) if self.training is None else super().used_training
@@ -209,9 +212,11 @@ class OddRowDetector(Detector):
         """The network with the rows that it keeps, and the usual distances from them."""
         rng = np.random.default_rng(ready.seed)
         learned, unseen = at_hand(ready.normal), self._unseen(ready)
-        normal = learned if ready.drawn_from is None else together(learned, unseen)
+        most = max(MOST_RATED, self.memory_rows)
+        # Where rows are few those that were held out are kept too, unless somebody holds them out for a purpose.
+        normal = learned if ready.drawn_from is None or len(learned[0]) >= most else joined(learned, unseen)
         spread = self._spread(at_hand(ready.fitting))
-        kept = self._kept_of(some_of(normal, max(MOST_RATED, self.memory_rows), rng), spread, network, rng)
+        kept = self._kept_of(some_of(normal, most, rng), spread, network, rng)
         coded = tuple(part[:MOST_CODED] for part in kept)
         codes = None if network is None else jnp.asarray(score_in_blocks(Coder.codes, network, coded))
         unrated = self._assembled(kept, spread, network, codes, [])
@@ -225,7 +230,7 @@ class OddRowDetector(Detector):
         None in outlier mode, where nobody knows whether they are normal.
         """
         if ready.held_out is None or self.mode == "outlier":
-            return tuple(part[:0] for part in at_hand(ready.normal))
+            return np.zeros((0, self._n_numbers), np.float32), np.zeros((0, len(self._levels)), np.int32)
         return tuple(map(np.asarray, ready.held_out))
 
     def _kept_of(self, rows: Arrays, spread: Numbers, coder: Coder | None, rng: np.random.Generator) -> Arrays:

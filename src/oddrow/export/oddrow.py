@@ -9,7 +9,7 @@ from oddrow.export.networks import Rows, apart, each_layer, inputs, surprise, to
 from oddrow.nets.coder import MIDDLE, Coder
 from oddrow.nets.memory import AT_NO_DISTANCE, TINY, Memory
 from oddrow.nets.oddrow import LEAD, OddRow
-from oddrow.nets.tails import STEP, Tail
+from oddrow.nets.tails import Tail
 
 # Kept rows that are looked at more closely, besides those that are asked for: the rough distances round.
 SPARE = 8
@@ -60,7 +60,7 @@ def _rarity(graph: Graph, tail: Tail, scores: str) -> str:
     knots, last = np.asarray(tail.knots[None, :-1]), np.asarray(tail.knots[-1])
     gaps = graph.add("Div", graph.add("Sub", scores, knots), np.asarray(tail.gaps))
     passed = graph.sum(graph.add("Clip", gaps, np.float32(0), np.float32(1)))
-    others = graph.add("Sub", np.float32(1), graph.add("Mul", passed, np.float32(STEP)))
+    others = graph.add("Sub", np.float32(1), graph.add("Mul", passed, np.asarray(tail.step)))
     beyond = graph.add("Max", graph.add("Sub", scores, last), np.float32(0))
     return graph.add("Sub", graph.add("Div", beyond, np.asarray(tail.excess)), graph.add("Log", others))
 

@@ -25,7 +25,7 @@ class OddRow(eqx.Module):
     kept rows, plus, where there is a coder, to have codes so far from the nearest of theirs; or how surprising it is
     that the coder is so wrong about the row, less `LEAD`, if that is more.
 
-    A row that is the same as one that is kept is held against the others, so that rows score alike whether they were
+    A row that is the same as one that is kept is held against the others, so that distances are alike whether rows were
     there in training or not; `of_means`, means of rows are kept in their place, and are nobody's own. Kept codes are
     those of the first kept rows, in the same order.
     """

@@ -26,7 +26,8 @@ class Training(BaseEstimator):  # type: ignore[misc]
     learning_rate : float
         Adam's step size.
     validation_fraction : float
-        Share of the training rows that is held out to decide when to stop, and to choose the threshold.
+        Share of the training rows that is held out to decide when to stop, to choose the threshold, and, by the
+        default detector, to say what is usual.
     patience : int or None
         Stop after this many epochs without a lower validation loss and keep the weights that had the lowest. None
         trains all epochs and keeps the last weights.
