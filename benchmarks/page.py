@@ -30,6 +30,7 @@ SCRIPTS = {
     "growth": "growth",
 }
 HEADING = "# Benchmarks"
+GPU = "GPU: of the default detector alone ([what it costs](quality.md#what-it-costs))."
 HOW = (
     "Everything here was measured on {machines}. Where a section does not say otherwise, contestants run in processes "
     "of their own, in turn, A B A B, so that "
@@ -99,8 +100,7 @@ def page(parts: list[Part], pictures: Path) -> str:
     """The whole page."""
     machines = " and ".join(dict.fromkeys(part.machine for part in parts if part.machine)) or "no machine yet"
     goals = [cells for part in parts for cells in part.goals()]
-    gpu = next((part.results["gpu"] for part in parts if part.results and "gpu" in part.results), "not measured")
-    tops = [HEADING, HOW.format(machines=machines), f"GPU: {gpu}."]
+    tops = [HEADING, HOW.format(machines=machines), GPU]
     if goals:
         tops.append(table(["goal", "asked", "measured", ""], goals))
     return "\n\n".join([*tops, *(part.markdown(pictures).rstrip() for part in parts)]) + "\n"

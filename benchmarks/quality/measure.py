@@ -2,8 +2,8 @@
 
 cd benchmarks && python -m quality.measure [--setting A|B] [--csv results/quality.csv] [--seeds 3]
 
-Runs that are in the file already are not repeated. Both settings, one after the other, take half an hour on two cores;
-side by side, in two files or in one, half as long.
+Runs that are in the file already are not repeated. Both settings, one after the other, take an hour on two cores; side
+by side, in two files or in one, half as long.
 """
 
 from __future__ import annotations
