@@ -264,7 +264,7 @@ def test_the_card_says_what_a_reader_must_know(fitted: AutoencoderDetector) -> N
         "- Detector: AutoencoderDetector, ",
         "hidden=[4]",
         "- Trained on: 52 rows of a.csv; rows with when >= 2024-01-01; 6 more held out for the threshold; ",
-        "; 2 known anomalies among them were left out\n",
+        "; 2 known anomalies beside them were left out\n",
         "- Epochs run: 2\n",
         "- Threshold: alert from score 2.5 on; rule quantile:0.99, chosen on validation rows\n",
         "- Fingerprint of the training rows: abc123\n",

@@ -63,13 +63,13 @@ def _plain(name: str) -> str:
 
 
 def _trained_on(model: Artifact) -> str:
-    """Which rows taught, and what became of known anomalies among them."""
+    """Which rows taught, and what became of known anomalies beside them."""
     origin, n_known = model.origin, model.detector.n_known_anomalies_
     rows = [f"{origin.n_rows - n_known:,} rows of {origin.named}"] if origin else ["rows in memory"]
     if origin and model.roles.time and (origin.start or origin.until):
         rows.append(f"rows with {span(model.roles.time, origin.start, origin.until)}")
     rows += [f"{origin.n_held_out:,} more held out for the threshold"] if origin else []
-    return f"{'; '.join(rows)}; {n_known:,} known anomalies among them were {_use_of_known(model)}"
+    return f"{'; '.join(rows)}; {n_known:,} known anomalies beside them were {_use_of_known(model)}"
 
 
 def _use_of_known(model: Artifact) -> str:

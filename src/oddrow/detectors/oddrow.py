@@ -67,8 +67,8 @@ class OddRowDetector(Detector):
         rows that are all the same is still that row.
     training : Training or None
         How to train the autoencoder of "novelty". None is `Training()`. What is usual of a row is said by those that
-        are held out, ten at least: they must be normal too where they are given, as `validation`. Of fewer than 100
-        rows too few are held out, those that were trained on say it, and the autoencoder's error decides most.
+        are held out; they must be normal too where they are given, as `validation`. Where fewer than ten are, as of
+        fewer than 100 rows, nothing tells what an autoencoder's error means, and the nearest kept row decides alone.
     encoder : TableEncoder or None
         How to encode. None is `TableEncoder(numbers="robust", soft_limit=30)`, in outlier mode
         `TableEncoder(soft_limit=0.5)`.
@@ -149,9 +149,11 @@ class OddRowDetector(Detector):
     def about_rows(self) -> list[str]:
         """What became of the training rows, in words, besides that they were learned from."""
         left_out = f"{LEFT_OUT:.0%} of the training rows, those farthest from others, were not trusted"
+        alone = "too few rows were held out to say what an autoencoder's error means: the nearest row decides alone"
         means = f"the model holds no training row, but {self.n_means_:,} means of {LEAST_MEMBERS} rows or more"
         held = f"the model holds {self.n_kept_:,} training rows" if self.n_kept_ else means
-        return [f"mode {self.mode}", *([left_out] if self.mode == "outlier" else []), held]
+        because = [left_out] if self.mode == "outlier" else [alone] if self.network_.tails[-1].is_silent else []
+        return [f"mode {self.mode}", *because, held]
 
     def _prepare(self, X: Any, y: Any, validation: Any) -> Prepared:
         ready = super()._prepare(X, y, validation)
@@ -220,8 +222,10 @@ class OddRowDetector(Detector):
         coded = tuple(part[:MOST_CODED] for part in kept)
         codes = None if network is None else jnp.asarray(score_in_blocks(Coder.codes, network, coded))
         unrated = self._assembled(kept, spread, network, codes, [])
-        rated = some_of(unseen if len(unseen[0]) >= LEAST_RATED else learned, MOST_RATED, rng)
-        tails = [Tail.of(part) for part in score_in_blocks(OddRow.parts, unrated, rated).T]
+        enough = len(unseen[0]) >= LEAST_RATED
+        rated = some_of(unseen if enough else learned, MOST_RATED, rng)
+        far, *of_coder = (Tail.of(part) for part in score_in_blocks(OddRow.parts, unrated, rated).T)
+        tails = [far, *(of_coder if enough else [Tail.silent() for _ in of_coder])]
         return self._assembled(kept, spread, network, codes, tails)
 
     def _unseen(self, ready: Prepared) -> Arrays:

@@ -16,6 +16,8 @@ N_KNOTS = 64
 # A tail is no thinner than this part of its beginning, nor a gap between two knots than ten times this part of the
 # tail, so that no score becomes infinite, and the last digits of none decide.
 LEAST_EXCESS, LEAST_SCALE = 1e-3, 0.1
+# No score is so high.
+SILENCE = 1e30
 
 
 class Tail(eqx.Module):
@@ -47,6 +49,16 @@ class Tail(eqx.Module):
         least = LEAST_EXCESS * (abs(knots[-1]) + LEAST_SCALE)
         excess = max(float(beyond.mean()) if len(beyond) else 0.0, least)
         return cls(*(jnp.asarray(value, jnp.float32) for value in (knots, body / (N_KNOTS - 1), excess)))
+
+    @classmethod
+    def silent(cls) -> Tail:
+        """The tail to which no score is a surprise."""
+        return cls(jnp.full(N_KNOTS, SILENCE), jnp.zeros(()), jnp.ones(()))
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether no score is a surprise."""
+        return bool(self.knots[0] >= SILENCE)
 
     @property
     def gaps(self) -> Float[Array, " gaps"]:
