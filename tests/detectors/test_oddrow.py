@@ -58,7 +58,7 @@ def test_in_outlier_mode_it_is_the_mean_over_ten_of_the_rows_trusted() -> None:
     fitted = detector("outlier", encoder=TableEncoder(soft_limit=None)).fit(train)
     assert fitted.n_kept_ == 120
     kept = np.asarray(fitted.network_.memory.numbers, np.float64)
-    spread = 4 * fitted.encoder_.transform(pl.DataFrame(train, schema=["x0", "x1", "x2"])).numbers.std(axis=0)
+    spread = 5 * fitted.encoder_.transform(pl.DataFrame(train, schema=["x0", "x1", "x2"])).numbers.std(axis=0)
     encoded = fitted.encoder_.transform(pl.DataFrame(test, schema=["x0", "x1", "x2"])).numbers
     nearest = NearestNeighbors(n_neighbors=10).fit(kept / spread).kneighbors(encoded / spread)[0]
     np.testing.assert_allclose(parts(fitted, test)[:, 0], nearest.mean(axis=1), rtol=1e-4)
@@ -229,8 +229,7 @@ def test_a_level_of_every_tenth_row_is_no_anomaly(mode: str) -> None:
     scores = test.with_columns(score=fitted.anomaly_score(test)).group_by("country").agg(pl.col("score").median())
     assert scores["score"].max() < 5
     unseen = fitted.anomaly_score(test.with_columns(country=pl.lit("never seen")))
-    # In outlier mode the largest of these amounts, five deviations out, are as odd.
-    assert np.median(unseen) > np.quantile(fitted.anomaly_score(test), 0.98)
+    assert np.median(unseen) > np.quantile(fitted.anomaly_score(test), 0.99)
 
 
 # A model that holds no row.

@@ -33,7 +33,7 @@ LEAST_ROWS = 2
 # Of these six are trusted in outlier mode, and one mean is of five at least.
 LEAST_TO_MEAN = 2 * LEAST_MEMBERS
 # A category that differs counts as much as so many standard deviations of a number: about what its range is.
-DEVIATIONS = 4
+DEVIATIONS = 5
 # The share of the training rows that is not trusted in outlier mode.
 LEFT_OUT = 0.4
 # By so many rows, where there are that many, is known how far normal rows are from those that are kept; by those that
@@ -85,7 +85,7 @@ class OddRowDetector(Detector):
     A score is in nats: how surprising the distance to the nearest kept row is among normal rows, plus, in novelty mode,
     that of its codes, what a denoising autoencoder makes of it; or how surprising the autoencoder's error is, if that
     is clearly more. In outlier mode the distance is the mean over ten. Each number counts in units of its range, in
-    outlier mode of four standard deviations; a category that differs counts 1. A row that is the same as one that is
+    outlier mode of five standard deviations; a category that differs counts 1. A row that is the same as one that is
     kept is compared with the others. In outlier mode training rows are therefore scored as new ones are; in novelty
     mode the autoencoder is less wrong about those it was trained on: choose thresholds by others.
 
