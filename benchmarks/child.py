@@ -19,7 +19,7 @@ def peak():
         return re.search(r"VmHWM:\\s+(\\d+) kB", status.read())[1]
 atexit.register(lambda: print(peak()))
 """
-ODDROW = "from oddrow.cli import main; main(sys.argv[1:])"
+ODDROW = "from oddrow.cli.app import main; main(sys.argv[1:])"
 
 
 @dataclass(frozen=True)

@@ -88,18 +88,18 @@ def explaining(*, name: str, n_rows: int, threads: int | None) -> Callable[[], f
 
 def searching(*, name: str, n_rows: int, threads: int | None) -> Callable[[], float]:
     """The nearest normal row of every alert; the outcome is the share found."""
-    from oddrow.explain import nearest_normal
+    from oddrow.explain import counterfactuals
 
     detector, cut, alerts = alerts_of(name, n_rows)
-    return lambda: float(nearest_normal(detector, alerts, cut).found.mean())
+    return lambda: float(counterfactuals(detector, alerts, cut).found.mean())
 
 
 def columns_changed(name: str, n_rows: int) -> str:
     """The share of the found rows in which one, two, three and more columns changed."""
-    from oddrow.explain import nearest_normal
+    from oddrow.explain import counterfactuals
 
     detector, cut, alerts = alerts_of(name, n_rows)
-    near = nearest_normal(detector, alerts, cut)
+    near = counterfactuals(detector, alerts, cut)
     changed = sum(near.rows[column].ne_missing(near.seen[column]).to_numpy().astype(int) for column in alerts.columns)
     shares = [np.mean(changed[near.found] == n) for n in (1, 2, 3)]
     return ", ".join(f"{share:.0%}" for share in [*shares, 1 - sum(shares)])

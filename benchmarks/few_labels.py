@@ -17,9 +17,9 @@ import numpy.typing as npt
 import polars as pl
 
 from oddrow.detectors.autoencoder import AutoencoderDetector
-from oddrow.evaluate.metrics import average_precision
+from oddrow.metrics.classification import average_precision
+from oddrow.recipes.prequential import Transactions
 from oddrow.recipes.recipe import load_recipe
-from oddrow.recipes.weeks import Transactions
 from oddrow.table.table import Table
 
 Floats = npt.NDArray[np.float64]

@@ -70,7 +70,7 @@ class Size:
     def timed(self, folder: Path) -> dict[str, float]:
         """Seconds of a fit, and of scoring the same table by the model."""
         from oddrow import workflow
-        from oddrow.settings import Settings
+        from oddrow.workflow.settings import Settings
 
         training = {
             "detector.name": "autoencoder",

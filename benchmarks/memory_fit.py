@@ -25,8 +25,8 @@ import numpy as np
 import polars as pl
 
 from child import Run, run_oddrow, run_python
-from oddrow.evaluate.metrics import average_precision
-from oddrow.table.stored import bytes_of, in_bytes
+from oddrow.metrics.classification import average_precision
+from oddrow.table.parquet import in_bytes, parse_bytes
 from race import Goal, facts_line, figure, machine, measure_and_keep, spread, table, versions
 from structured_rows import as_frame, check_disk, structured, write_structured
 
@@ -131,7 +131,7 @@ def goals(results: dict[str, Any]) -> list[tuple[Goal, float]]:
     large, small = results["large"], results["small"]
     gb = beyond_jax_gb(results, large["fits"][ON_DISK][0])
     fitted = f"`oddrow fit --memory {large['memory']}` of {large['rows']:,} rows"
-    asked = bytes_of(large["memory"]) / 1e9
+    asked = parse_bytes(large["memory"]) / 1e9
     found = [(Goal(f"{fitted}: most memory beyond JAX", GOAL_GB, "GB", at_most=True, aim=asked), gb)]
     if len(precisions(small, ON_DISK)) > 1:
         apart = abs(fmean(precisions(small, ON_DISK)) - fmean(precisions(small, IN_MEMORY)))

@@ -49,7 +49,7 @@ def simulated(n_rows: int) -> Rows:
 
 def everything(*, n_rows: int, threads: int) -> Once:
     """Every metric of the module once, with the intervals by card and of the daily means."""
-    from oddrow.evaluate import metrics
+    from oddrow import metrics
     from oddrow.evaluate.intervals import ranking_intervals
 
     rows = simulated(n_rows)
@@ -71,8 +71,8 @@ def everything(*, n_rows: int, threads: int) -> Once:
 
 
 def _days(rows: Rows) -> float:
-    from oddrow.evaluate.daily import alerts_per_day, card_precision_at_k, precision_at_k_per_day
     from oddrow.evaluate.intervals import daily_interval
+    from oddrow.metrics.daily import alerts_per_day, card_precision_at_k, precision_at_k_per_day
 
     y, scores, _, day, card, cut = rows
     by_row = precision_at_k_per_day(K, y, scores, day)
@@ -104,7 +104,7 @@ def intervals(*, n_rows: int, by: str, threads: int) -> Once:
 
 def by_hand(*, n_rows: int, threads: int) -> Once:
     """A few draws of rows, measured by scikit-learn's metrics and those that it lacks."""
-    from oddrow.evaluate import metrics
+    from oddrow import metrics
 
     y, scores, amount, _, _, cut = simulated(n_rows)
     rng = np.random.default_rng(1)

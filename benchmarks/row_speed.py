@@ -48,8 +48,9 @@ laps = [time.perf_counter()]
 def lap():
     laps.append(time.perf_counter())
     return laps[-1] - laps[-2]
-import oddrow.cli
-from oddrow import Artifact, console, read_table, workflow
+import oddrow.cli.app
+from oddrow import Artifact, read_table, workflow
+from oddrow.cli import console
 parts = {"import": lap()}
 detector = Artifact.load(sys.argv[1]).detector
 parts["load the model"] = lap()

@@ -9,7 +9,7 @@ from contextlib import redirect_stdout
 import typer.main
 from typer.cli import get_docs_for_click
 
-from oddrow.cli import app
+from oddrow.cli.app import app
 
 if __name__ == "__main__":
     command = typer.main.get_command(app)

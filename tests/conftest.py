@@ -69,7 +69,7 @@ class Ran:
 @pytest.fixture
 def oddrow(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
     """Run the command line in this process: `oddrow("fit", path, "--out", folder)`."""
-    from oddrow.cli import main
+    from oddrow.cli.app import main
 
     def run(*arguments: object) -> Ran:
         capsys.readouterr()
@@ -105,7 +105,7 @@ def fit_options() -> tuple[str, ...]:
 @pytest.fixture(scope="session")
 def model(mixed_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model fitted to the first 19 days of `mixed`; the tests read it and leave it as it is."""
-    from oddrow.cli import main
+    from oddrow.cli.app import main
 
     folder = tmp_path_factory.mktemp("models") / "model"
     with pytest.raises(SystemExit, match="0"):

@@ -15,7 +15,7 @@ from oddrow.detectors.autoencoder import AutoencoderDetector
 from oddrow.detectors.base import Detector
 from oddrow.detectors.dagmm import DAGMMDetector
 from oddrow.detectors.oddrow import OddRowDetector
-from oddrow.table.encode import TableEncoder
+from oddrow.encoding.encoder import TableEncoder
 from oddrow.train.training import Training
 
 New = Callable[..., Detector]

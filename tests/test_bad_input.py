@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-COMMAND = (sys.executable, "-c", "from oddrow.cli import main; main()")
+COMMAND = (sys.executable, "-c", "from oddrow.cli.app import main; main()")
 
 Oddrow = Callable[..., Any]
 Write = Callable[..., Path]
@@ -455,7 +455,7 @@ def test_a_full_disk(mixed_csv: Path, fit_options: Options, model: Path, place: 
     # What a full disk does: writing fails in the middle of a file.
     code = f"""
 import resource, signal, sys
-from oddrow.cli import main
+from oddrow.cli.app import main
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))
 for arguments in {commands!r}:

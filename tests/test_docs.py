@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from oddrow.simulate import simulate
+from oddrow.simulation import simulate
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

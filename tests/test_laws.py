@@ -21,9 +21,9 @@ from sklearn.metrics import average_precision_score
 from laws import DETECTORS, FEWEST_ROWS, LEARNED, UNTRAINED, New, OddTable, normal_rows, odd_tables, planted_rows
 from oddrow.artifact import Artifact
 from oddrow.detectors.base import Detector
+from oddrow.encoding.encoder import TableEncoder
 from oddrow.errors import OddrowError, ParameterError
 from oddrow.evaluate.baselines import baselines
-from oddrow.table.encode import TableEncoder
 from oddrow.thresholds.threshold import Threshold
 
 ROWS = normal_rows()
@@ -181,7 +181,7 @@ def test_odd_tables_get_a_finite_score_or_a_named_error(name: str, new: New, tab
 def test_a_diverged_network_is_said_so(name: str, new: New) -> None:
     if name in UNTRAINED:
         pytest.skip("nothing is trained")
-    training = new().used_training.set_params(learning_rate=1e38, clip_norm=None, validation_fraction=0.0, epochs=1)
+    training = new()._used_training.set_params(learning_rate=1e38, clip_norm=None, validation_fraction=0.0, epochs=1)
     with pytest.raises(OddrowError, match=r"training.learning_rate \(now 1e\+38\)"):
         new(training=training, noisy=False).fit(ARRAY)
 
@@ -236,7 +236,7 @@ def test_no_statistic_of_a_held_out_row_reaches_the_encoder(name: str, new: New)
     wild = held_out.with_columns(amount=pl.col("amount") * 1e3, shop=pl.lit("new"))
     one, other = (new(noisy=False).fit(ROWS, validation=rows) for rows in (held_out, wild))
     assert one.encoder_.to_dict() == other.encoder_.to_dict()
-    assert name in UNTRAINED or one.history_ != other.history_, "the held-out rows were looked at"
+    assert name in UNTRAINED or one.loss_curve_ != other.loss_curve_, "the held-out rows were looked at"
 
 
 def test_rows_held_out_by_the_detector_itself_do_not_reach_the_encoder(new: New) -> None:
@@ -244,7 +244,7 @@ def test_rows_held_out_by_the_detector_itself_do_not_reach_the_encoder(new: New)
     encoder = new(encoder=TableEncoder()).fit(ROWS).encoder_
     means = {column.source: column.center for column in encoder.number_columns_}
     assert means["amount"] != pytest.approx(ROWS["amount"].mean(), rel=1e-9)
-    training = new(epochs=0).used_training.set_params(validation_fraction=0.0)
+    training = new(epochs=0)._used_training.set_params(validation_fraction=0.0)
     everything = new(training=training, encoder=TableEncoder()).fit(ROWS).encoder_
     means = {column.source: column.center for column in everything.number_columns_}
     assert means["amount"] == pytest.approx(ROWS["amount"].mean(), rel=1e-9)
@@ -304,7 +304,7 @@ def test_a_y_that_cannot_be_is_refused(new: New) -> None:
 
 def test_validation_rows_come_in_every_form_or_are_refused(new: New) -> None:
     one, other = (new(noisy=False).fit(ARRAY, validation=rows) for rows in (ARRAY[:9], ARRAY[:9].tolist()))
-    assert one.history_ == other.history_
+    assert one.loss_curve_ == other.loss_curve_
     with pytest.raises((OddrowError, ValueError), match=r"n_samples = 0|0 sample"):
         new().fit(ARRAY, validation=ARRAY[:0])
     with pytest.raises(OddrowError, match="n_samples = 0"):

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from oddrow.errors import ParameterError
-from oddrow.simulate import FRAUD_KINDS, simulate
-from oddrow.table.history import handbook_features
+from oddrow.simulation import FRAUD_KINDS, handbook_features, simulate
 
 BASE = ["transaction_id", "time", "customer_id", "terminal_id", "amount"]
 LABELS = ["is_fraud", "fraud_kind"]

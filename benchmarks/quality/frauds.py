@@ -18,11 +18,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from oddrow import AutoencoderDetector, OddRowDetector, Settings, workflow
-from oddrow.evaluate.daily import card_precision_at_k
-from oddrow.evaluate.metrics import auroc, average_precision
+from oddrow.metrics.classification import auroc, average_precision
+from oddrow.metrics.daily import card_precision_at_k
+from oddrow.recipes.prequential import Transactions
 from oddrow.recipes.recipe import load_recipe
-from oddrow.recipes.weeks import Transactions
-from oddrow.thresholds.scored import day_of
+from oddrow.thresholds.outcomes import day_of
 from race import machine, table, versions, write_json
 
 K = 100

@@ -11,11 +11,11 @@ import polars as pl
 import pytest
 
 from oddrow.detectors.autoencoder import SPREAD_FLOOR, AutoencoderDetector, usual_widths
-from oddrow.detectors.together import fit_together
+from oddrow.detectors.fit_many import fit_many
+from oddrow.encoding.encoder import TableEncoder
 from oddrow.errors import OddrowError, ParameterError, TableError
-from oddrow.evaluate.metrics import average_precision
-from oddrow.nets.autoencoder import Autoencoder, Repelling
-from oddrow.table.encode import TableEncoder
+from oddrow.metrics.classification import average_precision
+from oddrow.nets.autoencoder import Autoencoder, BinaryAutoencoder
 from oddrow.train.training import Training
 
 
@@ -127,14 +127,14 @@ def test_a_value_missing_for_the_first_time_is_odd(standardized: AutoencoderDete
 
 def test_validation_rows_decide_nothing_but_when_to_stop() -> None:
     one, other = (detector(epochs=4).fit(rows(), validation=rows(50, seed=seed)) for seed in (2, 3))
-    assert [set(entry) for entry in one.history_] == [{"epoch", "loss", "validation_loss"}] * 4
-    assert one.history_ != other.history_
+    assert [set(entry) for entry in one.loss_curve_] == [{"epoch", "loss", "validation_loss"}] * 4
+    assert one.loss_curve_ != other.loss_curve_
     np.testing.assert_array_equal(one.anomaly_score(rows()), other.anomaly_score(rows()))
 
 
 def test_no_epoch_is_the_untrained_twin() -> None:
     twin = detector(epochs=0).fit(rows())
-    assert twin.history_ == []
+    assert twin.loss_curve_ == []
     assert np.isfinite(twin.anomaly_score(rows())).all()
 
 
@@ -280,7 +280,7 @@ def test_several_that_learn_from_known_anomalies_train_as_each_would_alone() -> 
     X, y = planted(300, 12, seed=0)
     each = [detector(known_weight=3.0, trim=0.05, random_state=seed) for seed in (0, 1)]
     alone = [detector(known_weight=3.0, trim=0.05, random_state=seed).fit(X, y).anomaly_score(X) for seed in (0, 1)]
-    together = [fitted.anomaly_score(X) for fitted in fit_together(each, [X, X], [y, y])]
+    together = [fitted.anomaly_score(X) for fitted in fit_many(each, [X, X], [y, y])]
     np.testing.assert_allclose(together, alone, rtol=1e-3)
 
 
@@ -290,9 +290,9 @@ def test_known_weight_is_how_much_a_known_anomaly_counts() -> None:
     normal, odd = np.asarray(net.row_errors(rows, None)[0], np.float64)
     known = jnp.asarray([0, 1], jnp.int32)
     for weight in (1.0, 7.0):
-        loss, _ = Repelling(net, weight).loss(((*rows, known), jnp.ones(2)), None)
+        loss, _ = BinaryAutoencoder(net, weight).loss(((*rows, known), jnp.ones(2)), None)
         assert float(loss) == pytest.approx((normal - weight * np.log1p(-np.exp(-odd))) / 2, rel=1e-4)
-    held_out, _ = Repelling(net, 7.0).loss((rows, jnp.ones(2)), None)
+    held_out, _ = BinaryAutoencoder(net, 7.0).loss((rows, jnp.ones(2)), None)
     assert float(held_out) == pytest.approx((normal + odd) / 2, rel=1e-4)
 
 
@@ -307,5 +307,5 @@ def test_runs_of_other_trims_train_apart() -> None:
     X = contaminated(0)
     each = [detector(8, trim=trim) for trim in (0.05, 0.4)]
     alone = [detector(8, trim=trim).fit(X).anomaly_score(X) for trim in (0.05, 0.4)]
-    together = [fitted.anomaly_score(X) for fitted in fit_together(each, [X, X])]
+    together = [fitted.anomaly_score(X) for fitted in fit_many(each, [X, X])]
     np.testing.assert_allclose(together, alone, rtol=1e-4)

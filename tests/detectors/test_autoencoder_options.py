@@ -13,10 +13,10 @@ import pytest
 from laws import OddTable, normal_rows, odd_tables
 from oddrow.artifact import Artifact
 from oddrow.detectors.autoencoder import AutoencoderDetector
-from oddrow.detectors.together import fit_together
+from oddrow.detectors.fit_many import fit_many
+from oddrow.encoding.encoder import TableEncoder
 from oddrow.errors import OddrowError, ParameterError
-from oddrow.evaluate.metrics import average_precision
-from oddrow.table.encode import TableEncoder
+from oddrow.metrics.classification import average_precision
 from oddrow.table.table import Table
 from oddrow.thresholds.threshold import Threshold
 from oddrow.train.training import Training
@@ -67,7 +67,7 @@ def test_options_reach_the_network() -> None:
 
 def test_the_score_is_the_mean_of_the_squared_differences_of_logarithms() -> None:
     fitted = detector(scoring="mse", error="squared-log", output="sigmoid").fit(numbers())
-    rebuilt, _ = fitted.rebuilt(numbers())
+    rebuilt, _ = fitted.reconstruct(numbers())
     assert 0 < rebuilt.min() < rebuilt.max() < 1
     wanted = np.square(np.log1p(encoded(fitted, numbers())) - np.log1p(rebuilt))
     np.testing.assert_allclose(fitted.anomaly_score(numbers()), wanted.mean(axis=1), rtol=1e-4)
@@ -88,12 +88,12 @@ def test_validation_rows_count_penalties_and_lose_nothing() -> None:
     fitted = detector(**options).fit(numbers(), validation=held_out)
     penalty = 0.1 * np.abs(hidden_outputs(fitted, held_out)).sum(axis=1).mean()
     wanted = fitted.anomaly_score(held_out).mean() + penalty
-    assert fitted.history_[-1]["validation_loss"] == pytest.approx(wanted, rel=1e-4)
+    assert fitted.loss_curve_[-1]["validation_loss"] == pytest.approx(wanted, rel=1e-4)
 
 
 def test_dropout_changes_what_is_learned_and_no_score_is_drawn() -> None:
     plain, dropping = (detector(dropout=dropout).fit(ROWS) for dropout in (0.0, 0.4))
-    assert plain.history_ != dropping.history_
+    assert plain.loss_curve_ != dropping.loss_curve_
     np.testing.assert_array_equal(dropping.anomaly_score(ROWS), dropping.anomaly_score(ROWS))
     np.testing.assert_array_equal(detector(dropout=0.4).fit(ROWS).anomaly_score(ROWS), dropping.anomaly_score(ROWS))
 
@@ -119,7 +119,7 @@ def test_runs_together_train_as_each_alone_and_those_of_other_dropout_apart() ->
     shares = [0.2, 0.2, 0.5]
     each = [detector(dropout=share, random_state=seed) for seed, share in enumerate(shares)]
     alone = [detector(dropout=share, random_state=seed).fit(ROWS) for seed, share in enumerate(shares)]
-    for one, other in zip(fit_together(each, [ROWS] * 3), alone, strict=True):
+    for one, other in zip(fit_many(each, [ROWS] * 3), alone, strict=True):
         np.testing.assert_allclose(one.anomaly_score(ROWS), other.anomaly_score(ROWS), rtol=1e-3)
 
 

@@ -16,11 +16,11 @@ from sklearn.metrics import roc_auc_score
 from sklearn.mixture import GaussianMixture
 
 from oddrow.detectors.dagmm import DAGMMDetector
-from oddrow.detectors.prepared import Prepared
-from oddrow.detectors.together import fit_together
+from oddrow.detectors.fit_many import fit_many
+from oddrow.detectors.training_set import TrainingSet
+from oddrow.encoding.encoder import TableEncoder
 from oddrow.errors import ParameterError, TrainingError
 from oddrow.nets.dagmm import DAGMM
-from oddrow.table.encode import TableEncoder
 from oddrow.train.epochs import Epochs
 from oddrow.train.training import Training
 
@@ -78,8 +78,8 @@ def test_training_finds_what_lies_between_the_groups() -> None:
     normal, odd = two_groups(200, seed=2), np.full((50, 4), 2.5) + np.random.default_rng(3).normal(0, 0.3, (50, 4))
     scores = trained.anomaly_score(np.concatenate([normal, odd]))
     assert roc_auc_score(np.arange(250) >= 200, scores) > 0.95
-    assert {"loss", "reconstruction", "energy", "covariance_penalty"} <= set(trained.history_[0])
-    assert trained.history_[-1]["loss"] < trained.history_[0]["loss"]
+    assert {"loss", "reconstruction", "energy", "covariance_penalty"} <= set(trained.loss_curve_[0])
+    assert trained.loss_curve_[-1]["loss"] < trained.loss_curve_[0]["loss"]
 
 
 @pytest.mark.parametrize(("features", "width"), [(("distance",), 2), (("cosine",), 2), ((), 1)])
@@ -98,7 +98,7 @@ def test_categories_and_gaps_are_scored(mixed: pl.DataFrame) -> None:
 
 def test_fitted_together_each_is_as_if_alone() -> None:
     tables = [two_groups(300, seed=seed) for seed in range(3)]
-    together = fit_together([detector(random_state=seed) for seed in range(3)], tables)
+    together = fit_many([detector(random_state=seed) for seed in range(3)], tables)
     for seed, (found, table) in enumerate(zip(together, tables, strict=True)):
         alone = detector(random_state=seed).fit(table)
         np.testing.assert_allclose(found.anomaly_score(table), alone.anomaly_score(table), rtol=1e-3, atol=1e-3)
@@ -107,7 +107,7 @@ def test_fitted_together_each_is_as_if_alone() -> None:
 
 def test_tables_of_other_widths_are_fitted_one_by_one() -> None:
     tables = [two_groups(50), two_groups(50)[:, :3]]
-    for found, table in zip(fit_together([detector(), detector()], tables), tables, strict=True):
+    for found, table in zip(fit_many([detector(), detector()], tables), tables, strict=True):
         np.testing.assert_array_equal(found.anomaly_score(table), detector().fit(table).anomaly_score(table))
 
 
@@ -122,7 +122,7 @@ def test_tables_of_other_widths_are_fitted_one_by_one() -> None:
 )
 def test_detectors_of_other_settings_are_fitted_by_their_own(other: dict[str, Any]) -> None:
     table = two_groups(100)
-    together = fit_together([detector(), detector(**other), detector(random_state=1)], [table] * 3)
+    together = fit_many([detector(), detector(**other), detector(random_state=1)], [table] * 3)
     for found, alone in zip(together, [detector(), detector(**other), detector(random_state=1)], strict=True):
         wanted = alone.fit(table).anomaly_score(table)
         np.testing.assert_allclose(found.anomaly_score(table), wanted, rtol=1e-3, atol=1e-3)
@@ -130,14 +130,14 @@ def test_detectors_of_other_settings_are_fitted_by_their_own(other: dict[str, An
 
 def test_what_cannot_be_fitted_together_is_refused() -> None:
     with pytest.raises(ParameterError, match="tables: 1 were given for 2 detectors"):
-        fit_together([detector(), detector()], [two_groups(50)])
+        fit_many([detector(), detector()], [two_groups(50)])
     with pytest.raises(ParameterError, match=r"training=\{'epochs': 3\} is no Training"):
         detector(training={"epochs": 3}).fit(two_groups(50))
 
 
 def test_tables_of_very_different_length_are_fitted_as_if_alone() -> None:
     tables, held_out = [two_groups(1000), two_groups(12)], [two_groups(20, seed=1), two_groups(3, seed=1)]
-    found = fit_together([detector(), detector()], tables, validation=held_out)
+    found = fit_many([detector(), detector()], tables, validation=held_out)
     for each, table, watched in zip(found, tables, held_out, strict=True):
         alone = detector().fit(table, validation=watched)
         np.testing.assert_allclose(each.anomaly_score(table), alone.anomaly_score(table), rtol=1e-4, atol=1e-4)
@@ -171,9 +171,9 @@ def test_interrupted_fits_of_several_forms_keep_their_states_apart(
     with monkeypatch.context() as patch:
         patch.setattr(Epochs, "run", stop_in_the_second)
         with pytest.raises(KeyboardInterrupt):
-            fit_together(pair(), [table, table])
+            fit_many(pair(), [table, table])
     assert [path.name for path in (tmp_path / "state").iterdir()] == ["group-1"]
-    resumed = fit_together(pair(), [table, table])
+    resumed = fit_many(pair(), [table, table])
     for found, latent in zip(resumed, (1, 2), strict=True):
         whole = Training(epochs=4, batch_size=64, validation_fraction=0.0)
         alone = detector(training=whole, latent=latent).fit(table)
@@ -214,10 +214,10 @@ def test_a_covariance_penalty_of_zero_and_a_constant_column_are_no_trouble() -> 
     assert np.isfinite(detector(lambda_covariance=0).fit(rows).anomaly_score(rows)).all()
 
 
-def prepared(detector: DAGMMDetector, *size: int) -> Prepared:
+def prepared(detector: DAGMMDetector, *size: int) -> TrainingSet:
     """The rows that it was fitted to, as training had them."""
     rows = detector.encoder_.transform(pl.DataFrame(two_groups(*size), schema=["x0", "x1", "x2", "x3"]))
-    return Prepared(tuple(map(jnp.asarray, rows)), None, 0, None)
+    return TrainingSet(tuple(map(jnp.asarray, rows)), None, 0, None)
 
 
 def finished(change: Callable[[DAGMM], Any], factor: float, shift: Any = 0.0) -> None:

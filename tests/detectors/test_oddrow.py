@@ -17,9 +17,9 @@ from laws import normal_rows
 from oddrow.artifact import MANIFEST, TENSORS, Artifact
 from oddrow.detectors import oddrow as module
 from oddrow.detectors.oddrow import OddRowDetector
+from oddrow.encoding.encoder import TableEncoder
 from oddrow.errors import ArtifactError, ParameterError, TableError
 from oddrow.nets.oddrow import OddRow
-from oddrow.table.encode import TableEncoder
 from oddrow.thresholds.threshold import Threshold
 from oddrow.train.training import Training
 
@@ -133,7 +133,7 @@ def test_where_a_handful_of_rows_is_held_out_the_nearest_row_decides_alone(n_hel
     fitted = detector().fit(rows, validation=held_out)
     far, far_coded, wrong = surprises(fitted, array(50, seed=2) * 3).T
     assert [part.max() > 0 for part in (far, far_coded, wrong)] == [True, is_enough, is_enough]
-    assert any("the nearest row decides alone" in said for said in fitted.about_rows) != is_enough
+    assert any("the nearest row decides alone" in said for said in fitted._training_notes) != is_enough
 
 
 def test_new_rows_of_a_small_table_raise_few_alarms() -> None:
@@ -167,7 +167,7 @@ def test_what_is_not_trusted_is_not_kept() -> None:
 
 def test_in_outlier_mode_nothing_is_trained() -> None:
     fitted = detector("outlier").fit(array())
-    assert fitted.history_ == []
+    assert fitted.loss_curve_ == []
     assert fitted.network_.coder is None
     with pytest.raises(ParameterError, match="in outlier mode nothing is trained"):
         detector("outlier", training=Training(epochs=3)).fit(array())
@@ -278,7 +278,7 @@ def test_manifest_and_card_say_what_is_kept(mode: str, memory_rows: int, tmp_pat
     said = "the model holds 50 training rows" if memory_rows else f"but {fitted.n_means_} means of 5 rows or more"
     assert said in (tmp_path / "model" / "card.md").read_text()
     said = "40% of the training rows, those farthest from others, were not trusted"
-    assert (said in fitted.about_rows) == (mode == "outlier")
+    assert (said in fitted._training_notes) == (mode == "outlier")
     loaded = Artifact.load(tmp_path / "model").detector
     np.testing.assert_array_equal(loaded.anomaly_score(array()), fitted.anomaly_score(array()))
 

@@ -19,8 +19,8 @@ from oddrow.detectors.autoencoder import AutoencoderDetector
 from oddrow.detectors.base import Detector
 from oddrow.detectors.dagmm import DAGMMDetector
 from oddrow.detectors.oddrow import OddRowDetector
+from oddrow.encoding.encoder import TableEncoder
 from oddrow.errors import TableError
-from oddrow.table.encode import TableEncoder
 from oddrow.table.table import Table
 from oddrow.train.training import Training
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from oddrow.evaluate.bootstrap import average_precisions, draws_of_rows, interval, p_value
+from oddrow.evaluate.intervals import average_precisions, draws_of_rows, interval, p_value
 
 SCORES = st.lists(st.integers(0, 6), min_size=4, max_size=40)
 

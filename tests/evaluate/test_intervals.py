@@ -11,13 +11,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from oddrow.errors import EvaluationError, ParameterError
 from oddrow.evaluate import intervals
 from oddrow.evaluate.intervals import Ranking, daily_interval, ranking_intervals
-from oddrow.evaluate.metrics import (
-    auroc,
-    average_precision,
-    confusion,
-    recall_at_false_alarm_rate,
-    value_caught,
-)
+from oddrow.metrics.classification import auroc, average_precision, confusion, recall_at_false_alarm_rate, value_caught
 
 Floats = np.ndarray[tuple[int], np.dtype[np.float64]]
 Ints = np.ndarray[tuple[int], np.dtype[np.int64]]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import mean_squared_log_error
 
-from oddrow.nets.autoencoder import Autoencoder, Repelling, Rows
+from oddrow.nets.autoencoder import Autoencoder, BinaryAutoencoder, Rows
 from oddrow.nets.layers import Dense, Stack, drop_factors
 
 KEY = jax.random.key(7)
@@ -142,7 +142,7 @@ def test_scores_know_nothing_of_penalties() -> None:
 def test_known_anomalies_are_penalised_like_normal_rows() -> None:
     net, known = network(activity_l1=0.5), jnp.asarray([1, 0, 0, 1, 0], jnp.int32)
     batch = ((*rows(), known), jnp.asarray(WEIGHT))
-    plain, penalised = (float(loss(Repelling(of, 3.0), batch, None)) for of in (network(), net))
+    plain, penalised = (float(loss(BinaryAutoencoder(of, 3.0), batch, None)) for of in (network(), net))
     wanted = np.average(0.5 * np.abs(first_layer(net, rows())).sum(axis=1), weights=WEIGHT)
     assert penalised - plain == pytest.approx(wanted, rel=1e-4)
 

@@ -11,11 +11,11 @@ import polars as pl
 import pytest
 
 from oddrow.errors import EvaluationError, ParameterError, TableError
-from oddrow.recipes import learners
+from oddrow.recipes import prequential as learners
+from oddrow.recipes.prequential import Transactions
 from oddrow.recipes.recipe import Recipe, load_recipe, recipe_values
 from oddrow.recipes.run import run_recipe
-from oddrow.recipes.weeks import Transactions
-from oddrow.simulate import simulate
+from oddrow.simulation import simulate
 
 COLUMNS = {
     "transaction_id": "TRANSACTION_ID",

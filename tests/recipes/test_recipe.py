@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from oddrow.cli import RECIPES
+from oddrow.cli.app import RECIPES
 from oddrow.errors import ParameterError, TableError
 from oddrow.recipes.recipe import Protocol, Recipe, known_recipes, load_recipe, recipe_values
 
@@ -106,13 +106,13 @@ def test_an_absent_file_is_named_with_the_place_where_it_is_public(tmp_path: Pat
 
 def test_kdd99_becomes_the_120_columns_of_the_paper(data: Path) -> None:
     """Whichever rows train: the levels are those of the file."""
-    from oddrow.recipes.experiment import Experiment
-    from oddrow.recipes.labelled import LabelledTable
+    from oddrow.recipes.data import LabelledTable
+    from oddrow.recipes.detection import DetectionRuns
 
     recipe = load_recipe("kdd99")
     rows = LabelledTable.read(recipe, data)
     table, y = rows.table, rows.y
-    experiment = Experiment(recipe, rows, Path("unused"), print)
+    experiment = DetectionRuns(recipe, rows, Path("unused"), print)
     encoder = experiment.recipe.settings.new_detector().encoder
     assert (table.n_rows, int((y == 1).sum())) == (494_021, 97_278)
     frame = table.fitted_schema().conform(table.frame)

@@ -13,13 +13,12 @@ import pytest
 
 from oddrow.artifact import Artifact
 from oddrow.errors import ArtifactError
-from oddrow.recipes.cases import Case, divide_case
-from oddrow.recipes.kept import kept_scores
-from oddrow.recipes.labelled import LabelledTable
+from oddrow.recipes.data import Case, LabelledTable, divide_case
 from oddrow.recipes.recipe import CONTESTANTS, Recipe, recipe_values
 from oddrow.recipes.run import run_recipe
+from oddrow.recipes.runner import kept_scores
+from oddrow.thresholds.outcomes import Outcomes
 from oddrow.thresholds.rule import Rule
-from oddrow.thresholds.scored import ScoredRows
 
 N_ROWS, N_FRAUDS = 1200, 120
 
@@ -86,7 +85,7 @@ def test_anomalies_are_held_out_for_the_honest_cut_and_no_test_row_is(out: Path,
     artifact = Artifact.load(out / "model")
     chosen_on = np.concatenate([rows.held_out, rows.known])
     scores = artifact.detector.anomaly_score(data.table.take(chosen_on))
-    by_hand = Rule.parse("fbeta:1").threshold(ScoredRows(scores, data.weight_of(chosen_on), data.y[chosen_on]))
+    by_hand = Rule.parse("fbeta:1").threshold(Outcomes(scores, data.weight_of(chosen_on), data.y[chosen_on]))
     assert artifact.threshold.value == pytest.approx(by_hand.value)
     assert artifact.threshold.fingerprint == data.fingerprint(chosen_on)
 
@@ -108,7 +107,7 @@ def test_errors_are_those_of_columns_as_they_are(out: Path, folder: Path) -> Non
     table = data.table.take(np.arange(50))
     encoded = artifact.detector.encoder_.transform(artifact.detector.schema_.conform(table.frame)).numbers
     np.testing.assert_allclose(encoded[:, :28], table.frame.select(f"V{place}" for place in range(1, 29)), rtol=1e-6)
-    numbers, _ = artifact.detector.rebuilt(table)
+    numbers, _ = artifact.detector.reconstruct(table)
     assert numbers.min() >= 0, "the output layer is a relu"
     np.testing.assert_allclose(
         artifact.detector.anomaly_score(table), ((encoded - numbers) ** 2).mean(axis=1), rtol=1e-4
@@ -135,14 +134,14 @@ def test_a_report_that_is_gone_is_written_again_without_fitting(
 ) -> None:
     before = (out / "report.html").read_text()
     (out / "report.html").unlink()
-    monkeypatch.setattr("oddrow.recipes.experiment.fit_contestant", None)
+    monkeypatch.setattr("oddrow.recipes.detection.fit_contestant", None)
     run_recipe(recipe(), folder, out, 2, tell=quiet, command="oddrow recipe creditcard-autoencoder")
     assert (out / "report.html").read_text() == before
 
 
 def test_fewer_runs_than_before_still_end_in_a_report(out: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kept model is that of a run that does not count now."""
-    monkeypatch.setattr("oddrow.recipes.experiment.fit_contestant", None)
+    monkeypatch.setattr("oddrow.recipes.detection.fit_contestant", None)
     run_recipe(recipe(), folder, out, 1, tell=quiet)
     page = (out / "report.html").read_text()
     assert "autoencoder, as published" in page

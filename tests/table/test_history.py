@@ -15,7 +15,7 @@ from polars.testing import assert_frame_equal
 
 from oddrow.errors import ParameterError, TableError
 from oddrow.table.history import History
-from oddrow.table.history.behaviour import Behaviour
+from oddrow.table.history.features import Behaviour
 
 START = datetime(2018, 4, 2)  # a Monday
 ALL: list[dict[str, Any]] = [

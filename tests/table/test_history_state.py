@@ -17,8 +17,8 @@ from polars.testing import assert_frame_equal
 
 from oddrow.errors import ArtifactError, ParameterError, TableError
 from oddrow.table.history import History
-from oddrow.table.history.file import read_state, write_state
 from oddrow.table.history.state import HistoryState
+from oddrow.table.history.store import read_state, write_state
 
 START = datetime(2018, 4, 2)
 HISTORY = History.of(

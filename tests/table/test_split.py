@@ -12,15 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oddrow.errors import ParameterError, TableError
-from oddrow.table.split import (
-    check_times,
-    clock,
-    duration,
-    moment_on_clock,
-    rows_between,
-    split_latest,
-    split_random,
-)
+from oddrow.table.split import check_times, clock, duration, moment_on_clock, rows_between, split_latest, split_random
 
 
 def a_generator(seed: int = 0) -> np.random.Generator:

@@ -11,8 +11,9 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from oddrow.errors import TableError
+from oddrow.files import check_place, written_whole
 from oddrow.table.read import read_table
-from oddrow.table.write import check_place, check_target, write_blocks, write_table, written_whole
+from oddrow.table.write import check_target, write_blocks, write_table
 
 FRAME = pl.DataFrame({"a": [1, 2], "b": ["x", None]})
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from oddrow.errors import EvaluationError, ParameterError
 from oddrow.thresholds.fingerprint import SKETCH_SIZE, Fingerprint
+from oddrow.thresholds.outcomes import Outcomes
 from oddrow.thresholds.rule import RULES, Rule
-from oddrow.thresholds.scored import ScoredRows
 from oddrow.thresholds.threshold import Threshold
 
 SCORES = np.array([4.0, 1.0, 3.0, 2.0])
@@ -22,7 +22,7 @@ WEIGHT = np.array([1.0, 5.0, 2.0, 2.0])  # of the scores 4, 1, 3, 2
 
 
 def cut(rule: str, scores: np.ndarray, weight: np.ndarray | None = None) -> float:
-    return Rule.parse(rule).threshold(ScoredRows(scores, weight)).value
+    return Rule.parse(rule).threshold(Outcomes(scores, weight)).value
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,9 @@ WRITTEN = {name: f"{name}:5" if name == "cost" else name for name in RULES}
 def test_scores_that_choose_nothing_are_refused(name: str) -> None:
     rule = Rule.parse(WRITTEN[name])
 
-    def rows(scores: list[float], weight: float = 1.0) -> ScoredRows:
+    def rows(scores: list[float], weight: float = 1.0) -> Outcomes:
         zeros, y = np.zeros(len(scores)), np.arange(len(scores)) % 2.0
-        return ScoredRows(np.array(scores), zeros + weight, y, zeros, zeros, zeros.astype(np.int64))
+        return Outcomes(np.array(scores), zeros + weight, y, zeros, zeros, zeros.astype(np.int64))
 
     with pytest.raises(EvaluationError, match=rf"threshold rule {rule}: (0 scores|no known anomaly)"):
         rule.threshold(rows([]))

@@ -235,7 +235,7 @@ def test_other_rows_or_parameters_are_another_fit(tmp_path: Path, monkeypatch: p
     ):
         with pytest.raises(TrainingError, match="was written by another fit"):
             other.fit(rows, validation=validation)
-    assert len(kept.fit(table(), validation=table()[:50]).history_) == 600
+    assert len(kept.fit(table(), validation=table()[:50]).loss_curve_) == 600
 
 
 HERE = Path(__file__).parent
@@ -267,5 +267,5 @@ def test_ctrl_c_in_a_fit_and_the_same_fit_again(tmp_path: Path) -> None:
     assert rest.endswith("KeyboardInterrupt\n")
     assert (tmp_path / "kept" / FILE).exists()
     resumed, straight = detector(str(tmp_path / "kept")).fit(table()), detector(None).fit(table())
-    assert resumed.history_ == straight.history_
+    assert resumed.loss_curve_ == straight.loss_curve_
     np.testing.assert_array_equal(resumed.anomaly_score(table()), straight.anomaly_score(table()))

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from oddrow.detectors.autoencoder import AutoencoderDetector
-from oddrow.train.progress import Progress
+from oddrow.train.monitor import Progress
 from oddrow.train.training import Training
 
 ON_A_TERMINAL = """
 import sys
-from oddrow.train.progress import Progress
+from oddrow.train.monitor import Progress
 with Progress(2, shown=sys.argv[1] == "shown") as progress:
     for epoch in (1, 2):
         progress.show([{"epoch": epoch, "loss": 0.25}])

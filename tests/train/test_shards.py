@@ -13,8 +13,8 @@ import pytest
 from oddrow.detectors.scoring import mean_in_blocks, score_in_blocks
 from oddrow.errors import ParameterError, TrainingError
 from oddrow.nets.autoencoder import Autoencoder
+from oddrow.train.epochs import ShardedEpochs
 from oddrow.train.loop import train, train_together
-from oddrow.train.sharded import ShardedEpochs
 from oddrow.train.shards import Shards
 from oddrow.train.training import Training
 

@@ -21,7 +21,7 @@ from oddrow.errors import ParameterError
 from oddrow.train import loop
 from oddrow.train.epochs import Loss
 from oddrow.train.loop import train, train_together
-from oddrow.train.tensorboard import Scalars
+from oddrow.train.monitor import Scalars
 from oddrow.train.training import Training
 
 pytest.importorskip("tensorboardX", reason="the extra oddrow[tensorboard] is not installed")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from oddrow.artifact.described import tuples
+from oddrow.artifact.manifest import tuples
 from oddrow.table.join import Join
 from oddrow.table.roles import Roles
 from oddrow.thresholds.fingerprint import Fingerprint

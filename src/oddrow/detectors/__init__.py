@@ -1,1 +1,7 @@
-"""Detectors: scikit-learn estimators, each a constructor and one hook."""
+"""Detectors: scikit-learn estimators that learn what is normal and score every row."""
+
+from __future__ import annotations
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -13,10 +13,11 @@ import numpy.typing as npt
 import polars as pl
 
 from oddrow.detectors.base import Detector
-from oddrow.detectors.prepared import Prepared
 from oddrow.detectors.scoring import mean_in_blocks, score_in_blocks
+from oddrow.detectors.training_set import TrainingSet
+from oddrow.encoding.encoder import TableEncoder
 from oddrow.errors import check_choice, check_number
-from oddrow.nets.autoencoder import NUMBER_ERRORS, Autoencoder, Repelling
+from oddrow.nets.autoencoder import NUMBER_ERRORS, Autoencoder, BinaryAutoencoder
 from oddrow.nets.layers import ACTIVATIONS
 from oddrow.nets.parameters import (
     check_activations,
@@ -26,11 +27,12 @@ from oddrow.nets.parameters import (
     dropout_shares,
     named_activations,
 )
-from oddrow.table.encode import TableEncoder
 from oddrow.train.training import Training
 
 SCORINGS = ("standardized", "mse")
+
 USUAL_LAYERS = 3
+
 # No output counts as better known than this, in squared encoded units or nats: a column that is rebuilt almost exactly
 # would else decide every score by its last digits.
 SPREAD_FLOOR = 0.02
@@ -164,7 +166,7 @@ class AutoencoderDetector(Detector):
         return pl.DataFrame(columns)
 
     @property
-    def scores_by_spread(self) -> bool:
+    def _scores_by_spread(self) -> bool:
         """Whether a column score is the column's squared error, or that of logarithms, in units of its own on training
         rows."""
         # Squared logarithms lie below the floor of the spread, which is none of theirs.
@@ -193,7 +195,7 @@ class AutoencoderDetector(Detector):
             key=jax.random.key(seed),
         )
 
-    def check_parameters(self) -> None:
+    def _check_parameters(self) -> None:
         """Raise `ParameterError` for a value that means nothing."""
         if self.hidden is not None:
             check_widths("hidden", self.hidden)
@@ -210,21 +212,21 @@ class AutoencoderDetector(Detector):
         check_number("trim", self.trim, 0, 0.5)
 
     @property
-    def learns_from_known(self) -> bool:
+    def _learns_from_known(self) -> bool:
         """Whether known anomalies are learned from, rather than left out."""
         return self.known_weight > 0
 
     @property
-    def trim_share(self) -> float:
+    def _trim_share(self) -> float:
         """The share of the training rows that a short trial of training leaves out first."""
         return float(self.trim)
 
     @property
-    def about_rows(self) -> list[str]:
+    def _training_notes(self) -> list[str]:
         """What became of the training rows, in words, besides that they were learned from."""
         return (
             [f"{self.trim_share:.1%} of the training rows, the oddest after a trial, were left out"]
-            if self.trim_share
+            if self._trim_share
             else []
         )
 
@@ -232,13 +234,13 @@ class AutoencoderDetector(Detector):
         scores = score_in_blocks(Autoencoder.score, self._weighed(network, fitting), fitting)
         return scores <= np.quantile(scores, 1 - self.trim)
 
-    def _in_training(self, network: Autoencoder, ready: Prepared) -> Autoencoder | Repelling:
-        return Repelling(network, float(self.known_weight)) if self.learns_from_known else network
+    def _in_training(self, network: Autoencoder, ready: TrainingSet) -> Autoencoder | BinaryAutoencoder:
+        return BinaryAutoencoder(network, float(self.known_weight)) if self._learns_from_known else network
 
-    def _after_training(self, network: Autoencoder | Repelling) -> Autoencoder:
-        return network.network if isinstance(network, Repelling) else network
+    def _after_training(self, network: Autoencoder | BinaryAutoencoder) -> Autoencoder:
+        return network.network if isinstance(network, BinaryAutoencoder) else network
 
-    def _finish(self, network: Autoencoder, ready: Prepared) -> Autoencoder:
+    def _finish(self, network: Autoencoder, ready: TrainingSet) -> Autoencoder:
         return self._weighed(network, ready.normal_in_numpy)
 
     def _weighed(self, network: Autoencoder, fitting: Any) -> Autoencoder:

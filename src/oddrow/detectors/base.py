@@ -14,27 +14,30 @@ import polars as pl
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import _check_feature_names, check_is_fitted, validate_data
 
-from oddrow.detectors.encoded import EncodedRows, encoded, encoded_to_fit, encoded_to_watch
-from oddrow.detectors.labels import apart_by_label
-from oddrow.detectors.leaves import check_arrays, named_leaves
-from oddrow.detectors.prepared import Prepared
+from oddrow.detectors.fit_many import fit_many
 from oddrow.detectors.scoring import BLOCKS, score_in_blocks, two_at_a_time
-from oddrow.detectors.together import fit_together
+from oddrow.detectors.state import check_arrays, named_leaves
+from oddrow.detectors.training_set import (
+    EncodedRows,
+    TrainingSet,
+    encode,
+    encode_training,
+    encode_validation,
+    split_by_label,
+)
+from oddrow.encoding.encoder import TableEncoder
 from oddrow.errors import NotFiniteError, ParameterError, TableError, TrainingError, check_number
-from oddrow.nets.lowering import Lowering
-from oddrow.nets.replacing import Replacing
-from oddrow.table.encode import TableEncoder
+from oddrow.nets.attribution import Occlusion, ScoreDescent
+from oddrow.table.parquet import Frame, ParquetFrame
 from oddrow.table.schema import Schema, check_features
 from oddrow.table.split import split_random
-from oddrow.table.stored import Frame, StoredFrame
 from oddrow.table.table import Table, as_table
 from oddrow.train.checkpoint import signature_of
 from oddrow.train.compilation import keep_compiled_code
-from oddrow.train.history import epochs_done
-from oddrow.train.seeds import generator
-from oddrow.train.training import Training, as_training
+from oddrow.train.monitor import epochs_done
+from oddrow.train.training import Training, as_training, generator
+from oddrow.typing import Floats
 
-Floats = npt.NDArray[np.float64]
 T = TypeVar("T")
 
 ROWS_ENCODED_AT_ONCE = BLOCKS[-1]
@@ -42,7 +45,7 @@ ROWS_ENCODED_AT_ONCE = BLOCKS[-1]
 
 class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
     """A detector of odd rows: a constructor with `training`, `encoder`, `kinds`, `contamination`, `random_state`,
-    and the hooks `_new_network` and `_finish`. Fitting sets `network_` and `history_`.
+    and the hooks `_new_network` and `_finish`. Fitting sets `network_` and `loss_curve_`.
 
     `fit` leaves out rows where y is 1 and learns from all others; a y that holds anything besides 0, 1 and missing
     is no anomaly label and is ignored. X is a polars or pandas frame, an Arrow table or a numeric array (n, d).
@@ -56,62 +59,64 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
 
     def fit(self, X: Any, y: Any = None, *, validation: Any = None) -> Detector:
         """Learn what normal looks like; `validation` are rows to watch it on, else a share of X is drawn."""
-        return fit_together([self], [X], [y], [validation])[0]
+        return fit_many([self], [X], [y], [validation])[0]
 
-    def _prepare(self, X: Any, y: Any, validation: Any) -> Prepared:
+    def _prepare(self, X: Any, y: Any, validation: Any) -> TrainingSet:
         """Everything before training: rows chosen, schema and encoder fitted, rows encoded."""
         keep_compiled_code()
         check_number("contamination", self.contamination, 0, 0.5, above=True)
-        self.used_training.check()
-        self.check_parameters()
+        self._used_training.check()
+        self._check_parameters()
         table = self._table(X, reset=True)
         check_enough_rows(table, 2)
-        rows, known = apart_by_label(table, y)
+        rows, known = split_by_label(table, y)
         self.n_known_anomalies_ = known.n_rows
         self.schema_ = table.fitted_schema(self.kinds)
         check_features(self.schema_)
         rng = generator(self.random_state)
-        fitting, held_out = self._split(rows, validation, self.used_training.validation_fraction, rng)
+        fitting, held_out = self._split(rows, validation, self._used_training.validation_fraction, rng)
         self._check_enough(fitting.height)
         self.encoder_ = self._new_encoder().fit(fitting, self.schema_)
-        watched = None if held_out is None else encoded_to_watch(held_out, self.schema_, self.encoder_)
+        watched = None if held_out is None else encode_validation(held_out, self.schema_, self.encoder_)
         drawn_from = rows if validation is None else None
         seed = int(rng.integers(2**31))
-        return Prepared(self._encode_fitting(fitting, seed), watched, seed, drawn_from, self._encode_known(known.frame))
+        return TrainingSet(
+            self._encode_fitting(fitting, seed), watched, seed, drawn_from, self._encode_known(known.frame)
+        )
 
     def _encode_known(self, anomalies: Frame) -> tuple[jax.Array, ...] | None:
         """Known anomalies, for a detector that learns from them."""
-        if not self.learns_from_known or not anomalies.height:
+        if not self._learns_from_known or not anomalies.height:
             return None
         self.schema_.check(anomalies)
         return self._encode(anomalies)
 
     def _encode(self, frame: Frame) -> tuple[jax.Array, ...]:
-        return encoded(frame, self.schema_, self.encoder_)
+        return encode(frame, self.schema_, self.encoder_)
 
     def _encode_fitting(self, frame: Frame, seed: int) -> EncodedRows:
-        if isinstance(frame, StoredFrame) and (self.learns_from_known or self.trim_share > 0):
+        if isinstance(frame, ParquetFrame) and (self._learns_from_known or self._trim_share > 0):
             raise ParameterError("known_weight and trim need all rows in memory. Leave them at 0, or give more memory.")
-        least = self.used_training.batch_size
-        return encoded_to_fit(frame, self.schema_, self.encoder_, least=least, seed=seed)
+        least = self._used_training.batch_size
+        return encode_training(frame, self.schema_, self.encoder_, least=least, seed=seed)
 
     @property
-    def learns_from_known(self) -> bool:
+    def _learns_from_known(self) -> bool:
         """Whether known anomalies are learned from, rather than left out."""
         return False
 
     @property
-    def trim_share(self) -> float:
+    def _trim_share(self) -> float:
         """The share of the training rows that a short trial of training leaves out first."""
         return 0.0
 
     @property
-    def about_rows(self) -> list[str]:
+    def _training_notes(self) -> list[str]:
         """What became of the training rows, in words, besides that they were learned from."""
         return []
 
     @property
-    def used_training(self) -> Training:
+    def _used_training(self) -> Training:
         """How the network is trained: `training`, or the defaults where that is None."""
         return as_training(self.training, Training())
 
@@ -129,15 +134,15 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         return rows.frame[fitting], rows.frame[held_out] if len(held_out) else None
 
     def _new_encoder(self) -> TableEncoder:
-        encoder = self.encoder if self.encoder is not None else self.usual_encoder()
+        encoder = self.encoder if self.encoder is not None else self._default_encoder()
         return TableEncoder(**encoder.get_params())
 
     @property
     def n_epochs_(self) -> int:
         """How many epochs were trained."""
-        return epochs_done(self.history_)
+        return epochs_done(self.loss_curve_)
 
-    def usual_encoder(self) -> TableEncoder:
+    def _default_encoder(self) -> TableEncoder:
         """How rows are encoded where nothing else is said."""
         return TableEncoder()
 
@@ -153,32 +158,32 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         of_numbers, of_categories = (np.array(part) for part in (self._number_columns, self._category_columns))
         names = list(dict.fromkeys([*self._number_columns, *self._category_columns]))
         masks = (jnp.asarray(np.array([of == name for name in names])) for of in (of_numbers, of_categories))
-        network = Replacing(self.network_, *(mask.reshape(len(names), -1).astype(bool) for mask in masks))
-        return pl.DataFrame(self._by_slices(X, Replacing.contributions, network).astype(np.float64), schema=names)
+        network = Occlusion(self.network_, *(mask.reshape(len(names), -1).astype(bool) for mask in masks))
+        return pl.DataFrame(self._by_slices(X, Occlusion.contributions, network).astype(np.float64), schema=names)
 
     @property
-    def scores_by_spread(self) -> bool:
+    def _scores_by_spread(self) -> bool:
         """Whether a column score is the column's squared error in units of its own on training rows."""
         return False
 
-    def rebuilt(self, X: Any) -> tuple[Floats, list[Floats]]:
+    def reconstruct(self, X: Any) -> tuple[Floats, list[Floats]]:
         """What the network expects of each row: encoded numbers (n, numbers); logits (n, levels) of each category."""
         outputs = self._by_slices(X, _outputs).astype(np.float64)
         places = np.cumsum([len(self._number_columns), *(n_levels for _, n_levels in self.encoder_.category_sources_)])
         numbers, *logits = np.split(outputs, places[:-1], axis=1)
         return numbers, logits
 
-    def score_conformed(self, rows: pl.DataFrame) -> Floats:
+    def _score_conformed(self, rows: pl.DataFrame) -> Floats:
         """How odd rows are (n,) that `schema_.conform` has returned: for a search that scores the same rows often."""
         return self._finite(score_in_blocks(_score, self.network_, tuple(self.encoder_.transform(rows))))
 
-    def lowered(self, rows: pl.DataFrame, movable: npt.NDArray[np.bool_]) -> Floats:
+    def _lowered(self, rows: pl.DataFrame, movable: npt.NDArray[np.bool_]) -> Floats:
         """Encoded numbers (n, numbers) of conformed rows brought to a low score: those that the mask (n, numbers) lets
         move are moved along the gradient, each between the least and the largest value that training rows had.
         """
-        network = Lowering(self.network_, *map(jnp.asarray, self.encoder_.number_bounds_))
-        encoded = self.encoder_.transform(rows)
-        return score_in_blocks(Lowering.lowest, network, (*encoded, movable)).astype(np.float64)
+        network = ScoreDescent(self.network_, *map(jnp.asarray, self.encoder_.number_bounds_))
+        encode = self.encoder_.transform(rows)
+        return score_in_blocks(ScoreDescent.lowest, network, (*encode, movable)).astype(np.float64)
 
     @property
     def _number_columns(self) -> list[str]:
@@ -205,8 +210,8 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         check_enough_rows(table, 1)
 
         def scored(part: pl.DataFrame) -> npt.NDArray[np.float32]:
-            encoded = self.encoder_.transform(self.schema_.conform(part))
-            return score_in_blocks(function, network, tuple(encoded))
+            encode = self.encoder_.transform(self.schema_.conform(part))
+            return score_in_blocks(function, network, tuple(encode))
 
         try:
             return np.concatenate(list(two_at_a_time(scored, table.frame.iter_slices(ROWS_ENCODED_AT_ONCE))))
@@ -237,13 +242,13 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         array = validate_data(self, X, reset=reset, **form)
         return Table.from_array(array)
 
-    def to_state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    def _to_state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """Everything fitted: plain values for JSON, and named arrays."""
         check_is_fitted(self)
         plain = {
             "schema": self.schema_.to_dict(),
             "encoder": self.encoder_.to_dict(),
-            "history": self.history_,
+            "history": self.loss_curve_,
             "offset": self.offset_,
             "n_features_in": self.n_features_in_,
             "feature_names_in": list(self.feature_names_in_) if hasattr(self, "feature_names_in_") else None,
@@ -251,14 +256,14 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         }
         return plain, {f"network{name}": np.asarray(leaf) for name, leaf in named_leaves(self.network_)}
 
-    def from_state(self, plain: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Detector:
-        """Take back what `to_state` gave. Raises `ArtifactError` where an array has another shape than it must."""
-        self.used_training.check()
-        self.check_parameters()
+    def _from_state(self, plain: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Detector:
+        """Take back what `_to_state` gave. Raises `ArtifactError` where an array has another shape than it must."""
+        self._used_training.check()
+        self._check_parameters()
         check_number("contamination", self.contamination, 0, 0.5, above=True)
         self.schema_ = Schema.from_dict(plain["schema"])
         self.encoder_ = self._new_encoder().restore(plain["encoder"])
-        self.history_, self.offset_ = plain["history"], float(plain["offset"])
+        self.loss_curve_, self.offset_ = plain["history"], float(plain["offset"])
         self.n_features_in_, self.n_known_anomalies_ = plain["n_features_in"], plain["n_known_anomalies"]
         if plain["feature_names_in"]:
             self.feature_names_in_ = np.array(plain["feature_names_in"], dtype=object)
@@ -273,7 +278,7 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         return self
 
     @abstractmethod
-    def check_parameters(self) -> None:
+    def _check_parameters(self) -> None:
         """Raise `ParameterError` for a value that means nothing."""
 
     @abstractmethod
@@ -284,7 +289,7 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         """A network of the form that the one of this state has; its numbers do not matter."""
         return self._new_network(0)
 
-    def _in_training(self, network: Any, ready: Prepared) -> Any:
+    def _in_training(self, network: Any, ready: TrainingSet) -> Any:
         """The network as the loop trains it with these rows."""
         return network
 
@@ -303,13 +308,13 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         """What went wrong in training, with what helps this detector."""
         return error
 
-    def _finish(self, network: Any, ready: Prepared) -> Any:
+    def _finish(self, network: Any, ready: TrainingSet) -> Any:
         """The trained network with whatever it takes from the rows that it was trained with once training is over."""
         return network
 
-    def _complete(self, network: Any, history: list[dict[str, float]], ready: Prepared) -> None:
+    def _complete(self, network: Any, history: list[dict[str, float]], ready: TrainingSet) -> None:
         """Take the trained network, with all that it needs from the training rows."""
-        self.network_, self.history_ = self._finish(network, ready), history
+        self.network_, self.loss_curve_ = self._finish(network, ready), history
         if ready.drawn_from is None:
             scores = self._finite(score_in_blocks(_score, self.network_, ready.all_in_numpy))
         else:
@@ -335,7 +340,7 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         tags.input_tags.allow_nan = True
         return tags
 
-    def _signature(self, prepared: Prepared) -> str:
+    def _signature(self, prepared: TrainingSet) -> str:
         """Names the rows and everything that shapes the training."""
         return signature_of(self.get_params(), prepared.arrays)
 

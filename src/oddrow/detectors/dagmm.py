@@ -9,19 +9,17 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpy.typing as npt
 
 from oddrow.detectors.base import Detector
-from oddrow.detectors.prepared import Prepared
 from oddrow.detectors.scoring import mean_in_blocks
+from oddrow.detectors.training_set import TrainingSet
+from oddrow.encoding.encoder import TableEncoder
 from oddrow.errors import NotFiniteError, ParameterError, TrainingError, check_choice, check_number
 from oddrow.nets.dagmm import DAGMM, FEATURES, Mixture
 from oddrow.nets.parameters import check_activations, check_widths, named_activations
-from oddrow.table.encode import TableEncoder
 from oddrow.train.shards import row_count
 from oddrow.train.training import Training
-
-Floats = npt.NDArray[np.float64]
+from oddrow.typing import Floats
 
 # A component to which less of a training row than this belongs has died: its mean is no number any more.
 FEWEST_ROWS = 1e-3
@@ -129,7 +127,7 @@ class DAGMMDetector(Detector):
         """What the numbers of `code` are, (latent + features)."""
         return [*(f"code {place + 1}" for place in range(self.latent)), *dict.fromkeys(self.features)]
 
-    def check_parameters(self) -> None:
+    def _check_parameters(self) -> None:
         """Raise `ParameterError` for a value that means nothing."""
         if self.hidden is not None:
             check_widths("hidden", self.hidden)
@@ -146,7 +144,7 @@ class DAGMMDetector(Detector):
         check_number("lambda_covariance", self.lambda_covariance, 0)
         check_number("covariance_floor", self.covariance_floor, 0, above=True)
 
-    def usual_encoder(self) -> TableEncoder:
+    def _default_encoder(self) -> TableEncoder:
         """Numbers in [0, 1]."""
         return TableEncoder(numbers="minmax")
 
@@ -184,7 +182,7 @@ class DAGMMDetector(Detector):
             f"covariance_floor (now {self.covariance_floor:g})."
         )
 
-    def _finish(self, network: DAGMM, ready: Prepared) -> DAGMM:
+    def _finish(self, network: DAGMM, ready: TrainingSet) -> DAGMM:
         """The network with the mixture over all its training rows, summed in float64 chunk by chunk (eq. 5)."""
         fitting = ready.normal_in_numpy
         n_rows, (n_components, width) = row_count(fitting), network.mixture.mean.shape

@@ -13,36 +13,56 @@ import numpy as np
 import numpy.typing as npt
 
 from oddrow.detectors.base import Detector
-from oddrow.detectors.centroids import LEAST_MEMBERS, N_CLUSTERS, centroids
-from oddrow.detectors.kept import Arrays, Numbers, among_others, at_hand, deviation, joined, reach, some_of
-from oddrow.detectors.prepared import Prepared
+from oddrow.detectors.reference import (
+    LEAST_MEMBERS,
+    N_CLUSTERS,
+    Arrays,
+    Numbers,
+    centroids,
+    column_deviation,
+    column_range,
+    concat,
+    inlier_mask,
+    load_rows,
+    subsample,
+)
 from oddrow.detectors.scoring import score_in_blocks
+from oddrow.detectors.training_set import TrainingSet
+from oddrow.encoding.encoder import TableEncoder
 from oddrow.errors import ParameterError, TableError, check_choice, check_number
 from oddrow.nets.coder import Coder
-from oddrow.nets.memory import Memory
+from oddrow.nets.neighbours import Neighbours
 from oddrow.nets.oddrow import OddRow, as_rows
 from oddrow.nets.tails import Tail
-from oddrow.table.encode import TableEncoder
 from oddrow.train.training import Training
 
 MODES = ("novelty", "outlier")
+
 # Of how many kept rows the mean distance is taken. Where none of the training rows is odd, the nearest says most; where
 # some are, they are near to each other.
 N_NEAREST = {"novelty": 1, "outlier": 10}
+
 LEAST_ROWS = 2
+
 # Of these six are trusted in outlier mode, and one mean is of five at least.
 LEAST_TO_MEAN = 2 * LEAST_MEMBERS
+
 # A category that differs counts as much as so many standard deviations of a number: about what its range is.
 DEVIATIONS = 5
+
 # The share of the training rows that is not trusted in outlier mode.
 LEFT_OUT = 0.4
+
 # By so many rows, where there are that many, is known how far normal rows are from those that are kept; by those that
 # were held out only where they are not too few to say anything.
 MOST_RATED, LEAST_RATED = 10_000, 10
+
 # The codes of so many of the kept rows are kept: more took longer and found no more.
 MOST_CODED = 2000
+
 # Of wide tables fewer rows are kept: numbers, categories and codes of all take no more than this.
 MOST_BYTES = 16_000_000
+
 BYTES_OF_ONE = 4
 
 
@@ -117,7 +137,7 @@ class OddRowDetector(Detector):
         self.contamination = contamination
         self.random_state = random_state
 
-    def check_parameters(self) -> None:
+    def _check_parameters(self) -> None:
         """Raise `ParameterError` for a value that means nothing."""
         check_choice("mode", self.mode, MODES)
         check_number("memory_rows", self.memory_rows, 0, whole=True)
@@ -132,21 +152,21 @@ class OddRowDetector(Detector):
             )
 
     @property
-    def used_training(self) -> Training:
+    def _used_training(self) -> Training:
         """How the network is trained; in outlier mode there is none, and nothing is held out unless one is given."""
         if self.mode == "novelty":
-            return super().used_training
-        given = Training(validation_fraction=0.0) if self.training is None else super().used_training
+            return super()._used_training
+        given = Training(validation_fraction=0.0) if self.training is None else super()._used_training
         return Training(**{**given.get_params(), "epochs": 0})
 
-    def usual_encoder(self) -> TableEncoder:
+    def _default_encoder(self) -> TableEncoder:
         """Neither rules out that single values are far out: by quartiles, or pressed together beyond 3 deviations."""
         if self.mode == "outlier":
             return TableEncoder(soft_limit=3.0)
         return TableEncoder(numbers="robust", soft_limit=30.0)
 
     @property
-    def about_rows(self) -> list[str]:
+    def _training_notes(self) -> list[str]:
         """What became of the training rows, in words, besides that they were learned from."""
         left_out = f"{LEFT_OUT:.0%} of the training rows, those farthest from others, were not trusted"
         alone = "too few rows were held out to say what an autoencoder's error means: the nearest row decides alone"
@@ -155,18 +175,18 @@ class OddRowDetector(Detector):
         because = [left_out] if self.mode == "outlier" else [alone] if self.network_.tails[-1].is_silent else []
         return [f"mode {self.mode}", *because, held]
 
-    def _prepare(self, X: Any, y: Any, validation: Any) -> Prepared:
+    def _prepare(self, X: Any, y: Any, validation: Any) -> TrainingSet:
         ready = super()._prepare(X, y, validation)
         if self.mode == "novelty":
             return ready
-        rows = at_hand(ready.fitting)
-        trusted = among_others(*self._measures(rows), LEFT_OUT, np.random.default_rng(ready.seed))
+        rows = load_rows(ready.fitting)
+        trusted = inlier_mask(*self._measures(rows), LEFT_OUT, np.random.default_rng(ready.seed))
         return replace(ready, kept=tuple(jnp.asarray(part[trusted]) for part in rows))
 
     def _measures(self, rows: Arrays) -> tuple[Arrays, Numbers]:
         """The numbers of rows alone, and what a unit of each is: by levels and gaps, whatever is rare is far out."""
         numbers = rows[0][:, ~self._flags]
-        return (numbers, np.zeros((len(numbers), 0), np.int32)), deviation(numbers)
+        return (numbers, np.zeros((len(numbers), 0), np.int32)), column_deviation(numbers)
 
     @property
     def _flags(self) -> npt.NDArray[np.bool_]:
@@ -181,7 +201,7 @@ class OddRowDetector(Detector):
 
     def _spread(self, rows: Arrays) -> Numbers:
         """What a unit of each number is; whether a value is missing, or a level is there, counts as a category does."""
-        spread = reach(rows[0]) if self.mode == "novelty" else DEVIATIONS * deviation(rows[0])
+        spread = column_range(rows[0]) if self.mode == "novelty" else DEVIATIONS * column_deviation(rows[0])
         return np.where(self._flags, np.float32(1), spread)
 
     def _new_network(self, seed: int) -> Coder | None:
@@ -198,37 +218,37 @@ class OddRowDetector(Detector):
     def _levels(self) -> list[int]:
         return [n_levels for _, n_levels in self.encoder_.category_sources_]
 
-    def _in_training(self, network: Coder | None, ready: Prepared) -> Coder | None:
+    def _in_training(self, network: Coder | None, ready: TrainingSet) -> Coder | None:
         """The coder with its scales: between the range and the deviation of each number, of variance 1 on average."""
         if network is None or not self._n_numbers:
             return network
-        numbers = at_hand(ready.normal)[0]
-        spread, varies = deviation(numbers), np.ptp(numbers, axis=0) > 0
+        numbers = load_rows(ready.normal)[0]
+        spread, varies = column_deviation(numbers), np.ptp(numbers, axis=0) > 0
         scale = 1 / np.sqrt(spread * self._spread((numbers,)))
         scale /= np.sqrt(np.mean(np.square(numbers.std(axis=0) * scale)[varies])) if varies.any() else 1
         moved = jnp.asarray(numbers.mean(axis=0, dtype=np.float64), jnp.float32), jnp.asarray(scale)
         scaled: Coder = eqx.tree_at(lambda net: (net.center, net.scale), network, moved)
         return scaled
 
-    def _finish(self, network: Coder | None, ready: Prepared) -> OddRow:
+    def _finish(self, network: Coder | None, ready: TrainingSet) -> OddRow:
         """The network with the rows that it keeps, and the usual distances from them."""
         rng = np.random.default_rng(ready.seed)
-        learned, unseen = at_hand(ready.normal), self._unseen(ready)
+        learned, unseen = load_rows(ready.normal), self._unseen(ready)
         most = max(MOST_RATED, self.memory_rows)
         # Where rows are few those that were held out are kept too, unless somebody holds them out for a purpose.
-        normal = learned if ready.drawn_from is None or len(learned[0]) >= most else joined(learned, unseen)
-        spread = self._spread(at_hand(ready.fitting))
-        kept = self._kept_of(some_of(normal, most, rng), spread, network, rng)
+        normal = learned if ready.drawn_from is None or len(learned[0]) >= most else concat(learned, unseen)
+        spread = self._spread(load_rows(ready.fitting))
+        kept = self._kept_of(subsample(normal, most, rng), spread, network, rng)
         coded = tuple(part[:MOST_CODED] for part in kept)
         codes = None if network is None else jnp.asarray(score_in_blocks(Coder.codes, network, coded))
         unrated = self._assembled(kept, spread, network, codes, [])
         enough = len(unseen[0]) >= LEAST_RATED
-        rated = some_of(unseen if enough else learned, MOST_RATED, rng)
+        rated = subsample(unseen if enough else learned, MOST_RATED, rng)
         far, *of_coder = (Tail.of(part) for part in score_in_blocks(OddRow.parts, unrated, rated).T)
         tails = [far, *(of_coder if enough else [Tail.silent() for _ in of_coder])]
         return self._assembled(kept, spread, network, codes, tails)
 
-    def _unseen(self, ready: Prepared) -> Arrays:
+    def _unseen(self, ready: TrainingSet) -> Arrays:
         """Normal rows that were held out: a network is less wrong about those that it was trained on.
 
         None in outlier mode, where nobody knows whether they are normal.
@@ -258,15 +278,15 @@ class OddRowDetector(Detector):
     ) -> OddRow:
         # A mean stands for several rows.
         n_nearest = N_NEAREST[self.mode] if self.memory_rows else 1
-        memory = Memory(*map(jnp.asarray, kept), scale=jnp.asarray(1 / spread), n_nearest=n_nearest)
+        memory = Neighbours(*map(jnp.asarray, kept), scale=jnp.asarray(1 / spread), n_nearest=n_nearest)
         if coder is None:
             return OddRow(memory, None, None, tails, self._levels, of_means=not self.memory_rows)
-        coded = Memory(*as_rows(codes), scale=coder.units(codes), n_nearest=n_nearest)
+        coded = Neighbours(*as_rows(codes), scale=coder.units(codes), n_nearest=n_nearest)
         return OddRow(memory, coder, coded, tails, self._levels, of_means=not self.memory_rows)
 
-    def to_state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    def _to_state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """As of every detector, and how many rows and means of rows are kept."""
-        plain, arrays = super().to_state()
+        plain, arrays = super()._to_state()
         return {**plain, "n_kept": self.n_kept_, "n_means": self.n_means_}, arrays
 
     def _unfilled(self, plain: dict[str, Any]) -> OddRow:

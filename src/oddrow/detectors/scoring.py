@@ -16,12 +16,15 @@ from oddrow.train.shards import parts_of, row_count
 
 # From the largest size on, XLA spreads a block over the cores.
 BLOCKS = (256, 4096, 32_768)
+
 # Sums over rows hold what that many bytes hold of them at once.
 SUMMED_BYTES = 2**26
+
 # While the network scores one slice of a table, the next one is encoded; so with the blocks of rows encoded already.
 SLICES_AT_ONCE = 2
 
 T = TypeVar("T")
+
 R = TypeVar("R")
 
 

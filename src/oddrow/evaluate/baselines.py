@@ -12,13 +12,15 @@ from sklearn.ensemble import IsolationForest, RandomForestClassifier
 from sklearn.svm import OneClassSVM
 
 from oddrow.evaluate.folds import thinned
-
-Floats = npt.NDArray[np.float64]
+from oddrow.typing import Floats
 
 MOST_SVM_ROWS = 5000
+
 MOST_FOREST_ROWS = 50_000
+
 # With fewer known anomalies a classifier says more of chance than of the labels.
 FEWEST_LABELLED = 20
+
 # Rows in float64 at once.
 BLOCK = 8192
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from oddrow.evaluate.metrics import check_both_classes, cost, precision_at
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from oddrow.metrics.classification import check_both_classes, cost, precision_at
+from oddrow.typing import Floats, Ints
 
 MOST_POINTS = 400
+
 COUNTS, MOST_COUNTED = 25, 10_000
 
 

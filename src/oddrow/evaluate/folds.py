@@ -11,12 +11,11 @@ import numpy.typing as npt
 from sklearn.model_selection import RepeatedStratifiedKFold, StratifiedGroupKFold
 
 from oddrow.errors import EvaluationError, check_number
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from oddrow.typing import Floats, Ints
 
 # So much of its span the last test has to reach, as days end before midnight.
 REACHED = 0.9
+
 # A fold may test this much more or less than its share of the rows and of the anomalies; so many where these are few.
 OFF_SHARE, OFF_ROWS = 0.5, 2
 

@@ -1,7 +1,7 @@
-"""Explaining: what in a row is odd, and what would be normal."""
+"""Explanations: which columns make a row odd, and the smallest change that would make it normal."""
 
+from oddrow.explain.counterfactual import Change, Counterfactuals, counterfactuals
 from oddrow.explain.explanation import Explanation
-from oddrow.explain.nearest import Change, NearestNormal, nearest_normal
-from oddrow.explain.reasons import Reason, reasons
+from oddrow.explain.reason import Reason, reasons
 
-__all__ = ["Change", "Explanation", "NearestNormal", "Reason", "nearest_normal", "reasons"]
+__all__ = ["Change", "Counterfactuals", "Explanation", "Reason", "counterfactuals", "reasons"]

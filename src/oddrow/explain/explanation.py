@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from oddrow.explain.nearest import Change
-from oddrow.explain.reasons import Reason
+from oddrow.explain.counterfactual import Change
+from oddrow.explain.reason import Reason
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,9 @@ Value = str | npt.NDArray[Any] | np.generic
 
 # Old enough for every runtime of the last years. Reductions but for sums take their axes as an attribute there.
 OPSET, ML_OPSET, IR_VERSION = 17, 3, 8
+
 ML = "ai.onnx.ml"
+
 # ONNX's numbers for types.
 FLOAT, INT64, STRING, DOUBLE = 1, 7, 8, 11
 

@@ -15,8 +15,10 @@ from oddrow.nets.layers import ACTIVATIONS, Batch, Embeddings, Rows, Stack, apar
 
 # Numbers and categories: what a row has where nobody says whether it is a known anomaly.
 N_PARTS = 2
+
 # An anomaly that is rebuilt exactly would cost infinitely much.
 LEAST_ERROR = 1e-4
+
 # Keras' epsilon: numbers below it count as it where logarithms are compared.
 LEAST_NUMBER = 1e-7
 
@@ -169,7 +171,7 @@ class Autoencoder(eqx.Module):
         return noisy, jnp.where(kept, categories, 0)
 
 
-class Repelling(eqx.Module):
+class BinaryAutoencoder(eqx.Module):
     """An autoencoder in training that must not rebuild known anomalies (Yamanaka et al., 2019, autoencoding binary
     classifiers, eq. 9).
 

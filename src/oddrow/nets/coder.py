@@ -14,15 +14,20 @@ from oddrow.nets.layers import Batch, Rows
 
 # How wide the outer hidden layers are: as many as there are outputs at most for the first, and for more outputs.
 NARROW, WIDE = 64, 128
+
 LEAST_MIDDLE, MOST_MIDDLE = 4, 32
+
 # Which of the layers is the middle.
 MIDDLE = 2
+
 # The strongest noise, in units of a column of usual spread: much of a number can only be told from the others then, and
 # what is told is what normal rows have in common.
 NOISE = 2.0
+
 # No code counts for less than this share of what those of its kind are on average, in squared units: what is always the
 # same would else decide by its last digits.
 LEAST_SHARE = 0.02
+
 TINY = 1e-12
 
 

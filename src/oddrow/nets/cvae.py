@@ -15,10 +15,12 @@ from oddrow.nets.layers import Embeddings, Rows, Stack, apart
 
 # Numbers (rows, numbers), categories (rows, categories), and the class of each row.
 LabelledRows = tuple[Float[Array, "rows numbers"], Int[Array, "rows categories"], Int[Array, " rows"]]
+
 Posterior = tuple[Float[Array, "rows latent"], Float[Array, "rows latent"]]
 
 # A number that is rebuilt better than this, in encoded units, would else make the likelihood grow without end.
 LEAST_SPREAD = 0.01
+
 # Places of the levels of every category that stand for no value, and for values unknown or seldom.
 MISSING, UNSEEN, RARE = 0, 1, 2
 

@@ -13,8 +13,10 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from oddrow.nets.layers import Batch, Embeddings, Rows, Stack, apart, side_by_side
 
 FEATURES = ("distance", "cosine")
+
 # Lengths below this count as this, so that a row of zeros has a finite distance and cosine.
 SHORTEST = 1e-2
+
 TINY = 1e-12
 
 

@@ -12,7 +12,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
 Activation = Callable[[Array], Array]
+
 Rows = tuple[Float[Array, "rows numbers"], Int[Array, "rows categories"]]
+
 Batch = tuple[Rows, Float[Array, " rows"]]
 
 # So many values a random byte can have.

@@ -11,11 +11,12 @@ from jaxtyping import Array, Float, Int
 
 from oddrow.nets.coder import Coder
 from oddrow.nets.layers import Rows
-from oddrow.nets.memory import Memory, by_chunks
+from oddrow.nets.neighbours import Neighbours, by_chunks
 from oddrow.nets.tails import Tail
 
 # The logit of the level that is expected of a category; the others have 0.
 CERTAIN = 20.0
+
 # So many nats more than both distances together say must the coder's error say to have the last word.
 LEAD = 2.0
 
@@ -30,18 +31,18 @@ class OddRow(eqx.Module):
     those of the first kept rows, in the same order.
     """
 
-    memory: Memory
+    memory: Neighbours
     coder: Coder | None
-    coded: Memory | None
+    coded: Neighbours | None
     tails: tuple[Tail, ...]
     n_levels: tuple[int, ...] = eqx.field(static=True)
     of_means: bool = eqx.field(static=True)
 
     def __init__(
         self,
-        memory: Memory,
+        memory: Neighbours,
         coder: Coder | None,
-        coded: Memory | None,
+        coded: Neighbours | None,
         tails: Sequence[Tail],
         n_levels: Sequence[int],
         *,

@@ -11,11 +11,14 @@ from jaxtyping import Array, Float
 # Beyond the score that this share of the rows stays below, the tail is taken for an exponential; a lower one where
 # fewer rows than these would be left to say how long the tail is.
 BODY, LEAST_BEYOND = 0.9, 10
+
 # So many scores say where the shares up to there lie.
 N_KNOTS = 64
+
 # A tail is no thinner than this part of its beginning, nor a gap between two knots than ten times this part of the
 # tail, so that no score becomes infinite, and the last digits of none decide.
 LEAST_EXCESS, LEAST_SCALE = 1e-3, 0.1
+
 # No score is so high.
 SILENCE = 1e30
 

@@ -1,21 +1,28 @@
 """Pictures: each a function of arrays to Axes that computes nothing else; needs matplotlib (extra `report`)."""
 
 from oddrow.plots.canvas import ANOMALY, NORMAL, UNKNOWN, as_svg, new_plane, save
-from oddrow.plots.classes import amount_by_row, class_counts, column_by_class, levels_by_class
+from oddrow.plots.classes import (
+    amount_by_row,
+    class_counts,
+    column_by_class,
+    contributions,
+    levels_by_class,
+    marginals,
+    reconstruction,
+)
 from oddrow.plots.ranking import (
     at_k,
     by_threshold,
     calibration,
     confusion_matrix,
     cost_curve,
+    losses,
     precision_recall,
     roc,
     score_histogram,
     scores_by_row,
 )
-from oddrow.plots.rows import contributions, marginals, reconstruction
 from oddrow.plots.space import LATENT_NAMES, latent_plane, latent_space
-from oddrow.plots.training import losses
 
 __all__ = [
     "ANOMALY",

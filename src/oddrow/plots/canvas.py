@@ -9,25 +9,28 @@ from typing import TYPE_CHECKING, Any
 from warnings import catch_warnings, filterwarnings
 
 import numpy as np
-import numpy.typing as npt
 
 from oddrow.errors import ParameterError
-from oddrow.table.write import check_place, written_whole
+from oddrow.files import check_place, written_whole
+from oddrow.typing import Floats, Ints
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+
 Groups = list[tuple[str, str, Ints]]
 
 MOST_POINTS = 5_000
+
 # A longer name of a column would leave no room for the picture.
 LONGEST_NAME = 28
+
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 NORMAL, ANOMALY, UNKNOWN = "#0072B2", "#D55E00", "#999999"
+
 INCHES, DOTS_PER_INCH = (7.0, 5.6), 150
+
 WIDE = (7.0, 4.2)
 
 

@@ -11,14 +11,16 @@ import numpy.typing as npt
 from oddrow.errors import ParameterError, counted, offenders
 from oddrow.plots.canvas import DOTS_PER_INCH, INCHES, as_written, by_label, legend_text, matplotlib, subset
 from oddrow.plots.classes import points_by_class
-
-Floats = npt.NDArray[np.float64]
+from oddrow.typing import Floats
 
 DRAWS = {2: "latent_plane draws two", 3: "latent_space draws three"}
+
 LATENT_NAMES = ("latent code", "relative Euclidean distance", "cosine similarity")
+
 # Half as many points of a label get twice the area, within these limits (points squared), and hide more of what is
 # behind them.
 INK, SMALLEST, LARGEST = 20_000, 8.0, 30.0
+
 VEIL, THINNEST, THICKEST = 600, 0.35, 0.9
 
 

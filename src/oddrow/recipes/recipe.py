@@ -10,26 +10,36 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from oddrow.errors import ParameterError, TableError, check_choice, check_number, did_you_mean
-from oddrow.settings import Settings
 from oddrow.table.join import Join
 from oddrow.thresholds.rule import Rule
+from oddrow.workflow.settings import Settings
 
 NAN = float("nan")
+
 OWN = ("title", "source", "data", "protocol")
+
 BESIDE = ("published", "cut", "kind")
+
 # What a recipe divides, seeds and joins itself, and files that its contestants would share.
 DECIDED = ("time", "id", "weight", "from", "until", "join", "on", "seed")
+
 DECIDED_OF_TRAINING = ("validation_fraction", "checkpoint", "tensorboard", "progress")
+
 TRIVIAL = ("mahalanobis", "isolation-forest", "one-class-svm")
+
 # Who is measured, by the detector that a recipe is of. The plain autoencoder is the compression network of DAGMM; the
 # defaults are those of `AutoencoderDetector`.
 CONTESTANTS = {
     "dagmm": ("dagmm", "dagmm-untrained", "autoencoder", *TRIVIAL),
     "autoencoder": ("autoencoder", "autoencoder-untrained", "defaults", *TRIVIAL),
 }
+
 METRICS = ("f1", "precision", "recall", "accuracy", "auroc", "ap")
+
 SHOWN = ("f1", "precision", "recall", "auroc", "ap")
+
 OF_DAYS_AND_BATCHES = ("budget", "budget-per-entity", "false-discoveries")
+
 CUT_ROWS = ("test", "train")
 
 
@@ -170,6 +180,7 @@ class Prequential:
 
 
 P = TypeVar("P", Protocol, Resampling, Prequential)
+
 KINDS: dict[str, type[Protocol] | type[Resampling] | type[Prequential]] = {
     "detection": Protocol,
     "resampling": Resampling,

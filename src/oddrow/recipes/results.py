@@ -9,10 +9,10 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from oddrow.evaluate.words import Shown
-from oddrow.recipes.labelled import LabelledTable
+from oddrow.evaluate.text import Shown
+from oddrow.files import write_json, write_text
+from oddrow.recipes.data import LabelledTable
 from oddrow.recipes.recipe import SHOWN, Published, Recipe
-from oddrow.table.write import write_json, write_text
 
 NAMES = {
     "f1": "F1",
@@ -22,8 +22,11 @@ NAMES = {
     "auroc": "AUROC",
     "ap": "AP",
 }
+
 HEADINGS = {name: NAMES[name] for name in SHOWN}
+
 TIMES = ("fit_s", "score_s")
+
 # What is kept of a run for each detector and cut.
 LINE = ("detector", "rule", *HEADINGS, *TIMES)
 

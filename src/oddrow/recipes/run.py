@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from oddrow.errors import TrainingError, check_number
-from oddrow.recipes.experiment import Experiment
-from oddrow.recipes.labelled import LabelledTable
-from oddrow.recipes.prequential import PrequentialRuns
+from oddrow.recipes.data import LabelledTable
+from oddrow.recipes.detection import DetectionRuns
+from oddrow.recipes.prequential import PrequentialRuns, Transactions
 from oddrow.recipes.recipe import Prequential, Protocol, Recipe
-from oddrow.recipes.resampled import Resampled
+from oddrow.recipes.resampling import ResamplingRuns
 from oddrow.recipes.results import Results
-from oddrow.recipes.runs import check_folder
-from oddrow.recipes.weeks import Transactions
-
-Tell = Callable[[Any], None]
+from oddrow.recipes.runner import check_folder
+from oddrow.typing import Tell
 
 
 def run_recipe(
@@ -39,8 +36,8 @@ def run_recipe(
         rows = LabelledTable.read(recipe, Path(data))
         _tell_rows(rows, tell)
         if isinstance(recipe.protocol, Protocol):
-            return Experiment(recipe, rows, Path(out), tell, command).run(n_runs)
-        return Resampled(recipe, rows, Path(out), tell, command).run(n_runs)
+            return DetectionRuns(recipe, rows, Path(out), tell, command).run(n_runs)
+        return ResamplingRuns(recipe, rows, Path(out), tell, command).run(n_runs)
     except KeyboardInterrupt as interrupt:
         raise TrainingError(
             f"stopped. What has been measured stays in {out}: run the same command again to go on from there."

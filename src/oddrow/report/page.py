@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Any
 
 from oddrow.errors import ParameterError
-from oddrow.evaluate.words import Shown
+from oddrow.evaluate.text import Shown
 from oddrow.plots import as_svg
 from oddrow.plots.canvas import matplotlib
 
@@ -35,7 +35,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Table:
+class PageTable:
     """Headings and lines of cells; the first `n_texts` columns are texts, the others numbers, set to the right.
 
     The line `marked` is the one that the report is about. What `is_aside` is folded away at first behind its caption.
@@ -49,7 +49,7 @@ class Table:
     is_aside: bool = False
 
     @classmethod
-    def of(cls, shown: Shown, caption: str = "", *, marked: int | None = 0) -> Table:
+    def of(cls, shown: Shown, caption: str = "", *, marked: int | None = 0) -> PageTable:
         """A table of results."""
         return cls(*shown, caption=caption, marked=marked)
 
@@ -60,7 +60,7 @@ class Section:
 
     title: str
     texts: Sequence[str] = ()
-    tables: Sequence[Table] = ()
+    tables: Sequence[PageTable] = ()
     pictures: Sequence[Picture] = ()
     commands: Sequence[str] = ()
     notes: Sequence[str] = ()

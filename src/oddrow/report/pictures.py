@@ -11,19 +11,20 @@ import numpy.typing as npt
 
 from oddrow import plots
 from oddrow.evaluate.curves import at_k_points, by_threshold_points, cost_points, roc_points
-from oddrow.evaluate.metrics import Confusion
+from oddrow.metrics.classification import Confusion
 from oddrow.report.page import Picture
+from oddrow.typing import Floats
 
-Floats = npt.NDArray[np.float64]
 Losses = Sequence[Mapping[str, float]]
 
 # Inches: small enough that letters stay legible on a narrow screen.
 SMALL = (5.2, 3.6)
+
 MOST_CURVES = 6
 
 
 @dataclass(frozen=True)
-class Drawn:
+class PlotData:
     """Rows to draw: labels y (n,) of 0, 1 and NaN, scores (n,) by the name of who gave them, cuts by name.
 
     The first scores are those that the report is about; `weight` and `amount` (n,) where they are known.
@@ -73,7 +74,7 @@ def of_training(history: Losses) -> Iterator[Picture]:
         yield Picture.of(axes, "What training lost in each epoch, on the rows it learned from and on those held out.")
 
 
-def of_ranking(drawn: Drawn) -> Iterator[Picture]:
+def of_ranking(drawn: PlotData) -> Iterator[Picture]:
     """How well everybody ranks the rows: ROC, precision and recall, precision at k."""
     ranked = list(drawn.scores.items())[:MOST_CURVES]
     measured = {name: drawn.measured(scores) for name, scores in ranked}
@@ -89,7 +90,7 @@ def of_ranking(drawn: Drawn) -> Iterator[Picture]:
     yield Picture.of(axes, f"{drawn.name}: the share of anomalies among the k rows that score highest.")
 
 
-def of_cut(drawn: Drawn, confusion: Confusion, per_false_alarm: float | None = None) -> Iterator[Picture]:
+def of_cut(drawn: PlotData, confusion: Confusion, per_false_alarm: float | None = None) -> Iterator[Picture]:
     """What the cuts do: precision and recall beside them, what becomes of the rows, what it costs."""
     y, scores, weight = drawn.measured(drawn.own)
     axes = plots.by_threshold(*by_threshold_points(y, scores, weight), drawn.cuts, axes=plane())
@@ -106,7 +107,7 @@ def of_cut(drawn: Drawn, confusion: Confusion, per_false_alarm: float | None = N
         yield Picture.of(axes, said)
 
 
-def of_scores(drawn: Drawn) -> Iterator[Picture]:
+def of_scores(drawn: PlotData) -> Iterator[Picture]:
     """How the scores lie, by class."""
     axes = plots.scores_by_row(drawn.own, drawn.y, drawn.cuts, axes=plane())
     yield Picture.of(axes, "The score of each row in the order of the table, and the cuts.")
@@ -114,7 +115,7 @@ def of_scores(drawn: Drawn) -> Iterator[Picture]:
     yield Picture.of(axes, "How the scores of each class are spread.")
 
 
-def of_classes(drawn: Drawn) -> Iterator[Picture]:
+def of_classes(drawn: PlotData) -> Iterator[Picture]:
     """How many rows of each class there are, and their amounts."""
     if drawn.known.any():
         yield Picture.of(plots.class_counts(drawn.y, axes=plane()), "How many rows of each class there are.")

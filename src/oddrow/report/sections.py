@@ -7,20 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from oddrow.evaluate.bootstrap import Interval
-from oddrow.evaluate.protocol import Evaluation
-from oddrow.evaluate.result import K, Result
-from oddrow.evaluate.words import at_cut, counts, overlaps, qualifying, ranking
-from oddrow.report.page import Picture, Section, Table
-from oddrow.report.pictures import Drawn, of_cut, of_ranking, of_scores
+from oddrow.evaluate.evaluation import Evaluation, K, Result
+from oddrow.evaluate.intervals import Interval
+from oddrow.evaluate.text import at_cut, counts, overlaps, qualifying, ranking
+from oddrow.report.page import PageTable, Picture, Section
+from oddrow.report.pictures import PlotData, of_cut, of_ranking, of_scores
 from oddrow.table.schema import Schema
 from oddrow.thresholds.threshold import Threshold
 
 Headline = tuple[str, str, str]
 
 WITH_LABELS = "forest with labels"
+
 # More of them are folded away at first.
 MOST_COLUMNS = 10
+
 RANKING = (
     "AP: average precision. P@k: the share of anomalies among the k rows that score highest; a day: on average over "
     "the days, of what a perfect ranking would reach. In brackets: the middle 95 % of draws of the rows."
@@ -28,7 +29,7 @@ RANKING = (
 
 
 @dataclass(frozen=True)
-class OddRow:
+class AlertRow:
     """One of the oddest rows: its name, score, label in words, whether it is an alert, its reasons, and what would let
     it pass.
     """
@@ -62,7 +63,7 @@ def headlines(evaluation: Evaluation) -> Iterator[Headline]:
         yield f"{found.true_alerts + found.false_alerts:,.0f}", "alerts", f"{evaluation.n_rows:,} rows"
 
 
-def unmeasured_headlines(drawn: Drawn, n_alerts: int) -> Iterator[Headline]:
+def unmeasured_headlines(drawn: PlotData, n_alerts: int) -> Iterator[Headline]:
     """The numbers to read first where no label is known."""
     n_rows = len(drawn.own)
     yield f"{n_rows:,}", "rows", ""
@@ -70,7 +71,7 @@ def unmeasured_headlines(drawn: Drawn, n_alerts: int) -> Iterator[Headline]:
     yield f"{np.median(drawn.own):.4g}", "median score", f"highest {drawn.own.max():.4g}"
 
 
-def of_schema(schema: Schema) -> Iterator[Table]:
+def of_schema(schema: Schema) -> Iterator[PageTable]:
     """The columns that take part in the score, and those that do not."""
     used = [column for column in schema.columns if column.is_feature]
     others = [column for column in schema.columns if not column.is_feature]
@@ -78,10 +79,10 @@ def of_schema(schema: Schema) -> Iterator[Table]:
         if columns:
             lines = [(column.name, column.kind, column.why, f"{column.n_missing:,}") for column in columns]
             headings, named = ("column", "kind", "why", "missing"), f"{caption} ({len(lines)})"
-            yield Table(headings, lines, named, n_texts=3, is_aside=len(lines) > MOST_COLUMNS)
+            yield PageTable(headings, lines, named, n_texts=3, is_aside=len(lines) > MOST_COLUMNS)
 
 
-def how_it_ranks(evaluation: Evaluation, drawn: Drawn) -> Section:
+def how_it_ranks(evaluation: Evaluation, drawn: PlotData) -> Section:
     """The ranking beside the baselines."""
     texts = [
         f"{evaluation.n_rows:,} rows were scored, {evaluation.n_anomalies:,} of them are known anomalies "
@@ -90,7 +91,7 @@ def how_it_ranks(evaluation: Evaluation, drawn: Drawn) -> Section:
         *overlaps(evaluation),
     ]
     return Section(
-        "How well it ranks", texts, [Table.of(ranking(evaluation.results), RANKING)], list(of_ranking(drawn))
+        "How well it ranks", texts, [PageTable.of(ranking(evaluation.results), RANKING)], list(of_ranking(drawn))
     )
 
 
@@ -107,15 +108,15 @@ def _with_labels(evaluation: Evaluation) -> Iterator[str]:
             )
 
 
-def what_the_cut_does(evaluation: Evaluation, drawn: Drawn, *, per_false_alarm: float | None = None) -> Section:
+def what_the_cut_does(evaluation: Evaluation, drawn: PlotData, *, per_false_alarm: float | None = None) -> Section:
     """The threshold, what it promises, and what it gives beside the baselines' cuts."""
     first = evaluation.results[0]
-    table = Table.of(at_cut(evaluation.results))
+    table = PageTable.of(at_cut(evaluation.results))
     pictures = [*of_cut(drawn, first.confusion, per_false_alarm), *of_scores(drawn)]
     return Section("What the threshold does", [*in_words(evaluation.threshold), counts(first)], [table], pictures)
 
 
-def what_it_alerts(drawn: Drawn, cut: Threshold, n_alerts: int) -> Section:
+def what_it_alerts(drawn: PlotData, cut: Threshold, n_alerts: int) -> Section:
     """The threshold and the scores, where no label is known."""
     text = f"{n_alerts:,} of {len(drawn.own):,} rows are alerts. Whether they should be, no label says."
     return Section("What the threshold does", [*in_words(cut), text], (), list(of_scores(drawn)))
@@ -128,7 +129,7 @@ def in_words(cut: Threshold) -> Iterator[str]:
         yield f"It promises: {cut.promise}."
 
 
-def the_oddest(rows: Sequence[OddRow], pictures: Sequence[Picture]) -> Section:
+def the_oddest(rows: Sequence[AlertRow], pictures: Sequence[Picture]) -> Section:
     """The rows that score highest, and why."""
     headings = ["row", "score", "alert", "label", "why", "would pass with"]
     lines = [
@@ -137,7 +138,7 @@ def the_oddest(rows: Sequence[OddRow], pictures: Sequence[Picture]) -> Section:
     ]
     kept = [place for place in range(len(headings)) if any(line[place] for line in lines)]
     cells = [[line[place] for place in kept] for line in lines]
-    shown = Table([headings[place] for place in kept], cells, n_texts=len(kept))
+    shown = PageTable([headings[place] for place in kept], cells, n_texts=len(kept))
     which = "row that scores" if len(rows) == 1 else "rows that score"
     text = f"The {len(rows)} {which} highest, with the columns that add most to each score."
     return Section("The oddest rows", [text], [shown], pictures)
@@ -157,7 +158,7 @@ def again(
 ) -> Section:
     """How to do it again: commands, versions, fingerprints of rows."""
     texts = ["This page was made with " + ", ".join(f"{name} {number}" for name, number in versions.items()) + "."]
-    tables = [Table(("rows", "SHA-256 over their features"), prints, n_texts=2)] if prints else []
+    tables = [PageTable(("rows", "SHA-256 over their features"), prints, n_texts=2)] if prints else []
     return Section("How to do it again", texts, tables, commands=commands, notes=notes)
 
 

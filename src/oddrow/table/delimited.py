@@ -15,7 +15,9 @@ from oddrow.errors import TableError
 from oddrow.table.table import check_column_names
 
 LOOKED_AT = 10_000
+
 MOST_BLOCK_ROWS = 131_072
+
 UNPARSED = re.compile(r"could not parse `(?P<value>.*)` as dtype .*\(column number (?P<number>\d+)\)", re.DOTALL)
 
 

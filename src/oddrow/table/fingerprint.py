@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from oddrow.table.parquet import Frame
 from oddrow.table.schema import Schema
-from oddrow.table.stored import Frame
 
 Hashes = npt.NDArray[np.uint64]
 

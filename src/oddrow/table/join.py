@@ -9,9 +9,9 @@ import polars as pl
 
 from oddrow.errors import ParameterError, TableError, counted, first_names, raise_all
 from oddrow.table.delimited import ReadOptions
+from oddrow.table.parquet import MemoryBudget
 from oddrow.table.read import read_table, read_within
 from oddrow.table.schema import as_text, missing_column, spoken_type
-from oddrow.table.stored import Room
 from oddrow.table.table import Table
 
 
@@ -35,7 +35,7 @@ class Join:
 
 
 def read_joined(
-    tables: str | Sequence[str], read: ReadOptions, join: Join | None = None, room: Room | None = None
+    tables: str | Sequence[str], read: ReadOptions, join: Join | None = None, room: MemoryBudget | None = None
 ) -> Table:
     """Read tables, and beside them the one to join, if any; with `room`, what does not fit into it stays on disk.
 

@@ -14,19 +14,23 @@ from typing import Any, Protocol, TypeVar
 import polars as pl
 
 from oddrow.errors import TableError, did_you_mean, first_names
-from oddrow.table.arrays import read_mat, read_npz
 from oddrow.table.delimited import MOST_BLOCK_ROWS, Delimited, ReadOptions, WiderError
-from oddrow.table.stored import Room, StoredFrame
+from oddrow.table.matrices import read_mat, read_npz
+from oddrow.table.parquet import MemoryBudget, ParquetFrame
 from oddrow.table.table import Table, as_table, check_column_names
 from oddrow.table.write import write_blocks
 
 T = TypeVar("T")
 
 CSV_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz", ".gz")
+
 PARQUET_SUFFIXES = (".parquet", ".pq")
+
 IPC_FILE_BEGINS = b"ARROW1"
+
 # Blocks are large enough to keep both cores busy, small enough that a few of them at a time are no burden.
 BLOCK_BYTES = 2**26
+
 # A table in memory while it is fitted: as read, as chosen, as divided, as encoded.
 COPIES_OF_A_TABLE = 4
 
@@ -81,7 +85,7 @@ def through_blocks(source: Any, options: ReadOptions, consume: Callable[[Iterato
             continue
 
 
-def read_within(source: Any, options: ReadOptions, room: Room) -> Table:
+def read_within(source: Any, options: ReadOptions, room: MemoryBudget) -> Table:
     """Read files into a table that stays on disk where it does not fit into memory.
 
     Parquet files stay where they are; others are first copied to the folder of `room`, each to a Parquet file. Raises
@@ -91,7 +95,7 @@ def read_within(source: Any, options: ReadOptions, room: Room) -> Table:
     files = _opened(paths, options)
     _check_columns(paths, [file.rows.columns for file in files])
     copies = [_in_parquet(file, room.folder / f"table-{place}.parquet") for place, file in enumerate(files)]
-    frame = StoredFrame(copies, room)
+    frame = ParquetFrame(copies, room)
     if frame.height == 0:
         raise TableError(f"{_named(paths)}: the table has columns but no rows.")
     if COPIES_OF_A_TABLE * sum(frame.widths.values()) * frame.height <= room.n_bytes:
@@ -278,6 +282,7 @@ def _open_mat(path: Path, options: ReadOptions) -> _Rows:
 
 
 _Opener = Callable[[Path, ReadOptions], _Rows]
+
 _OPENERS: tuple[tuple[tuple[str, ...], str, _Opener], ...] = (
     (CSV_SUFFIXES, "CSV", Delimited),
     (PARQUET_SUFFIXES, "Parquet", _open_parquet),

@@ -7,19 +7,18 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from oddrow.errors import ParameterError, TableError, did_you_mean, first_names, offenders, raise_all
+from oddrow.table.parquet import Frame
 from oddrow.table.schema import as_numbers, as_text, missing_column
-from oddrow.table.stored import Frame
-
-Floats = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.int64]
+from oddrow.typing import Floats, Ints
 
 # Roles that are one column each.
 NAMING = ("label", "time", "id", "weight", "amount", "entity")
+
 ANOMALOUS = ("1", "true")
+
 NORMAL = ("0", "false")
 
 
@@ -105,7 +104,7 @@ class Roles:
         known = set(_as_text(frame[self.label]).drop_nulls().unique().to_list())
         return [value for value in (*self.anomaly, *self.normal) if _like_column(value) not in known]
 
-    def weights(self, frame: Frame, rows: Rows) -> Floats | None:
+    def weights(self, frame: Frame, rows: Ints) -> Floats | None:
         """The weight column as (n,) float64, None where there is none; `rows` (n,) are the numbers of the rows.
 
         Raises `TableError` for a weight that is below 0 or missing, and where all are 0.
@@ -117,14 +116,14 @@ class Roles:
             raise TableError(f"column '{self.weight}': no value is a weight. Expected numbers, 0 and above.")
         return weights
 
-    def amounts(self, frame: Frame, rows: Rows) -> Floats | None:
+    def amounts(self, frame: Frame, rows: Ints) -> Floats | None:
         """The amount column as (n,) float64, None where there is none.
 
         Raises `TableError` for an amount that is below 0 or missing: what would a miss cost there?
         """
         return None if self.amount is None else _at_least_zero(frame[self.amount], rows, "amount")
 
-    def entities(self, frame: Frame) -> Rows | None:
+    def entities(self, frame: Frame) -> Ints | None:
         """A code for whose row each is, (n,), None where there is no such column; a row of nobody has its own."""
         if self.entity is None:
             return None
@@ -159,7 +158,7 @@ class Roles:
             )
 
 
-def _at_least_zero(values: pl.Series, rows: Rows, kind: str) -> Floats:
+def _at_least_zero(values: pl.Series, rows: Ints, kind: str) -> Floats:
     numbers = as_numbers(values)
     if numbers is None:
         raise TableError(f"column '{values.name}': no value is a{'n' * (kind[0] == 'a')} {kind}. Expected numbers.")

@@ -3,29 +3,83 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from oddrow.errors import TableError, check_choice, counted, did_you_mean, raise_all
-from oddrow.table.offences import MOST_KEPT, Offences
-from oddrow.table.stored import Frame
+from oddrow.errors import TableError, check_choice, counted, did_you_mean, offenders, raise_all
+from oddrow.table.parquet import Frame
+from oddrow.typing import Ints
 
-Rows = npt.NDArray[np.int64]
+# As many values are kept as the advice about them may need.
+MOST_KEPT = 100
+
+# The message for values: `3 of 2,000 values`, `row 17 'N/A', row 402 '-'`, the values themselves.
+Says = Callable[[str, str, Sequence[Any]], str]
+
+
+@dataclass
+class _Values:
+    """Values of one column that cannot be taken for one reason."""
+
+    says: Says
+    n: int = 0
+    rows: list[int] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)
+
+    def message(self, n_rows: int) -> str:
+        return self.says(f"{self.n:,} of {n_rows:,} values", offenders(self.rows, self.values), self.values)
+
+
+class ValidationReport:
+    """All that is wrong with a table.
+
+    >>> offences = ValidationReport()
+    >>> offences.add_values("amount", "unread", lambda of, where, values: f"{of} are odd ({where}).", 1, [17], ["x"])
+    >>> offences.add_values("amount", "unread", lambda of, where, values: f"{of} are odd ({where}).", 1, [99], ["y"])
+    >>> offences.raise_all(200)
+    Traceback (most recent call last):
+    oddrow.errors.TableError: 2 of 200 values are odd (row 17 'x', row 99 'y').
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str], _Values | str] = {}
+
+    def add_text(self, column: str, text: str) -> None:
+        """Something wrong with a column as a whole, said once."""
+        self._found.setdefault((column, ""), text)
+
+    def add_values(self, column: str, why: str, says: Says, n: int, rows: Sequence[int], values: Sequence[Any]) -> None:
+        """`n` values of a column that cannot be taken, with the first of them and their rows."""
+        found = self._found.setdefault((column, why), _Values(says))
+        assert isinstance(found, _Values)
+        found.n += n
+        found.rows = [*found.rows, *rows][:MOST_KEPT]
+        found.values = [*found.values, *values][:MOST_KEPT]
+
+    def raise_all(self, n_rows: int) -> None:
+        """Raise one `TableError` with everything that was found in `n_rows` rows, if anything was."""
+        found = self._found.values()
+        raise_all([each if isinstance(each, str) else each.message(n_rows) for each in found])
+
 
 FEATURE_KINDS = ("numeric", "category", "boolean", "time")
+
 KINDS = (*FEATURE_KINDS, "identifier", "constant", "dropped")
 
 NUMERIC_SHARE = 0.95
+
 DISTINCT_SHARE = 0.8
+
 LEAST_ROWS_FOR_IDENTIFIER = 50
+
 ROWS_AT_ONCE = 65_536
+
 SEPARATED = re.compile(r"-?\d{1,3}([,' ]\d{3})+(\.\d+)?")
+
 # `card_id`, `UUID`, `TransactionID`, but not `paid` or `valid`.
 IDENTIFIER_NAME = re.compile(r"(?i:(?:^|[_\s.-])(?:id|uuid|guid)$)|[a-z](?:ID|Id)$")
 
@@ -88,7 +142,7 @@ class Schema:
 
         Missing values are null. Raises one `TableError` with every column that is absent or holds other values.
         """
-        offences = Offences()
+        offences = ValidationReport()
         plain = _plain_numbers(frame, self.features) if isinstance(frame, pl.DataFrame) else {}
         ready = [
             plain[column.name] if column.name in plain else _conform_column(frame, column, offences)
@@ -101,13 +155,13 @@ class Schema:
         """What `conform` gives, slice by slice, so that no second table of that size lies in memory."""
         return map(self.conform, frame.iter_slices(ROWS_AT_ONCE))
 
-    def check(self, frame: Frame, rows: Rows | None = None) -> None:
+    def check(self, frame: Frame, rows: Ints | None = None) -> None:
         """Raise what `conform` would, with `rows` (n,) as the numbers of the rows; keeps one column at a time."""
-        offences = Offences()
+        offences = ValidationReport()
         self.look_for(offences, frame, rows)
         offences.raise_all(frame.height)
 
-    def look_for(self, offences: Offences, frame: Frame, rows: Rows | None = None) -> None:
+    def look_for(self, offences: ValidationReport, frame: Frame, rows: Ints | None = None) -> None:
         """Add what is wrong with a part of a table, so that all of it can be raised at once."""
         for column in self.features:
             _conform_column(frame, column, offences, rows)
@@ -194,7 +248,9 @@ def _plain_numbers(frame: pl.DataFrame, columns: Iterable[Column]) -> dict[str, 
     return {name: converted[name] for name, infinite in zip(names, has_infinite, strict=True) if not infinite}
 
 
-def _conform_column(frame: Frame, column: Column, offences: Offences, rows: Rows | None = None) -> pl.Series | None:
+def _conform_column(
+    frame: Frame, column: Column, offences: ValidationReport, rows: Ints | None = None
+) -> pl.Series | None:
     if column.name not in frame.columns:
         offences.add_text(column.name, missing_column(column.name, frame.columns))
         return None
@@ -268,6 +324,7 @@ def _times(values: pl.Series) -> pl.Series | None:
 
 
 _CONFORM = {"numeric": as_numbers, "category": as_text, "boolean": as_booleans, "time": _times}
+
 _MEANT = {"numeric": "numbers", "boolean": "true or false (1 or 0)", "time": "times", "category": "text"}
 
 
@@ -288,7 +345,7 @@ def spoken_type(kind: pl.DataType) -> str:
 
 
 def _add_values(
-    offences: Offences, column: Column, why: str, values: pl.Series, mask: pl.Series, rows: Rows | None
+    offences: ValidationReport, column: Column, why: str, values: pl.Series, mask: pl.Series, rows: Ints | None
 ) -> None:
     """Add the values under a mask, with the numbers of their rows."""
     places = mask.arg_true().to_numpy()

@@ -11,15 +11,14 @@ import numpy.typing as npt
 import polars as pl
 
 from oddrow.errors import ParameterError, TableError, check_number, offenders
-
-Rows = npt.NDArray[np.int64]
+from oddrow.typing import Ints
 
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 def split_random(
     n_rows: int, fraction: float, rng: np.random.Generator, *, y: npt.NDArray[Any] | None = None
-) -> tuple[Rows, Rows]:
+) -> tuple[Ints, Ints]:
     """Draw `fraction` of the rows at random, with `y` (n,) the same fraction of each of its values.
 
     Returns (rest, drawn): sorted row numbers. The drawn part is rounded down, so that a single row stays in the rest.
@@ -38,7 +37,7 @@ def split_random(
     return np.flatnonzero(~drawn), np.flatnonzero(drawn)
 
 
-def split_latest(times: pl.Series, fraction: float) -> tuple[Rows, Rows]:
+def split_latest(times: pl.Series, fraction: float) -> tuple[Ints, Ints]:
     """The latest `fraction` of the rows by time, (n,) numbers or times without missing values.
 
     Returns (earlier, latest): sorted row numbers. Rows of one time stay together, in the later part, so no row of

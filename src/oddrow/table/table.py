@@ -11,8 +11,8 @@ import numpy.typing as npt
 import polars as pl
 
 from oddrow.errors import TableError, first_names
+from oddrow.table.parquet import Frame
 from oddrow.table.schema import Column, Schema, as_booleans
-from oddrow.table.stored import Frame
 
 SYNTHETIC = "oddrow_synthetic"
 

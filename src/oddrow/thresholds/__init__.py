@@ -1,1 +1,7 @@
-"""Thresholds: from which score on a row is an alert, by which rule, chosen on which rows, and what that promises."""
+"""Thresholds: the score from which a row is an alert, and the rules that choose it."""
+
+from __future__ import annotations
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

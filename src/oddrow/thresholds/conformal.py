@@ -8,11 +8,9 @@ holds as long as normal rows to come are drawn like the calibration rows.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import beta
 
-Floats = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
+from oddrow.typing import Floats, Mask
 
 # A random part of so many calibration rows is as valid as all of them.
 MOST_CALIBRATION = 10_000

@@ -9,26 +9,32 @@ from typing import Any
 import numpy as np
 
 from oddrow.errors import ParameterError, check_choice, check_number
-from oddrow.thresholds.choice import Choice
-from oddrow.thresholds.fingerprint import Fingerprint
-from oddrow.thresholds.labelled import check_known, cost, f_beta, precision, recall
-from oddrow.thresholds.scored import ScoredRows
-from oddrow.thresholds.threshold import Threshold
-from oddrow.thresholds.unlabelled import (
+from oddrow.thresholds.cutoffs import (
     budget,
     budget_per_entity,
+    check_known,
     contamination,
+    cost,
+    f_beta,
     false_alarms,
     false_discoveries,
     fixed,
     mean_std,
+    precision,
     quantile,
+    recall,
 )
+from oddrow.thresholds.fingerprint import Fingerprint
+from oddrow.thresholds.outcomes import Outcomes
+from oddrow.thresholds.threshold import Choice, Threshold
 
 INFINITE = np.inf
+
 # A share that is written so large was meant as a percentage.
 PERCENT = 2
+
 SOURCES = ("validation", "train")
+
 OPTIONS = {"y": "--label C", "amount": "--amount C", "time": "--time C", "entity": "--entity C"}
 
 
@@ -57,6 +63,7 @@ class Kind:
 
 
 DEPENDENT = "; that takes rows for independent, and entities repeat here: the true confidence is lower"
+
 _CONFIDENCE = Number(0.5, 0.9999, 0.95)
 
 RULES = {
@@ -140,14 +147,12 @@ class Rule:
                 "Raise training.validation_fraction."
             )
 
-    def threshold(
-        self, rows: ScoredRows, *, source: str = "given", fingerprint: Fingerprint | None = None
-    ) -> Threshold:
+    def threshold(self, rows: Outcomes, *, source: str = "given", fingerprint: Fingerprint | None = None) -> Threshold:
         """The threshold that these rows lead to.
 
         Raises `ParameterError` as `check`, and `EvaluationError` where the rows cannot support what the rule promises.
 
-        >>> rows = ScoredRows(np.array([1.0, 2.0, 3.0, 4.0]), y=np.array([0.0, 0.0, 1.0, 1.0]))
+        >>> rows = Outcomes(np.array([1.0, 2.0, 3.0, 4.0]), y=np.array([0.0, 0.0, 1.0, 1.0]))
         >>> Rule.parse("fbeta:1").threshold(rows).value
         3.0
         """
@@ -157,7 +162,7 @@ class Rule:
         rows.check_values(f"threshold rule {self}")
         if self.needs_labels:
             check_known(rows.labelled, f"threshold rule {self}")
-        used: ScoredRows = self.of(rows)
+        used: Outcomes = self.of(rows)
         used.check(f"threshold rule {self}")
         choice = self._kind.choose(used, *self.numbers)
         promise = choice.promise + (DEPENDENT if self.is_promise and used.has_repeated_entities else "")

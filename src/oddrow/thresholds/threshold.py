@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from oddrow.errors import EvaluationError, ParameterError, check_number
-from oddrow.thresholds.capping import capped
 from oddrow.thresholds.conformal import MOST_CALIBRATION, discoveries
 from oddrow.thresholds.fingerprint import Fingerprint
-from oddrow.thresholds.scored import as_codes, as_numbers, day_of
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
+from oddrow.thresholds.outcomes import as_codes, as_numbers, day_of
+from oddrow.typing import Floats, Ints, Mask
 
 BANDS = ("pass", "review", "block")
 
@@ -158,3 +153,35 @@ def bands(reviewed: Mask, blocked: Mask) -> Sequence[str]:
     ['pass', 'review', 'block']
     """
     return [BANDS[place] for place in np.where(blocked, 2, np.where(reviewed, 1, 0))]
+
+
+def capped(scores: Floats, reached: Mask, most: int, groups: Sequence[Ints]) -> Mask:
+    """Mask (n,): the `most` highest of the rows that are `reached`, in each group; of rows that tie, those above.
+
+    >>> capped(np.array([3.0, 1.0, 2.0]), np.ones(3, bool), 2, [np.zeros(3, np.int64)])
+    array([ True, False,  True])
+    """
+    rows = np.flatnonzero(reached)
+    order = np.lexsort((-scores[rows], *(group[rows] for group in groups)))
+    ordered = [group[rows][order] for group in groups]
+    begins = np.flatnonzero(np.append(True, _differ(ordered))) if len(rows) else np.arange(0)
+    place = np.arange(len(rows)) - np.repeat(begins, np.diff(np.append(begins, len(rows))))
+    kept = np.zeros(len(scores), bool)
+    kept[rows[order[place < most]]] = True
+    return kept
+
+
+def _differ(ordered: Sequence[Ints]) -> Mask:
+    """Whether each row but the first is of another group than the one before."""
+    differs: Mask = np.any([group[1:] != group[:-1] for group in ordered], axis=0)
+    return differs
+
+
+class Choice(NamedTuple):
+    """A cut, what it promises in words, and what it takes to keep the promise."""
+
+    value: float
+    promise: str
+    cap: Cap | None = None
+    discoveries: float | None = None
+    calibration: tuple[float, ...] = ()

@@ -1,1 +1,7 @@
-"""Training: whole epochs compiled, for any network that has a loss. Knows no model."""
+"""Training: the loop that fits any network, its parameters and its checkpoints."""
+
+from __future__ import annotations
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -22,10 +22,14 @@ from safetensors.numpy import save_file
 from oddrow.errors import TrainingError
 
 S = TypeVar("S")
+
 # One history, or one for each run.
 History = list[Any]
+
 FILE = "checkpoint.safetensors"
+
 SECONDS_BETWEEN = 15.0
+
 # Parameters of an estimator that change nothing about what is learned, or repeat others as one object.
 HOW_IT_IS_WATCHED = ("training", "encoder", "training__checkpoint", "training__progress", "training__tensorboard")
 

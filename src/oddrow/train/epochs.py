@@ -16,11 +16,13 @@ import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from oddrow.train.history import Entry, Histories, History, check_finite, epochs_done, kept_entry
+from oddrow.train.monitor import Entry, Histories, History, check_finite, epochs_done, kept_entry
+from oddrow.train.shards import Shards
 from oddrow.train.training import Training
+from oddrow.typing import Ints
 
-Ints = npt.NDArray[np.int64]
 Sums = dict[str, npt.NDArray[Any]]
+
 Loss = tuple[Float[Array, ""], dict[str, Float[Array, ""]]]
 
 
@@ -46,6 +48,7 @@ N = TypeVar("N", bound=Trainable)
 
 # Validation rows are measured in chunks, so that wide networks need no memory for all of them at once.
 VALIDATION_CHUNK = 8192
+
 # Epochs that are not looked at run in one call as long as their rows, put in order beforehand, take no more than this.
 LARGEST_CALL_BYTES = 2**26
 
@@ -296,3 +299,31 @@ def _measure(network: N, parameters: Any, validation: Any, together: bool) -> Fl
         return jnp.asarray(jnp.where(weights > 0, losses, 0) @ weights / weights.sum())
 
     return (jax.vmap(measure) if together else measure)(parameters, validation)
+
+
+class ShardedEpochs(Epochs[N]):
+    """The epochs of one network over shards: each sees every row once, the shards and the rows in each in new order."""
+
+    def __init__(
+        self, network: N, shards: Shards, validation: Sequence[Any] | None, training: Training, seed: int
+    ) -> None:
+        self.networks, self.training, self.seeds, self.shards = [network], training, [seed], shards
+        self.n_rows = [max(shards.lengths)]
+        self.batch_size = min(training.batch_size, self.n_rows[0])
+        self.n_steps = -(-self.n_rows[0] // self.batch_size)
+        self.most_rows = shards.n_rows
+        self.n_epochs = training.epochs_for(self.most_rows)
+        self.validation = None if validation is None else in_chunks(validation, VALIDATION_CHUNK)
+
+    def _train(self, state: State, epochs: Ints) -> tuple[State, Sums]:
+        total: Sums = {}
+        for epoch in epochs:
+            order = np.random.default_rng([self.seeds[0], epoch, 1]).permutation(len(self.shards.lengths))
+            for turn, (shard, rows) in enumerate(zip(order, self.shards.ahead(order), strict=True)):
+                draw = np.array([epoch * len(order) + turn])
+                self.n_rows = [self.shards.lengths[shard]]
+                on_device = jax.tree.map(jnp.asarray, filled(rows, max(self.shards.lengths)))
+                weights = jnp.asarray(self.in_batches(np.ones(self.n_rows[0], np.float32)))
+                state, sums = self._call(state, on_device, weights, np.array([epoch]), draw)
+                total = added(total, sums, self.n_rows[0] / self.shards.n_rows)
+        return state, total

@@ -7,12 +7,9 @@ from typing import Any
 
 from oddrow.errors import ParameterError
 from oddrow.train.checkpoint import Checkpoint
-from oddrow.train.epochs import Epochs, N, Trained
-from oddrow.train.history import Histories, History
-from oddrow.train.progress import Progress
-from oddrow.train.sharded import ShardedEpochs
+from oddrow.train.epochs import Epochs, N, ShardedEpochs, Trained
+from oddrow.train.monitor import Histories, History, Progress, Scalars
 from oddrow.train.shards import Shards
-from oddrow.train.tensorboard import Scalars
 from oddrow.train.training import Training
 
 

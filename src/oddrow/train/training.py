@@ -5,11 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from sklearn.base import BaseEstimator
 
 from oddrow.errors import ParameterError, check_number
 
+
+def generator(random_state: Any) -> np.random.Generator:
+    """A generator from a seed, a `Generator`, a `RandomState` (which is moved on) or None."""
+    if isinstance(random_state, np.random.RandomState):
+        return np.random.default_rng(random_state.randint(2**31))
+    return np.random.default_rng(random_state)
+
+
 USUAL_EPOCHS, LEAST_STEPS = 40, 3200
+
 TRIAL = 8
 
 

@@ -7,22 +7,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from oddrow.artifact import Artifact
+from oddrow.encoding.matrix import Scorer
 from oddrow.errors import OddrowError, ParameterError
-from oddrow.evaluate.held_out import HeldOut
-from oddrow.evaluate.metrics import confusion
-from oddrow.evaluate.protocol import Evaluation
-from oddrow.evaluate.result import measure
-from oddrow.table.numbers import Scorer
-from oddrow.table.selection import Selection
-from oddrow.table.write import check_place, write_json
+from oddrow.evaluate.evaluation import Evaluation, HeldOutSet, measure
+from oddrow.files import check_place, write_json
+from oddrow.metrics.classification import confusion
+from oddrow.table.dataset import Dataset
 from oddrow.thresholds.fingerprint import Fingerprint
-from oddrow.workflow.beside import Beside, Ranked
-from oddrow.workflow.tables import Tell, check_out, hashes_of, roles_given, select_for, silent
-
-Floats = npt.NDArray[np.float64]
+from oddrow.typing import Floats, Tell, silent
+from oddrow.workflow.baselines import Baselines, RankedScores
+from oddrow.workflow.request import check_out, hashes_of, roles_given, select_for
 
 
 def evaluate(
@@ -54,15 +50,15 @@ def evaluate(
     given = {"label": label, "anomaly": tuple(anomaly), "normal": tuple(normal), "weight": weight, "time": time}
     roles, absent = roles_given(artifact, {**given, "amount": amount, "entity": entity})
     chosen = select_for(artifact, tables, roles, start, until, join, tell=tell, both=True, absent=absent)
-    evaluation = evaluate_selection(artifact, chosen, tell=tell)
+    evaluation = evaluate_dataset(artifact, chosen, tell=tell)
     tell(evaluation)
     if json_to is not None:
         write_json(evaluation.to_dict(), json_to)
     return evaluation
 
 
-def evaluate_selection(
-    artifact: Artifact, chosen: Selection, *, others: Mapping[str, Scorer] | None = None, tell: Tell = silent
+def evaluate_dataset(
+    artifact: Artifact, chosen: Dataset, *, others: Mapping[str, Scorer] | None = None, tell: Tell = silent
 ) -> Evaluation:
     """Measure on rows already chosen; `others` are further rankings of a table's rows to stand beside."""
     return measured(artifact, chosen, others=others, tell=tell).evaluation
@@ -76,18 +72,18 @@ class Measured(NamedTuple):
 
 
 def measured(
-    artifact: Artifact, chosen: Selection, *, others: Mapping[str, Scorer] | None = None, tell: Tell = silent
+    artifact: Artifact, chosen: Dataset, *, others: Mapping[str, Scorer] | None = None, tell: Tell = silent
 ) -> Measured:
-    """As `evaluate_selection`, with the scores behind the numbers."""
+    """As `evaluate_dataset`, with the scores behind the numbers."""
     if chosen.y is None:
         raise ParameterError("evaluate needs to know the label: --label C.")
-    test = held_out_rows(artifact, chosen)
+    test = held_out_set(artifact, chosen)
     test.check(artifact.threshold)
     tell("Measuring the model …")
     name, scores = type(artifact.detector).__name__, artifact.detector.anomaly_score(chosen.table)
-    ranked, notes = [Ranked(name, scores, artifact.threshold)], [*test.notes, *_of_block(artifact, test, scores)]
+    ranked, notes = [RankedScores(name, scores, artifact.threshold)], [*test.notes, *_of_block(artifact, test, scores)]
     try:
-        beside = Beside.of(artifact)
+        beside = Baselines.of(artifact)
         ranked += beside.ranked(chosen, others or {}, tell)
         notes += beside.notes
     except OddrowError as error:
@@ -97,7 +93,9 @@ def measured(
     return Measured(of_ranked(artifact, test, ranked, notes), {each.name: each.scores for each in ranked})
 
 
-def of_ranked(artifact: Artifact, test: HeldOut, ranked: Sequence[Ranked], notes: Sequence[str] = ()) -> Evaluation:
+def of_ranked(
+    artifact: Artifact, test: HeldOutSet, ranked: Sequence[RankedScores], notes: Sequence[str] = ()
+) -> Evaluation:
     """The numbers of everybody on the test rows, the model first, and how many of these it has seen before."""
     n_unknown = int(np.isnan(test.y).sum())
     unknown = [f"{n_unknown:,} rows without a label are decided on and not measured."] if n_unknown else []
@@ -111,7 +109,7 @@ def seen_before(artifact: Artifact) -> dict[str, Fingerprint | None]:
     return seen if artifact.origin is None else {**seen, "training": artifact.origin.fingerprint}
 
 
-def _of_block(artifact: Artifact, test: HeldOut, scores: Floats) -> list[str]:
+def _of_block(artifact: Artifact, test: HeldOutSet, scores: Floats) -> list[str]:
     """What the second cut does, where there is one: of the alerts, those that reach it too."""
     block = artifact.block
     if block is None:
@@ -125,9 +123,9 @@ def _of_block(artifact: Artifact, test: HeldOut, scores: Floats) -> list[str]:
     ]
 
 
-def held_out_rows(artifact: Artifact, chosen: Selection) -> HeldOut:
+def held_out_set(artifact: Artifact, chosen: Dataset) -> HeldOutSet:
     """Chosen rows as those to decide on; those with a label are measured."""
     assert chosen.y is not None
     hashes = hashes_of(artifact.detector, artifact.history, chosen)
     known = chosen.weight, chosen.amount, chosen.time, chosen.entity
-    return HeldOut(chosen.y, hashes, chosen.table.synthetic, *known)
+    return HeldOutSet(chosen.y, hashes, chosen.table.synthetic, *known)

@@ -9,11 +9,12 @@ import numpy as np
 
 from oddrow.artifact import Artifact
 from oddrow.errors import TableError, check_number
-from oddrow.explain import Explanation, nearest_normal, reasons
+from oddrow.explain import Explanation, counterfactuals, reasons
+from oddrow.table.dataset import Dataset
 from oddrow.table.schema import as_text
-from oddrow.table.selection import Selection
+from oddrow.typing import Tell, silent
+from oddrow.workflow.request import select_for
 from oddrow.workflow.scoring import roles_to_score
-from oddrow.workflow.tables import Tell, select_for, silent
 
 
 def explain(
@@ -41,7 +42,7 @@ def explain(
     (found,) = reasons(artifact.detector, one, n_reasons, history=artifact.history)
     named = f"row {row}" if artifact.roles.id is None else f"{artifact.roles.id} {id}"
     cut = artifact.threshold
-    near = nearest_normal(artifact.detector, one, cut.value, history=artifact.history)
+    near = counterfactuals(artifact.detector, one, cut.value, history=artifact.history)
     normal_score = float(near.scores[0]) if near.found[0] else None
     changes = tuple(near.changes(0))
     rule = cut.rule if cut.cap is None else f"{cut.rule}, which takes {cut.cap}, the highest"
@@ -50,7 +51,7 @@ def explain(
     return explanation
 
 
-def _row_of(artifact: Artifact, chosen: Selection, id: str) -> int:
+def _row_of(artifact: Artifact, chosen: Dataset, id: str) -> int:
     if artifact.roles.id is None:
         if not (id.isdecimal() and int(id) < len(chosen.rows)):
             raise TableError(f"row {id!r} is none of the {len(chosen.rows):,} rows, which are numbered from 0.")

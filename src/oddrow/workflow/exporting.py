@@ -10,8 +10,8 @@ from pathlib import Path
 from oddrow.artifact import Artifact
 from oddrow.errors import ParameterError, counted, first_names
 from oddrow.export import ROWS_TRIED, check_packages, check_parity, columns_seen, to_onnx
-from oddrow.table.write import check_place, written_whole
-from oddrow.workflow.tables import Tell, silent
+from oddrow.files import check_place, written_whole
+from oddrow.typing import Tell, silent
 
 
 def export(model: str | Path, onnx_path: str | Path, *, tell: Tell = silent) -> Path:

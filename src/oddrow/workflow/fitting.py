@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
-import platform
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from shutil import rmtree
-from tempfile import TemporaryDirectory
-from typing import Any
 
 from oddrow.artifact import Artifact, Origin, check_writable
 from oddrow.detectors.base import Detector, check_enough_rows
 from oddrow.errors import ArtifactError, EvaluationError, TrainingError, counted
-from oddrow.settings import Settings
+from oddrow.table.dataset import Split, read_dataset, split_dataset, tell_columns
+from oddrow.table.parquet import MemoryBudget, ParquetFrame, memory_budget
 from oddrow.table.schema import check_features
-from oddrow.table.selection import Division, divide, read_selection, tell_columns
-from oddrow.table.stored import Room, StoredFrame, bytes_of
 from oddrow.thresholds.fingerprint import Fingerprint
 from oddrow.thresholds.rule import Rule
 from oddrow.thresholds.threshold import Threshold
 from oddrow.train.training import Training
-from oddrow.workflow.deciding import STAND_IN_RULE, check_rules, choose_threshold
-from oddrow.workflow.tables import Tell, hashes_of, named, silent
-
-# Options of mallopt in glibc.
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-LARGE_BYTES = 2**20
+from oddrow.typing import Tell, silent
+from oddrow.workflow.request import hashes_of, named
+from oddrow.workflow.settings import Settings
+from oddrow.workflow.thresholding import STAND_IN_RULE, check_rules, choose_threshold
 
 
 def fit(
@@ -49,62 +38,17 @@ def fit(
     """
     out = Path(out)
     check_writable(out)
-    with _room(memory, out) as room:
+    with memory_budget(memory, out) as room:
         return _fit(tables, out, settings, room, tell, command)
 
 
-@contextmanager
-def _room(memory: str | None, out: Path) -> Iterator[Room | None]:
-    """The memory that there is, and a folder beside `out` that goes when all is done."""
-    if memory is None:
-        yield None
-        return
-    n_bytes = bytes_of(memory)
-    _give_back_what_is_freed()
-    beside = next(parent for parent in out.absolute().parents if parent.is_dir())
-    prefix = f".{out.name}.rows.{platform.node().partition('.')[0]}-"
-    _remove_left_over(beside, prefix)
-    with TemporaryDirectory(prefix=f"{prefix}{os.getpid()}.", dir=beside) as folder:
-        yield Room(n_bytes, Path(folder))
-
-
-def _remove_left_over(beside: Path, prefix: str) -> None:
-    """Remove folders of rows that are named after a process of this machine which was killed before it could."""
-    for folder in beside.iterdir():
-        owner = folder.name.removeprefix(prefix).partition(".")[0]
-        if folder.name.startswith(prefix) and owner.isdecimal() and not _is_running(int(owner)):
-            rmtree(folder, ignore_errors=True)
-
-
-def _is_running(process: int) -> bool:
-    if os.name != "posix":
-        # There, asking by a signal would end it.
-        return True
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        # It is another user's.
-        pass
-    return True
-
-
-def _give_back_what_is_freed() -> None:
-    """Have large arrays return to the system when they are let go; the C library on Linux keeps them for later else."""
-    allocator: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if hasattr(allocator, "mallopt"):
-        for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
-            allocator.mallopt(option, LARGE_BYTES)
-
-
 def _fit(
-    tables: str | Sequence[str], out: Path, settings: Settings, room: Room | None, tell: Tell, command: str
+    tables: str | Sequence[str], out: Path, settings: Settings, room: MemoryBudget | None, tell: Tell, command: str
 ) -> Artifact:
     checkpoint = f"{out}.checkpoint"
     detector = settings.new_detector(checkpoint=checkpoint, progress=tell is not silent)
     chosen = settings.select(tables, room=room)
-    if isinstance(chosen.table.frame, StoredFrame):
+    if isinstance(chosen.table.frame, ParquetFrame):
         tell(f"{len(chosen.rows):,} rows are too many for the memory given: they stay on disk.")
     check_enough_rows(chosen.table, 2)
     schema = settings.schema_of(chosen.table)
@@ -116,13 +60,13 @@ def _fit(
     whose = [] if settings.history is None else settings.history.entities
     needed = [*schema.feature_names, *settings.roles.columns, *whose]
     chosen = replace(chosen, table=chosen.table.keep(needed).with_schema(schema))
-    division = divide(chosen, settings.roles, detector.used_training.validation_fraction, settings.seed)
+    division = split_dataset(chosen, settings.roles, detector._used_training.validation_fraction, settings.seed)
     rules = [rule for rule in (settings.threshold, settings.block) if rule is not None]
     check_rules(rules, division)
     try:
         fit_detector(detector, division)
     except KeyboardInterrupt as interrupt:
-        raise TrainingError(_how_to_resume(detector.used_training.checkpoint)) from interrupt
+        raise TrainingError(_how_to_resume(detector._used_training.checkpoint)) from interrupt
     detector.set_params(training__checkpoint=None, training__progress=False, training__tensorboard=None)
     threshold = _choose(settings.threshold, detector, settings, division, tell)
     block = None if settings.block is None else _choose(settings.block, detector, settings, division, tell)
@@ -131,7 +75,7 @@ def _fit(
     done = "Replaced" if out.exists() else "Saved"
     artifact.save(out)
     tell(_trained_on(len(chosen.rows), origin, detector))
-    if about := "; ".join(detector.about_rows):
+    if about := "; ".join(detector._training_notes):
         tell(f"{about[0].upper()}{about[1:]}.")
     tell(f"Threshold {threshold.value:.6g} ({threshold.rule}, chosen on the {threshold.source} rows). {done} {out}.")
     tell(f"It promises: {threshold.promise}.")
@@ -147,7 +91,7 @@ def _trained_on(n_rows: int, origin: Origin, detector: Detector) -> str:
     n_fitted = origin.n_rows - detector.n_known_anomalies_
     n_others = n_rows - n_fitted - origin.n_held_out
     others = f"{n_others:,} known anomalies left out"
-    if detector.learns_from_known:
+    if detector._learns_from_known:
         n_learned = detector.n_known_anomalies_
         others = f"{n_learned:,} known anomalies learned from, {n_others - n_learned:,} kept to choose cuts by"
     epochs = detector.n_epochs_
@@ -155,7 +99,7 @@ def _trained_on(n_rows: int, origin: Origin, detector: Detector) -> str:
     return f"{n_rows:,} rows: {n_fitted:,} {taught}, {origin.n_held_out:,} held out, {others}."
 
 
-def _choose(rule: Rule, detector: Detector, settings: Settings, division: Division, tell: Tell) -> Threshold:
+def _choose(rule: Rule, detector: Detector, settings: Settings, division: Split, tell: Tell) -> Threshold:
     """The threshold of a rule; where the scores cannot support it, hours of training are not thrown away."""
     try:
         return choose_threshold(rule, detector, settings.history, division)
@@ -164,7 +108,7 @@ def _choose(rule: Rule, detector: Detector, settings: Settings, division: Divisi
         return choose_threshold(Rule.parse(STAND_IN_RULE), detector, settings.history, division)
 
 
-def fit_detector(detector: Detector, division: Division) -> None:
+def fit_detector(detector: Detector, division: Split) -> None:
     """Train on the rows to fit, watched on the normal ones held out."""
     validation = None if division.held_out is None else division.held_out.normal.table
     detector.fit(division.fitting.table, division.fitting.y, validation=validation)
@@ -179,7 +123,7 @@ def _how_to_resume(checkpoint: str | None) -> str:
 
 
 def _origin(
-    tables: str | Sequence[str], settings: Settings, detector: Detector, division: Division, command: str
+    tables: str | Sequence[str], settings: Settings, detector: Detector, division: Split, command: str
 ) -> Origin:
     n_held_out = 0 if division.held_out is None else len(division.held_out.normal.rows)
     return Origin(
@@ -196,12 +140,12 @@ def _origin(
     )
 
 
-def training_rows(artifact: Artifact) -> Division:
+def training_rows(artifact: Artifact) -> Split:
     """The rows a model was trained on and those held out, read again. Raises `ArtifactError` where they changed."""
     origin = artifact.origin
     if origin is None:
         raise ArtifactError("the model was not fitted from files.")
-    chosen = read_selection(
+    chosen = read_dataset(
         origin.tables,
         artifact.read,
         origin.roles,
@@ -211,7 +155,7 @@ def training_rows(artifact: Artifact) -> Division:
         history=artifact.history,
     )
     chosen = replace(chosen, table=chosen.table.with_schema(artifact.detector.schema_))
-    division = divide(chosen, origin.roles, artifact.detector.used_training.validation_fraction, origin.seed)
+    division = split_dataset(chosen, origin.roles, artifact.detector._used_training.validation_fraction, origin.seed)
     if not origin.fingerprint.is_of(hashes_of(artifact.detector, artifact.history, division.fitting)):
         raise ArtifactError(
             f"{origin.named} no longer holds the rows that the model was trained on, or a recipe drew them."
@@ -219,9 +163,9 @@ def training_rows(artifact: Artifact) -> Division:
     return division
 
 
-def untrained_twin(detector: Detector, division: Division) -> Detector:
+def untrained_copy(detector: Detector, division: Split) -> Detector:
     """The same detector with the same seed, no epoch trained."""
-    training = Training(**{**detector.used_training.get_params(), "epochs": 0, "checkpoint": None})
+    training = Training(**{**detector._used_training.get_params(), "epochs": 0, "checkpoint": None})
     twin = type(detector)(**{**detector.get_params(deep=False), "training": training})
     fit_detector(twin, division)
     return twin

@@ -8,14 +8,15 @@ from importlib.metadata import version
 from pathlib import Path
 
 from oddrow.artifact import REPORT, Artifact
+from oddrow.files import check_place, write_text
 from oddrow.report import check_packages, render
+from oddrow.report.contents import page_of
+from oddrow.report.data import ReportData
+from oddrow.table.dataset import Dataset, span
 from oddrow.table.roles import Roles
-from oddrow.table.selection import Selection, span
-from oddrow.table.write import check_place, write_text
+from oddrow.typing import Tell, silent
 from oddrow.workflow.evaluating import measured, seen_before
-from oddrow.workflow.pages import page_of
-from oddrow.workflow.subject import Subject
-from oddrow.workflow.tables import Tell, check_out, hashes_of, roles_given, select_for, silent
+from oddrow.workflow.request import check_out, hashes_of, roles_given, select_for
 
 
 def report(
@@ -63,7 +64,7 @@ def report(
     return place
 
 
-def _with_labels(chosen: Selection, roles: Roles) -> Selection:
+def _with_labels(chosen: Dataset, roles: Roles) -> Dataset:
     """The rows with their labels, where there are both classes to measure by."""
     if roles.label is None or roles.label not in chosen.table.columns:
         return chosen
@@ -71,16 +72,18 @@ def _with_labels(chosen: Selection, roles: Roles) -> Selection:
     return replace(chosen, y=y) if (y == 1).any() and (y == 0).any() else chosen
 
 
-def _subject(artifact: Artifact, chosen: Selection, tell: Tell) -> Subject:
+def _subject(artifact: Artifact, chosen: Dataset, tell: Tell) -> ReportData:
     if chosen.y is not None:
         found = measured(artifact, chosen, tell=tell)
-        return Subject(artifact, chosen, found.scores, found.evaluation)
+        return ReportData(artifact, chosen, found.scores, found.evaluation)
     tell("No labels of both classes: scores, alerts and reasons alone.")
     scores = artifact.detector.anomaly_score(chosen.table)
-    return Subject(artifact, chosen, {type(artifact.detector).__name__: scores}, None, tuple(_seen(artifact, chosen)))
+    return ReportData(
+        artifact, chosen, {type(artifact.detector).__name__: scores}, None, tuple(_seen(artifact, chosen))
+    )
 
 
-def _seen(artifact: Artifact, chosen: Selection) -> Iterator[str]:
+def _seen(artifact: Artifact, chosen: Dataset) -> Iterator[str]:
     """How many of the rows the model has seen before, and how many are made up."""
     hashes = hashes_of(artifact.detector, artifact.history, chosen)
     for name, mark in seen_before(artifact).items():

@@ -14,15 +14,15 @@ import polars as pl
 from oddrow.artifact import Artifact
 from oddrow.errors import TableError, check_number
 from oddrow.explain import reasons
-from oddrow.table.offences import Offences
+from oddrow.table.dataset import Dataset, no_row, select_from_block
 from oddrow.table.read import through_blocks
 from oddrow.table.roles import Roles
-from oddrow.table.schema import Schema
-from oddrow.table.selection import Selection, no_row, select_part
+from oddrow.table.schema import Schema, ValidationReport
 from oddrow.table.table import SYNTHETIC, Table
 from oddrow.table.write import check_target, write_blocks, write_table
 from oddrow.thresholds.threshold import Threshold, bands
-from oddrow.workflow.tables import Tell, check_out, select_for, silent
+from oddrow.typing import Tell, silent
+from oddrow.workflow.request import check_out, select_for
 
 
 @dataclass
@@ -124,11 +124,11 @@ def _score_parts(
     return tally
 
 
-def _chosen_parts(parts: Iterable[Table], roles: Roles, start: str | None, until: str | None) -> Iterator[Selection]:
+def _chosen_parts(parts: Iterable[Table], roles: Roles, start: str | None, until: str | None) -> Iterator[Dataset]:
     """The rows asked for, part by part."""
     n_read, is_empty, source = 0, True, ""
     for part in parts:
-        chosen = select_part(part, n_read, roles, start, until)
+        chosen = select_from_block(part, n_read, roles, start, until)
         n_read, source = n_read + part.n_rows, part.source
         if len(chosen.rows):
             is_empty = False
@@ -137,16 +137,16 @@ def _chosen_parts(parts: Iterable[Table], roles: Roles, start: str | None, until
         raise no_row(source, roles.time or "", start, until)
 
 
-def _raise_all(schema: Schema, parts: Iterable[Selection], n_rows: int) -> None:
+def _raise_all(schema: Schema, parts: Iterable[Dataset], n_rows: int) -> None:
     """Raise one error for all that is wrong with these parts, after so many rows with which nothing was."""
-    offences = Offences()
+    offences = ValidationReport()
     for part in parts:
         schema.look_for(offences, part.table.frame, part.rows)
         n_rows += len(part.rows)
     offences.raise_all(n_rows)
 
 
-def score_table(artifact: Artifact, chosen: Selection, *, n_reasons: int = 0) -> pl.DataFrame:
+def score_table(artifact: Artifact, chosen: Dataset, *, n_reasons: int = 0) -> pl.DataFrame:
     """The scored rows: the id column under its own name, else `row` (0-based), then anomaly_score and alert.
 
     A model with a second cut gives `band` too: pass, review, block; `reason_1`, `reason_2`, … stand beside alerts.
@@ -165,7 +165,7 @@ def score_table(artifact: Artifact, chosen: Selection, *, n_reasons: int = 0) ->
     return pl.DataFrame([first, *decided, *_reasons(artifact, chosen, alerts, n_reasons), *marks])
 
 
-def _reasons(artifact: Artifact, chosen: Selection, alerts: npt.NDArray[np.bool_], n: int) -> list[pl.Series]:
+def _reasons(artifact: Artifact, chosen: Dataset, alerts: npt.NDArray[np.bool_], n: int) -> list[pl.Series]:
     """The columns `reason_1` to `reason_n`, missing beside rows that are no alerts."""
     rows = np.flatnonzero(alerts)
     if not n:

@@ -13,8 +13,20 @@ import numpy.typing as npt
 import polars as pl
 
 from oddrow.errors import ArtifactError, OddrowError, offenders, raise_all
-from oddrow.table.history.behaviour import LABEL, SINCE_LAST, Behaviour
-from oddrow.table.history.file import (
+from oddrow.table.history.events import (
+    DATES,
+    LATEST,
+    NUMBERS,
+    Events,
+    check_frame,
+    check_new,
+    clock_kind,
+    entity_kind,
+    read_events,
+)
+from oddrow.table.history.features import LABEL, SINCE_LAST, Behaviour
+from oddrow.table.history.history import History
+from oddrow.table.history.store import (
     check_said,
     check_table,
     column_of,
@@ -24,22 +36,12 @@ from oddrow.table.history.file import (
     to_text,
     write_state,
 )
-from oddrow.table.history.history import History
-from oddrow.table.history.memory import Remembered, Track, Tracks
-from oddrow.table.history.rows import (
-    DATES,
-    LATEST,
-    NUMBERS,
-    Rows,
-    check_frame,
-    check_new,
-    clock_kind,
-    entity_kind,
-    read_rows,
-)
-from oddrow.table.history.windows import TICKS, Columns, Floats, Ints, Values, gaps, window_values
+from oddrow.table.history.tracks import Remembered, Track, Tracks
+from oddrow.table.history.windows import TICKS, Columns, Values, gaps, window_values
+from oddrow.typing import Floats, Ints
 
 _Keys = list[Hashable | None]
+
 _LATENESS = 8
 
 
@@ -121,7 +123,7 @@ class HistoryState:
         several rows of one name the ones without a label come first. Returns how many rows were found: labels often
         arrive when a row is long out of reach, so one that is not found is no error.
         """
-        named = read_rows(known, self.time, self.history.entities, [], y, [])
+        named = read_events(known, self.time, self.history.entities, [], y, [])
         self._check_kinds(known)
         keys = [values.to_list() for values in named.entities.values()]
         taken: set[int] = set()
@@ -157,7 +159,7 @@ class HistoryState:
         longest = max((self._ticks[window] for window in block.windows), default=0)
         return longest + (self._ticks[block.delay] if block.delay else 0)
 
-    def _remember(self, rows: Rows, keys: dict[str, _Keys], columns: Columns) -> None:
+    def _remember(self, rows: Events, keys: dict[str, _Keys], columns: Columns) -> None:
         ids = self._past.append(rows.time, self._stacked(rows))
         for by, column in keys.items():
             for key, places in _places(column):
@@ -167,7 +169,7 @@ class HistoryState:
         for tracks in self._tracks.values():
             tracks.forget(self._horizon)
 
-    def _stacked(self, rows: Rows) -> Floats:
+    def _stacked(self, rows: Events) -> Floats:
         return np.array([rows.numbers[name] for name in self._names]).reshape(len(self._names), len(rows.time))
 
     def _put(self, by: str, key: Hashable, places: Ints, time: Ints, ids: Ints, columns: Columns) -> None:
@@ -258,7 +260,7 @@ class HistoryState:
         labels = self._past.numbers(np.array(free, np.int64))[-1]
         return min(zip(~np.isnan(labels), free, strict=True), default=(False, None))[1]
 
-    def _fill(self, rows: Rows, newest: int) -> None:
+    def _fill(self, rows: Events, newest: int) -> None:
         """Remember what is in reach of many rows, in any order, by a state that has seen nothing."""
         self._newest = newest
         for by in self._last:
@@ -293,7 +295,7 @@ class HistoryState:
         state = cls(history, said["time"], said["clock"], said["kinds"])
         check_table(rows, history.entities, state._names, newest)
         numbers = {name: rows[column_of(name)].to_numpy() for name in state._names}
-        state._fill(Rows(rows["time"].to_numpy(), entities_of(rows, state.kinds), numbers), newest)
+        state._fill(Events(rows["time"].to_numpy(), entities_of(rows, state.kinds), numbers), newest)
         return state
 
 

@@ -14,16 +14,15 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from oddrow.table.history.behaviour import LABEL, Behaviour
+from oddrow.table.history.features import LABEL, Behaviour
+from oddrow.typing import Floats, Ints, Mask
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 Younger = Callable[[int], Ints]
 
 _POLARS = {np.dtype(np.int8): pl.Int8, np.dtype(np.int32): pl.Int32, np.dtype(np.float64): pl.Float64}
 
 TICKS = 1_000_000
+
 """Ticks in a second, or in the unit of a time that is a number."""
 
 
@@ -31,7 +30,7 @@ class Values(NamedTuple):
     """Values (n,) of one feature; `known` (n,) is False where it has none, None where it always has."""
 
     values: npt.NDArray[np.generic]
-    known: Flags | None = None
+    known: Mask | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class Lanes:
         return gaps(self.time, np.diff(self.entity, prepend=-1) > 0)
 
 
-def gaps(time: Ints, is_first: Flags) -> Values:
+def gaps(time: Ints, is_first: Mask) -> Values:
     """Seconds, or units of a time that is a number, since the row before; none where there is no such row."""
     return Values(np.diff(time, prepend=time[:1]) / TICKS, ~is_first)
 

@@ -1,0 +1,101 @@
+"""What the command line prints: schemas, evaluations, plain lines."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table as Grid
+
+from oddrow.evaluate.evaluation import Evaluation
+from oddrow.evaluate.text import Shown, at_cut, counts, overlaps, qualifying, ranking
+from oddrow.explain import Explanation
+from oddrow.resampling.comparison import Comparison
+from oddrow.table.schema import Schema
+
+# Without a terminal there is no width to keep to, and a table folded at 80 columns helps nobody.
+# Column names are printed as they are: [red] and :apple: mean nothing here.
+out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else 140)
+
+
+def tell(message: Any) -> None:
+    """Print a schema, an evaluation, or a line."""
+    if isinstance(message, Schema):
+        show_schema(message)
+    elif isinstance(message, Evaluation):
+        show_evaluation(message)
+    elif isinstance(message, Comparison):
+        show_comparison(message)
+    elif isinstance(message, Explanation):
+        show_explanation(message)
+    else:
+        out.print(message)
+
+
+def show_schema(schema: Schema) -> None:
+    """Every column with its kind and why; then those that are not used, so that nobody misses them."""
+    grid = _grid("column", "kind", "missing", "why")
+    for column in schema.columns:
+        missing = f"{column.n_missing:,}" if column.n_missing else ""
+        grid.add_row(column.name, column.kind, missing, column.why, style=None if column.is_feature else "dim")
+    out.print(grid)
+    for column in schema.columns:
+        if column.kind == "identifier":
+            tell(
+                f"'{column.name}' is not used: an identifier ({column.why}). "
+                f"To use it: --set schema.{column.name}=category"
+            )
+
+
+def show_evaluation(evaluation: Evaluation) -> None:
+    """The numbers of the ranking and of the cut beside the baselines, and what qualifies them."""
+    cut = evaluation.threshold
+    tell(f"{evaluation.n_rows:,} rows, {evaluation.n_anomalies:,} anomalies ({evaluation.rate:.3%}).")
+    for line in overlaps(evaluation):
+        tell(line)
+    _show_table(ranking(evaluation.results))
+    promise = f" It promises: {cut.promise}." if cut.promise else ""
+    tell(f"\nThreshold {cut.value:.6g}: {cut.rule}, chosen on {cut.source} rows.{promise}")
+    _show_table(at_cut(evaluation.results))
+    tell(f"\n{counts(evaluation.results[0])}")
+    for line in qualifying(evaluation):
+        tell(line)
+
+
+def _show_table(shown: Shown) -> None:
+    """A line for each result."""
+    grid = _grid(*shown.headings, right_from=1)
+    for line in shown.lines:
+        grid.add_row(*line)
+    out.print(grid)
+
+
+def show_explanation(explanation: Explanation) -> None:
+    """The score beside the cut, a line for every column that makes the row odd, and what would be normal."""
+    side = "above" if explanation.is_above else "below"
+    cut = f"{explanation.cut:.6g} ({explanation.rule})"
+    tell(f"{explanation.named}: score {explanation.score:.6g}, {side} the threshold {cut}.")
+    # Some detectors know nothing of usual errors.
+    is_known = any(reason.times is not None for reason in explanation.reasons)
+    off = ["times its usual error"] if is_known else []
+    grid = _grid("column", "seen", "expected", *off, "share of the score", "code")
+    for reason in explanation.reasons:
+        times = [f"{reason.times:,.2g}"] if reason.times is not None else [""] if is_known else []
+        grid.add_row(reason.column, reason.seen, reason.expected, *times, f"{reason.share:.0%}", reason.code)
+    out.print(grid)
+    if explanation.is_above:
+        tell(explanation.nearest)
+
+
+def show_comparison(comparison: Comparison) -> None:
+    """Every classifier after every sampler, then what that says."""
+    out.print(comparison.to_markdown())
+
+
+def _grid(*names: str, right_from: int | None = None) -> Grid:
+    grid = Grid(box=None, pad_edge=False, header_style="bold")
+    for place, name in enumerate(names):
+        right = right_from is not None and place >= right_from
+        grid.add_column(name, justify="right" if right else "left", overflow="fold", no_wrap=place == 0)
+    return grid

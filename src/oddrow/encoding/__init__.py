@@ -1,0 +1,7 @@
+"""Encoding: a table's columns as the numbers and categories that a network takes, and back."""
+
+from __future__ import annotations
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

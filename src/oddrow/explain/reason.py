@@ -1,0 +1,167 @@
+"""Why a row is odd: the columns that make it so, in the user's own names and units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from oddrow.detectors.base import Detector
+from oddrow.encoding.columns import MISSING, RARE, UNSEEN, CategoryColumn, NumberColumn
+from oddrow.encoding.decoder import TableDecoder
+from oddrow.encoding.times import turns_of
+from oddrow.errors import check_number
+from oddrow.table.history import History
+from oddrow.table.table import Table, as_table
+from oddrow.typing import Floats, Ints
+
+WEEKDAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
+
+MISSING_WORD = "missing"
+
+# Of the largest value of a column, so much is nothing.
+NOTHING = 1e-6
+
+# A level that is less likely is not expected at all.
+LEAST_CHANCE = 1e-6
+
+
+def said(value: float | str | bool | datetime | None) -> str:
+    """A value in words: a number with six digits at most, text in quotes, a time with its weekday."""
+    if value is None:
+        return MISSING_WORD
+    if isinstance(value, datetime):
+        return f"{value:%A %Y-%m-%d %H:%M}"
+    if isinstance(value, bool):
+        return f"'{value}'".lower()
+    return f"'{value}'" if isinstance(value, str) else f"{value:,.6g}"
+
+
+class Words:
+    """What is seen in each column of some rows and what is expected, as text."""
+
+    def __init__(self, detector: Detector, frame: pl.DataFrame, named: dict[str, str]) -> None:
+        self.frame, self.named = detector.schema_.conform(frame), named
+        self.decoder = TableDecoder(detector.encoder_, detector.schema_)
+        self.numbers, self.logits = detector.reconstruct(Table.from_frame(frame))
+        self.places, self.parts = self.decoder.places, self.decoder.parts
+
+    def of(self, column: str, rows: Ints) -> Iterator[tuple[str, str, str, str]]:
+        """The column's name, a reason's code, what is seen and what is expected, for each of these rows."""
+        return ((self.named.get(column, column), *cell) for cell in self._cells(column, rows))
+
+    def _cells(self, column: str, rows: Ints) -> Iterator[tuple[str, str, str]]:
+        """Code, what is seen and what is expected, row by row."""
+        values = self.frame[column].gather(rows)
+        if column in self.decoder.categories:
+            return self._of_category(self.decoder.categories[column], values, rows)
+        if values.dtype.is_temporal():
+            return self._of_time(column, values, rows)
+        return self._of_number(self.parts[column, "value"], values, rows)
+
+    def _of_number(self, column: NumberColumn, values: pl.Series, rows: Ints) -> Iterator[tuple[str, str, str]]:
+        rebuilt = column.decode(self.numbers[rows, self.places[column.source, column.part]])
+        # What rounding leaves of a 0 is a 0.
+        rebuilt[np.abs(rebuilt) < NOTHING * max(abs(column.low or 0), abs(column.high or 0))] = 0.0
+        is_missing = values.is_null() | values.cast(pl.Float64).is_nan().fill_null(True)
+        # A column that had gaps in training has a number that says how likely one is expected.
+        gap = self.places.get((column.source, "missing"))
+        expects_gap = np.zeros(len(rows), bool) if gap is None else self.numbers[rows, gap] > 0.5
+        for value, missing, expected, none in zip(values, is_missing, rebuilt, expects_gap, strict=True):
+            expects = MISSING_WORD if none and not missing else f"about {expected:,.4g}"
+            code = "MISSING" if missing else "PRESENT" if none else "HIGH" if value > expected else "LOW"
+            yield code, said(None if missing else value), expects
+
+    def _of_category(self, column: CategoryColumn, values: pl.Series, rows: Ints) -> Iterator[tuple[str, str, str]]:
+        level, chances = column.encode(values), self._chances(column, rows)
+        likeliest = chances.argmax(axis=1)
+        codes = {MISSING: "MISSING", UNSEEN: "NEW", RARE: "RARE"}
+        for row, value in enumerate(values.cast(pl.String)):
+            expected = f"'{column.names[likeliest[row]]}'" if likeliest[row] > RARE else column.names[likeliest[row]]
+            chance = 0.0 if level[row] in (MISSING, UNSEEN) else chances[row, level[row]]
+            likely = f" (likely to {chance:.2%})" if chance > LEAST_CHANCE else ""
+            yield codes.get(level[row], "UNUSUAL"), said(value) + likely, expected
+
+    def _chances(self, column: CategoryColumn, rows: Ints) -> Floats:
+        """How likely each level is held, (rows, levels)."""
+        if not column.one_hot:
+            logits = self.logits[self.decoder.embedded.index(column.source)][rows]
+            powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+            return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+        return self.decoder.chances(column, self.numbers[rows])
+
+    def _of_time(self, column: str, values: pl.Series, rows: Ints) -> Iterator[tuple[str, str, str]]:
+        parts = [part for source, part in self.places if source == column and part != "missing"]
+        expected = [self._time_words(column, part, rows) for part in parts if not part.endswith("_sin")]
+        for value, *places in zip(values, *expected, strict=True):
+            yield "MISSING" if value is None else "TIME", said(value), " and ".join(places)
+
+    def _time_words(self, column: str, part: str, rows: Ints) -> Sequence[str]:
+        name = part.removesuffix("_cos")
+        if name == part:
+            days = self._decoded(column, part, rows) * 86_400e6
+            return [f"about {moment:%Y-%m-%d}" for moment in pl.Series(days).cast(pl.Int64).cast(pl.Datetime("us"))]
+        turns = turns_of(self._decoded(column, f"{name}_sin", rows), self._decoded(column, part, rows))
+        if name == "hour":
+            return [f"about {hour:02.0f}:00" for hour in np.round(turns * 24) % 24]
+        return [WEEKDAYS[int(day)] for day in np.round(turns * 7) % 7]
+
+    def _decoded(self, column: str, part: str, rows: Ints) -> Floats:
+        return self.parts[column, part].decode(self.numbers[rows, self.places[column, part]])
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A column that makes a row odd.
+
+    `code` is HIGH, LOW, UNUSUAL, NEW (never seen in training), RARE, MISSING, PRESENT or TIME; `share` that of the
+    score; `times` by how many times its usual error the column is off, where the detector knows that.
+    """
+
+    column: str
+    code: str
+    seen: str
+    expected: str
+    share: float
+    times: float | None = None
+
+    def __str__(self) -> str:
+        off = "" if self.times is None else f", {self.times:,.2g} times its usual error"
+        return f"{self.column} {self.seen}, expected {self.expected}{off} ({self.share:.0%} of the score)"
+
+
+def reasons(detector: Detector, X: Any, n: int = 3, *, history: History | None = None) -> list[list[Reason]]:
+    """The `n` columns at most that add most to each row's score, for rows (m, columns): a list for each row.
+
+    With a `history`, its columns are named in words. 10,000 rows of 30 columns take about a second.
+
+    >>> import polars as pl
+    >>> from oddrow.detectors.autoencoder import AutoencoderDetector
+    >>> from oddrow.train.training import Training
+    >>> rng = np.random.default_rng(0)
+    >>> rows = pl.DataFrame({"amount": rng.normal(50, 5, 300), "shop": rng.choice(["books", "food"], 300)})
+    >>> detector = AutoencoderDetector(training=Training(epochs=2), random_state=0).fit(rows)
+    >>> [[reason]] = reasons(detector, pl.DataFrame({"amount": [500.0], "shop": ["food"]}), n=1)
+    >>> reason.column, reason.code, reason.seen
+    ('amount', 'HIGH', '500')
+    """
+    check_number("n", n, 1, whole=True)
+    table = as_table(X)
+    words = Words(detector, table.in_memory, {} if history is None else history.words)
+    parts = detector.column_scores(table)
+    adding = np.maximum(parts.to_numpy(), 0.0)
+    highest = np.argsort(-adding, axis=1, kind="stable")[:, :n]
+    found: list[list[Reason]] = [[] for _ in range(table.n_rows)]
+    for rank in range(highest.shape[1]):
+        for place in np.unique(highest[:, rank]):
+            rows = np.flatnonzero((highest[:, rank] == place) & (adding[:, place] > 0))
+            shares = adding[rows, place] / adding[rows].sum(axis=1)
+            offs = np.sqrt(adding[rows, place]).tolist() if detector._scores_by_spread else [None] * len(rows)
+            cells = words.of(parts.columns[place], rows)
+            for row, cell, share, off in zip(rows, cells, shares.tolist(), offs, strict=True):
+                found[row].append(Reason(*cell, share, off))
+    return found

@@ -1,0 +1,15 @@
+from .classification import Confusion as Confusion
+from .classification import auroc as auroc
+from .classification import average_precision as average_precision
+from .classification import brier as brier
+from .classification import calibration_error as calibration_error
+from .classification import confusion as confusion
+from .classification import cost as cost
+from .classification import precision_at as precision_at
+from .classification import prior_corrected as prior_corrected
+from .classification import recall_at_false_alarm_rate as recall_at_false_alarm_rate
+from .classification import recall_at_precision as recall_at_precision
+from .classification import value_caught as value_caught
+from .daily import alerts_per_day as alerts_per_day
+from .daily import card_precision_at_k as card_precision_at_k
+from .daily import precision_at_k_per_day as precision_at_k_per_day

@@ -1,0 +1,7 @@
+"""Resampling: generate rows of a rare class, and measure whether they help a classifier."""
+
+from __future__ import annotations
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,72 @@
+"""The resamplers of imbalanced-learn (extra `compare`), and what stands in for one: nothing, class weights."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.kernel_approximation import Nystroem
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import LinearSVC
+from sklearn.tree import DecisionTreeClassifier
+
+from oddrow.errors import ParameterError
+
+# Module, class, and what else: LightGBM else prints a line for every tree.
+BOOSTERS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "XGBoost": ("xgboost", "XGBClassifier", {}),
+    "LightGBM": ("lightgbm", "LGBMClassifier", {"verbosity": -1}),
+}
+
+N_NYSTROEM = 300
+
+
+def default_classifiers(seed: int) -> dict[str, Any]:
+    """scikit-learn's six, by the names that tables show, with their defaults; XGBoost and LightGBM where installed.
+
+    The SVM is linear on 300 Nystroem features of the usual kernel, as an exact one costs the square of the rows.
+    """
+    return {
+        "logistic regression": LogisticRegression(max_iter=2000),
+        "k nearest neighbours": KNeighborsClassifier(n_jobs=-1),
+        "SVM": make_pipeline(Nystroem(n_components=N_NYSTROEM, random_state=seed), LinearSVC(random_state=seed)),
+        "decision tree": DecisionTreeClassifier(random_state=seed),
+        "random forest": RandomForestClassifier(n_jobs=-1, random_state=seed),
+        "gradient boosting": HistGradientBoostingClassifier(random_state=seed),
+        **{name: _booster(*home, seed) for name, home in BOOSTERS.items() if find_spec(home[0])},
+    }
+
+
+def _booster(module: str, name: str, parameters: dict[str, Any], seed: int) -> Any:
+    return getattr(import_module(module), name)(random_state=seed, **parameters)
+
+
+NOTHING = "nothing"
+
+CLASS_WEIGHTS = "class weights"
+
+
+def default_samplers(seed: int, sampling_strategy: Any = "auto") -> dict[str, Any]:
+    """Nothing, class weights and imbalanced-learn's four, by the names that tables show.
+
+    `sampling_strategy` as in imbalanced-learn; of under-sampling too it says what is minority / majority afterwards.
+    Raises `ParameterError` where imbalanced-learn is not installed.
+    """
+    try:
+        from imblearn.over_sampling import ADASYN, SMOTE, RandomOverSampler
+        from imblearn.under_sampling import RandomUnderSampler
+    except ImportError as error:
+        raise ParameterError("comparing samplers needs imbalanced-learn: pip install 'oddrow[compare]'.") from error
+    same = {"sampling_strategy": sampling_strategy, "random_state": seed}
+    return {
+        NOTHING: None,
+        CLASS_WEIGHTS: CLASS_WEIGHTS,
+        "under-sampling": RandomUnderSampler(**same),
+        "over-sampling": RandomOverSampler(**same),
+        "SMOTE": SMOTE(**same),
+        "ADASYN": ADASYN(**same),
+    }

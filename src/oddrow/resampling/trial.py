@@ -1,0 +1,270 @@
+"""Does resampling help? Samplers beside none, several classifiers, measured on rows that stayed out of it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import clone
+from sklearn.utils import _safe_indexing, get_tags
+
+from oddrow.errors import EvaluationError, ParameterError, TrainingError
+from oddrow.evaluate.folds import Fold, check_folds, thinned
+from oddrow.evaluate.intervals import N_DRAWS, average_precisions, draws_of_rows
+from oddrow.metrics.classification import (
+    LEAST_PRECISION,
+    K,
+    auroc,
+    average_precision,
+    brier,
+    confusion,
+    precision_at,
+    prior_corrected,
+    recall_at_precision,
+)
+from oddrow.resampling.candidates import CLASS_WEIGHTS, NOTHING
+from oddrow.resampling.comparison import Cell, Comparison
+from oddrow.typing import Floats, Tell
+
+Encode = Callable[[Any], npt.NDArray[Any]]
+
+
+class Learned(NamedTuple):
+    """What a classifier learns from: numbers (n, d), labels (n,), the rate of anomalies that this teaches."""
+
+    X: npt.NDArray[Any]
+    y: Floats
+    rate: float
+
+
+class Measured(NamedTuple):
+    """One classifier on one test set: its numbers, and the average precision of each draw of the rows."""
+
+    numbers: dict[str, float]
+    draws: Floats
+
+
+def compare(
+    samplers: Mapping[str, Any],
+    classifiers: Mapping[str, Any],
+    X: Any,
+    y: Any,
+    folds: Sequence[Fold],
+    *,
+    weight: Floats | None = None,
+    synthetic: npt.NDArray[np.bool_] | None = None,
+    encode: Callable[[Any], Encode] | None = None,
+    max_rows: int | None = None,
+    seed: int = 0,
+    tell: Tell = lambda line: None,
+) -> Comparison:
+    """Fit every classifier after every sampler on the training rows of each fold, and measure it on the test rows.
+
+    samplers : by name; None for no resampling, "class weights" for classes that weigh alike, else an object with
+        `fit_resample(X, y)`. Only training rows are resampled.
+    classifiers : by name, scikit-learn's; those that take no `class_weight` are not tried with class weights.
+    X : rows (n, d), a frame or an array; y (n,): 1 anomaly, 0 normal.
+    weight : (n,) how many rows a row stands for. It enters the metrics, and the rate to which probabilities are
+        corrected; training counts rows.
+    synthetic : (n,) rows that are made up, which are never tested on.
+    encode : takes training rows and returns a function from rows to the numbers (m, d) that classifiers see, as a
+        column's scale belongs to the training rows; None where X is numbers already. A sampler whose tags say
+        `categorical` resamples rows, any other one numbers.
+    max_rows : largest training set; of the larger class a part is drawn.
+
+    Raises `EvaluationError` where a test row is synthetic, or a fold lacks a class on either side.
+
+    >>> from sklearn.tree import DecisionTreeClassifier
+    >>> from oddrow.evaluate.folds import stratified_folds
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.normal(size=(200, 2)), np.arange(200) % 10 == 0
+    >>> found = compare({"nothing": None, "class weights": "class weights"}, {"tree": DecisionTreeClassifier()},
+    ...                 X, y, stratified_folds(y, 2, 1, 0))
+    >>> [cell.sampler for cell in found.cells]
+    ['nothing', 'class weights']
+    """
+    y = np.asarray(y, dtype=np.float64)
+    if NOTHING not in samplers:
+        raise ParameterError(f"samplers: '{NOTHING}' is missing, which all others are compared with: pass None by it.")
+    _check_real(folds, synthetic)
+    check_folds(folds, y, max_rows)
+    trial = _Trial(
+        samplers,
+        classifiers,
+        X,
+        y,
+        np.ones(len(y)) if weight is None else weight,
+        _as_numbers if encode is None else encode,
+        max_rows,
+        _draws(folds, y, seed),
+        np.random.default_rng(seed),
+    )
+    for number, fold in enumerate(folds, 1):
+        trial.run(fold, f"fold {number} of {len(folds)}", tell)
+    if not any(trial.cells(len(folds))):
+        raise EvaluationError(f"no classifier could be compared with itself after nothing: {'; '.join(trial.notes)}.")
+    return Comparison(
+        tuple(trial.cells(len(folds))),
+        n_folds=len(folds),
+        n_training=tuple(min(len(fold.train), max_rows or len(fold.train)) for fold in folds),
+        n_test=tuple(len(fold.test) for fold in folds),
+        n_anomalies=int(y[_tested(folds)].sum()),
+        max_rows=max_rows,
+        notes=tuple(dict.fromkeys(trial.notes)),
+    )
+
+
+@dataclass
+class _Trial:
+    """Every sampler with every classifier, fold by fold."""
+
+    samplers: Mapping[str, Any]
+    classifiers: Mapping[str, Any]
+    X: Any
+    y: Floats
+    weight: Floats
+    encode: Callable[[Any], Encode]
+    max_rows: int | None
+    draws: npt.NDArray[np.uint8]
+    rng: np.random.Generator
+    found: dict[tuple[str, str], list[Measured]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def run(self, fold: Fold, named: str, tell: Tell) -> None:
+        """Resample the training rows in every way, fit everybody, measure."""
+        train = thinned(fold.train, self.y, self.max_rows, self.rng)
+        rows = _safe_indexing(self.X, train)
+        numbers = self.encode(rows)
+        test = _Test(self, fold, numbers)
+        for name, sampler in self.samplers.items():
+            tell(f"{name}, {named}: {len(train):,} training rows …")
+            with self._noted(f"{name} in {named}"):
+                learned = _resampled(sampler, rows, self.y[train], numbers)
+                found = self._classify(name, sampler, learned, test, named)
+                tell(f"  average precision: {found}")
+
+    def _classify(self, name: str, sampler: Any, learned: Learned, test: _Test, named: str) -> str:
+        """Fit every classifier and measure it; returns the average precision of each, in words."""
+        said = []
+        for of, classifier in self.classifiers.items():
+            if (model := _ready(classifier, sampler)) is not None:
+                with self._noted(f"{of} after {name} in {named}"), warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter("always")
+                    # Nystroem takes as many features as there are rows, where these are few.
+                    warnings.filterwarnings("ignore", "n_components > n_samples")
+                    model.fit(learned.X, learned.y.astype(int))
+                    measured = test.measure(model, learned.rate)
+                    self.found.setdefault((name, of), []).append(measured)
+                    said.append(f"{of} {measured.numbers['ap']:.3f}")
+                # A solver that has not arrived, say.
+                self.notes += [f"{of} after {name}: {str(warning.message).splitlines()[0]}" for warning in caught]
+        return ", ".join(said)
+
+    @contextmanager
+    def _noted(self, what: str) -> Iterator[None]:
+        """Go on without what these rows do not allow; what nobody could do, such as a wrong parameter, is raised."""
+        try:
+            yield
+        except ParameterError:
+            raise
+        except (ValueError, TrainingError) as error:
+            self.notes.append(f"{what} was not possible: {str(error).splitlines()[0]}")
+
+    def cells(self, n_folds: int) -> Iterator[Cell]:
+        """What was possible in all folds, beside the same classifier after nothing."""
+        whole = {pair: measured for pair, measured in self.found.items() if len(measured) == n_folds}
+        for (sampler, classifier), measured in whole.items():
+            if (NOTHING, classifier) in whole:
+                yield _cell(sampler, classifier, measured, whole[NOTHING, classifier])
+
+
+class _Test:
+    """The test rows of a fold, and the rate of anomalies that its training rows have in truth."""
+
+    def __init__(self, trial: _Trial, fold: Fold, numbers: Encode) -> None:
+        self.X = numbers(_safe_indexing(trial.X, fold.test))
+        self.y, self.weight, self.draws = trial.y[fold.test], trial.weight[fold.test], trial.draws[:, fold.test]
+        self.rate = float(np.average(trial.y[fold.train], weights=trial.weight[fold.train]))
+
+    def measure(self, model: Any, learned_rate: float) -> Measured:
+        """All numbers of a fitted classifier; those of probabilities where it gives some."""
+        scores, is_probability = scores_of(model, self.X)
+        numbers = {
+            "ap": average_precision(self.y, scores, self.weight),
+            "auroc": auroc(self.y, scores, self.weight),
+            "f1": confusion(self.y, model.predict(self.X) == 1, self.weight).f1,
+            "recall_at_precision": recall_at_precision(LEAST_PRECISION, self.y, scores, self.weight),
+        }
+        if self.weight.sum() >= K:
+            numbers["precision_at_k"] = precision_at(K, self.y, scores, self.weight)
+        if is_probability:
+            corrected = prior_corrected(scores, learned_rate, self.rate)
+            numbers["brier"] = brier(self.y, scores, self.weight)
+            numbers["brier_corrected"] = brier(self.y, corrected, self.weight)
+        return Measured(numbers, average_precisions(self.y, scores, self.weight, self.draws))
+
+
+def _draws(folds: Sequence[Fold], y: Floats, seed: int) -> npt.NDArray[np.uint8]:
+    """How often each row is drawn, (n_draws, n): the same in all folds that test it, as repeats are no new rows."""
+    tested = _tested(folds)
+    draws = np.zeros((N_DRAWS, len(y)), np.uint8)
+    draws[:, tested] = draws_of_rows(y[tested], seed)
+    return draws
+
+
+def scores_of(model: Any, X: npt.NDArray[Any]) -> tuple[Floats, bool]:
+    """How anomalous a fitted classifier finds rows, (n,), and whether that is a probability."""
+    if hasattr(model, "predict_proba"):
+        return np.asarray(model.predict_proba(X)[:, 1], dtype=np.float64), True
+    return np.asarray(model.decision_function(X), dtype=np.float64), False
+
+
+def _as_numbers(rows: Any) -> Encode:
+    """Rows that are numbers already are seen as they are."""
+    return np.asarray
+
+
+def _tested(folds: Sequence[Fold]) -> npt.NDArray[np.int64]:
+    """The rows that are tested at least once."""
+    return np.unique(np.concatenate([fold.test for fold in folds]))
+
+
+def _check_real(folds: Sequence[Fold], synthetic: npt.NDArray[np.bool_] | None) -> None:
+    n_synthetic = 0 if synthetic is None else int(synthetic[_tested(folds)].sum())
+    if n_synthetic:
+        raise EvaluationError(
+            f"{n_synthetic:,} test rows are synthetic (oddrow_synthetic is true). Test on real rows only: leave the "
+            "made up ones out, resampling happens here."
+        )
+
+
+def _resampled(sampler: Any, rows: Any, y: Floats, numbers: Encode) -> Learned:
+    if sampler is None or sampler == CLASS_WEIGHTS:
+        return Learned(numbers(rows), y, float(y.mean()) if sampler is None else 0.5)
+    sampler = clone(sampler)
+    takes_rows = bool(get_tags(sampler).input_tags.categorical)
+    X_all, y_all = sampler.fit_resample(rows if takes_rows else numbers(rows), y.astype(int))
+    return Learned(numbers(X_all) if takes_rows else X_all, y_all.astype(float), float(y_all.mean()))
+
+
+def _ready(classifier: Any, sampler: Any) -> Any:
+    """A classifier to fit; None where classes are to weigh alike and it takes no weights."""
+    model = clone(classifier)
+    if sampler != CLASS_WEIGHTS:
+        return model
+    weights = [name for name in model.get_params() if name.split("__")[-1] == "class_weight"]
+    return model.set_params(**dict.fromkeys(weights, "balanced")) if weights else None
+
+
+def _cell(sampler: str, classifier: str, measured: list[Measured], nothing: list[Measured]) -> Cell:
+    names = [name for name in measured[0].numbers if all(name in one.numbers for one in measured)]
+    means = {name: fmean(one.numbers[name] for one in measured) for name in names}
+    # A draw without an anomaly in one fold has some in another.
+    draws, without = (np.nanmean([one.draws for one in of], axis=0) for of in (measured, nothing))
+    return Cell(sampler, classifier, means, draws, without, fmean(one.numbers["ap"] for one in nothing))

@@ -1,1 +1,0 @@
-"""Samplers that make rows of a rare class, under the contract of imbalanced-learn."""

@@ -1,0 +1,3 @@
+from .outcomes import Outcomes as Outcomes
+from .rule import Rule as Rule
+from .threshold import Threshold as Threshold

@@ -1,0 +1,13 @@
+from .comparing import compare_samplers as compare_samplers
+from .evaluating import evaluate as evaluate
+from .evaluating import evaluate_dataset as evaluate_dataset
+from .explaining import explain as explain
+from .exporting import export as export
+from .fitting import fit as fit
+from .fitting import training_rows as training_rows
+from .inspecting import inspect as inspect
+from .reporting import report as report
+from .scoring import score as score
+from .scoring import score_table as score_table
+from .settings import Settings as Settings
+from .thresholding import threshold as threshold

@@ -1,0 +1,177 @@
+"""`oddrow compare`: does making rows of the rare class help a classifier of this table?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from oddrow.encoding.matrix import Numbers
+from oddrow.errors import ParameterError, check_number, counted
+from oddrow.evaluate.folds import Fold, Spans, blocks_in_time, check_folds, stratified_folds, walk_forward
+from oddrow.files import check_place, write_json, write_text
+from oddrow.resampling.candidates import default_classifiers, default_samplers
+from oddrow.resampling.comparison import Comparison
+from oddrow.resampling.cvae import CVAESampler
+from oddrow.resampling.trial import compare
+from oddrow.table.dataset import Dataset, tell_columns
+from oddrow.table.fingerprint import table_hashes
+from oddrow.table.schema import Schema, check_features
+from oddrow.table.split import clock, duration, moment_on_clock
+from oddrow.table.table import Table
+from oddrow.typing import Floats, Tell
+from oddrow.workflow.settings import Settings
+
+CVAE = "CVAE"
+
+SHARED_BY_FOLDS = ("checkpoint", "tensorboard", "progress")
+
+
+@dataclass(frozen=True)
+class FoldPlan:
+    """How rows are divided: stratified at random, or by the time column.
+
+    `spans` is "train,delay,test", such as "7d,7d,7d", walked forward from --from on; without it, rows in order of time
+    are cut in blocks of as many rows.
+    """
+
+    n_folds: int = 5
+    n_repeats: int = 1
+    spans: str | None = None
+
+    def folds(self, chosen: Dataset, y: Floats, settings: Settings) -> list[Fold]:
+        """The folds of these rows. Raises `ParameterError` where repeats or spans have no meaning."""
+        if settings.roles.time is None:
+            if self.spans is not None:
+                raise ParameterError("--spans are spans of time: say by which column, with --time C.")
+            return stratified_folds(y, self.n_folds, self.n_repeats, settings.seed)
+        if self.n_repeats > 1:
+            raise ParameterError("--repeats draws folds anew at random; with --time rows keep their order.")
+        times = chosen.table.frame[settings.roles.time]
+        if self.spans is None:
+            return blocks_in_time(clock(times), self.n_folds)
+        start = None if settings.start is None else moment_on_clock(settings.start, times)
+        return walk_forward(clock(times), self._spans(times), self.n_folds, start=start)
+
+    def _spans(self, times: pl.Series) -> Spans:
+        parts = (self.spans or "").split(",")
+        if len(parts) != 3:
+            raise ParameterError(
+                f"--spans {self.spans}: expected three, of training, delay and test, such as 7d,7d,7d."
+            )
+        return Spans(*(duration(part.strip(), times) for part in parts))
+
+
+def compare_samplers(
+    tables: str | Sequence[str],
+    settings: Settings,
+    plan: FoldPlan,
+    *,
+    sampling_strategy: float | str = "auto",
+    max_rows: int | None = None,
+    json_to: Path | None = None,
+    markdown_to: Path | None = None,
+    tell: Tell = lambda message: None,
+) -> Comparison:
+    """Read labelled tables, and try every sampler with every classifier on rows that stayed out of it.
+
+    `settings.training` is how the CVAE trains; `sampling_strategy` is minority / majority afterwards. `json_to` and
+    `markdown_to` are files for the numbers. Raises an `OddrowError` where anything is wrong.
+    """
+    for place in (json_to, markdown_to):
+        if place is not None:
+            check_place(place)
+    _check_settings(settings, sampling_strategy)
+    samplers = default_samplers(settings.seed, sampling_strategy)
+    schema, chosen, y = _labelled(settings.select(tables, both=True), settings, tell)
+    folds = plan.folds(chosen, y, settings)
+    _check_ratio(sampling_strategy, y, folds, max_rows)
+    tell(f"{chosen.table.n_rows:,} rows, {int(y.sum()):,} anomalies, {counted(len(folds), 'fold')}.")
+    samplers[CVAE] = _cvae(settings, schema, sampling_strategy)
+    found = compare(
+        samplers,
+        default_classifiers(settings.seed),
+        chosen.table.frame.select(schema.feature_names),
+        y,
+        folds,
+        weight=chosen.weight,
+        synthetic=chosen.table.synthetic,
+        encode=lambda rows: _encoder(rows, schema),
+        max_rows=max_rows,
+        seed=settings.seed,
+        tell=tell,
+    )
+    found = replace(found, notes=(*found.notes, *_repeated(chosen.table, schema, folds)))
+    tell(found)
+    if json_to is not None:
+        write_json(found.to_dict(), json_to)
+    if markdown_to is not None:
+        write_text(found.to_markdown() + "\n", markdown_to)
+    return found
+
+
+def _check_settings(settings: Settings, sampling_strategy: float | str) -> None:
+    """Refuse what would have no effect, or none that anybody wants."""
+    if settings.roles.label is None:
+        raise ParameterError("compare needs to know which rows are of the rare class: --label C.")
+    if not isinstance(sampling_strategy, str):
+        check_number("ratio", sampling_strategy, 0, 1, above=True)
+    sections = {"detector": settings.parameters, "encoder": settings.encoder}
+    if idle := [name for name, given in sections.items() if given]:
+        raise ParameterError(f"'{idle[0]}' means nothing here: nothing is detected. Take it out.")
+    if shared := [name for name in SHARED_BY_FOLDS if name in settings.training]:
+        raise ParameterError(f"'training.{shared[0]}' means nothing here: all folds would share it. Take it out.")
+
+
+def _check_ratio(sampling_strategy: float | str, y: Floats, folds: Sequence[Fold], max_rows: int | None) -> None:
+    """Refuse a ratio that some training rows, capped, are beyond before anything is resampled."""
+    if isinstance(sampling_strategy, str):
+        return
+    check_folds(folds, y, max_rows)
+    counts = [np.bincount(y[fold.train].astype(int)) for fold in folds]
+    most = max(n.min() / min(n.max(), (max_rows or n.sum()) - n.min()) for n in counts)
+    if sampling_strategy <= most:
+        raise ParameterError(
+            f"--ratio {sampling_strategy:g}: training rows have {most:.3g} rare ones to a common one. Ask for more."
+        )
+
+
+def _labelled(chosen: Dataset, settings: Settings, tell: Tell) -> tuple[Schema, Dataset, Floats]:
+    """The schema of the features, the rows with a label, and it."""
+    assert chosen.y is not None
+    schema = settings.schema_of(chosen.table)
+    tell_columns(chosen.table, schema, settings.roles.time, tell)
+    check_features(schema)
+    schema.check(chosen.table.frame, chosen.rows)
+    known = ~np.isnan(chosen.y)
+    if not known.all():
+        tell(f"{int((~known).sum()):,} rows without a label are left out.")
+    return schema, chosen.take(known), chosen.y[known]
+
+
+def _cvae(settings: Settings, schema: Schema, sampling_strategy: float | str) -> CVAESampler:
+    return CVAESampler(
+        sampling_strategy=sampling_strategy,
+        training=settings.new_training(CVAESampler().usual_training()),
+        kinds={column.name: column.kind for column in schema.features},
+        random_state=settings.seed,
+    )
+
+
+def _repeated(table: Table, schema: Schema, folds: Sequence[Fold]) -> list[str]:
+    """How many test rows equal a training row: such rows are no news, and intervals take them for some."""
+    hashes = table_hashes(table.frame, schema)
+    shares = [np.isin(hashes[fold.test], hashes[fold.train]).mean() for fold in folds]
+    share = float(np.mean(shares))
+    return [f"{share:.1%} of the test rows equal a training row."] if share > 0 else []
+
+
+def _encoder(rows: pl.DataFrame, schema: Schema) -> Callable[[pl.DataFrame], npt.NDArray[np.float32]]:
+    """The numbers of rows, by the scales and levels of these training rows."""
+    features = Schema(schema.features)
+    numbers = Numbers(Table.from_frame(rows).with_schema(features))
+    return lambda frame: numbers(Table.from_frame(frame).with_schema(features))
