@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from oddrow.detectors.autoencoder import SPREAD_FLOOR, AutoencoderDetector, usual_widths
+from oddrow.detectors.autoencoder import SPREAD_FLOOR, AutoencoderDetector, default_widths
 from oddrow.detectors.fit_many import fit_many
 from oddrow.encoding.encoder import TableEncoder
 from oddrow.errors import OddrowError, ParameterError, TableError
@@ -152,8 +152,8 @@ def test_one_activation_is_for_all_layers() -> None:
 
 def test_the_usual_widths_follow_the_outputs() -> None:
     fitted = detector(epochs=0, hidden=None).fit(rows())
-    assert tuple(layer.bias.shape[0] for layer in fitted.network_.stack.layers[:-1]) == usual_widths(6)
-    assert usual_widths(6)[0] < usual_widths(60)[0], "wider for wider tables"
+    assert tuple(layer.bias.shape[0] for layer in fitted.network_.stack.layers[:-1]) == default_widths(6)
+    assert default_widths(6)[0] < default_widths(60)[0], "wider for wider tables"
 
 
 def test_no_hidden_layer_is_a_linear_map() -> None:

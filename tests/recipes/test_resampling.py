@@ -133,7 +133,7 @@ def test_what_is_there_is_not_run_again(out: Path, folder: Path, monkeypatch: py
         raise AssertionError("nothing was to be fitted")
 
     before = (out / "results.json").read_text()
-    monkeypatch.setattr(learning, "usual_classifiers", never)
+    monkeypatch.setattr(learning, "default_classifiers", never)
     run_recipe(recipe(), folder, out, 2, tell=quiet)
     assert (out / "results.json").read_text() == before
 

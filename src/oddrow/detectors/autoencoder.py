@@ -38,10 +38,10 @@ USUAL_LAYERS = 3
 SPREAD_FLOOR = 0.02
 
 
-def usual_widths(n_outputs: int) -> tuple[int, int, int]:
+def default_widths(n_outputs: int) -> tuple[int, int, int]:
     """The hidden widths for a table of this many outputs.
 
-    >>> usual_widths(29), usual_widths(100)
+    >>> default_widths(29), default_widths(100)
     ((64, 16, 64), (128, 32, 128))
     """
     wide = min(128, max(64, 2 * n_outputs))
@@ -103,7 +103,7 @@ class AutoencoderDetector(Detector):
     network_ : Autoencoder
     spread_ : (outputs,) float64, the mean error of every output on the rows the network was fitted to, not below 0.02;
         1 for scoring="mse".
-    history_ : list of dict, loss and validation_loss of each epoch.
+    loss_curve_ : list of dict, loss and validation_loss of each epoch.
     schema_, encoder_, offset_, n_features_in_, n_known_anomalies_
 
     Source: Vincent et al. (2010), stacked denoising autoencoders; Hawkins et al. (2002), replicator networks, eq. 4;
@@ -180,7 +180,9 @@ class AutoencoderDetector(Detector):
     def _new_network(self, seed: int) -> Autoencoder:
         levels = [n_levels for _, n_levels in self.encoder_.category_sources_]
         n_numbers = len(self.encoder_.number_sources_)
-        hidden = usual_widths(n_numbers + len(levels)) if self.hidden is None else [int(width) for width in self.hidden]
+        hidden = (
+            default_widths(n_numbers + len(levels)) if self.hidden is None else [int(width) for width in self.hidden]
+        )
         return Autoencoder(
             n_numbers,
             levels,
@@ -225,7 +227,7 @@ class AutoencoderDetector(Detector):
     def _training_notes(self) -> list[str]:
         """What became of the training rows, in words, besides that they were learned from."""
         return (
-            [f"{self.trim_share:.1%} of the training rows, the oddest after a trial, were left out"]
+            [f"{self._trim_share:.1%} of the training rows, the oddest after a trial, were left out"]
             if self._trim_share
             else []
         )

@@ -197,7 +197,7 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         if n_bad := int((~np.isfinite(scores)).sum()):
             raise TrainingError(
                 f"{n_bad:,} of {len(scores):,} scores are not finite: the weights have grown beyond measure. "
-                f"Lower training.learning_rate (now {self.used_training.learning_rate:g}) and fit again."
+                f"Lower training.learning_rate (now {self._used_training.learning_rate:g}) and fit again."
             )
         return scores.astype(np.float64)
 

@@ -25,10 +25,10 @@ from oddrow.typing import Floats
 FEWEST_ROWS = 1e-3
 
 
-def usual_widths(n_outputs: int) -> tuple[int, int, int]:
+def default_widths(n_outputs: int) -> tuple[int, int, int]:
     """The hidden widths for a table of this many outputs: the paper's for its 120 columns.
 
-    >>> usual_widths(120), usual_widths(6)
+    >>> default_widths(120), default_widths(6)
     ((60, 30, 10), (16, 12, 10))
     """
     wide = min(128, max(16, n_outputs // 2))
@@ -72,7 +72,7 @@ class DAGMMDetector(Detector):
     ----------
     network_ : DAGMM, whose `mixture` has phi (components,), mean (components, width), covariance
         (components, width, width) over all training rows.
-    history_ : list of dict, of each epoch: loss, reconstruction, energy, covariance_penalty and validation_loss.
+    loss_curve_ : list of dict, of each epoch: loss, reconstruction, energy, covariance_penalty and validation_loss.
     schema_, encoder_, offset_, n_features_in_, n_known_anomalies_
 
     Raises `TrainingError` where a component dies or the mixture cannot be computed.
@@ -132,7 +132,7 @@ class DAGMMDetector(Detector):
         if self.hidden is not None:
             check_widths("hidden", self.hidden)
         check_widths("estimation", self.estimation)
-        check_activations(self.activations, len(usual_widths(0) if self.hidden is None else self.hidden))
+        check_activations(self.activations, len(default_widths(0) if self.hidden is None else self.hidden))
         check_number("latent", self.latent, 1, whole=True)
         check_number("n_components", self.n_components, 1, whole=True)
         check_number("dropout", self.dropout, 0, 0.9)
@@ -151,7 +151,7 @@ class DAGMMDetector(Detector):
     def _new_network(self, seed: int) -> DAGMM:
         levels = [n_levels for _, n_levels in self.encoder_.category_sources_]
         n_numbers = len(self.encoder_.number_sources_)
-        hidden = usual_widths(n_numbers + len(levels)) if self.hidden is None else self.hidden
+        hidden = default_widths(n_numbers + len(levels)) if self.hidden is None else self.hidden
         return DAGMM(
             n_numbers,
             levels,

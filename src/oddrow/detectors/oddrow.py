@@ -99,7 +99,7 @@ class OddRowDetector(Detector):
     ----------
     network_ : OddRow
     n_kept_, n_means_ : int, how many training rows the network holds, and how many means of several.
-    history_ : list of dict, loss and validation_loss of each epoch; empty in outlier mode.
+    loss_curve_ : list of dict, loss and validation_loss of each epoch; empty in outlier mode.
     schema_, encoder_, offset_, n_features_in_, n_known_anomalies_
 
     A score is in nats: how surprising the distance to the nearest kept row is among normal rows, plus, in novelty mode,

@@ -86,7 +86,7 @@ class CVAESampler(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
     synthetic_mask_ : (rows,) bool, after `fit_resample`: which of its rows are new.
     classes_ : (classes,)
     network_ : CVAE
-    history_ : list of dict, of each epoch: loss, reconstruction, kl and validation_loss, in nats for each row.
+    loss_curve_ : list of dict, of each epoch: loss, reconstruction, kl and validation_loss, in nats for each row.
     n_features_in_, feature_names_in_, schema_, encoder_
 
     >>> rng = np.random.default_rng(0)
@@ -191,9 +191,9 @@ class CVAESampler(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
 
     @property
     def _used_training(self) -> Training:
-        return as_training(self.training, self.usual_training())
+        return as_training(self.training, self.default_training())
 
-    def usual_training(self) -> Training:
+    def default_training(self) -> Training:
         """How the network is trained where nothing else is said."""
         return Training(batch_size=512, patience=10)
 
