@@ -59,7 +59,7 @@ def test_importing_oddrow_brings_neither_jax_nor_scikit_learn() -> None:
     import oddrow
 
     assert all(getattr(oddrow, name) is not None for name in oddrow.__all__)
-    with pytest.raises(AttributeError, match="no attribute 'Detektor'"):
+    with pytest.raises(AttributeError, match="No oddrow attribute Detektor"):
         oddrow.Detektor  # noqa: B018
 
 
