@@ -11,7 +11,7 @@ import pytest
 
 from oddrow import plots
 from oddrow.errors import ParameterError, TableError
-from oddrow.plots import ANOMALY, LATENT_NAMES, NORMAL, UNKNOWN, latent_space, losses, save
+from oddrow.plots import ANOMALY, LATENT_NAMES, NORMAL, UNKNOWN, latent_space, loss_curve, save
 from oddrow.plots.canvas import MOST_POINTS
 
 pytest.importorskip("matplotlib", reason="the extra oddrow[report] is not installed")
@@ -106,7 +106,7 @@ def test_names_and_axes_may_be_given() -> None:
     given = latent_space(*space(9, 1), names=("a", "b", "c"), axes=axes)
     assert given is axes
     assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_zlabel()) == ("a", "b", "c")
-    with pytest.raises(ParameterError, match=r"latent_space draws in space: .*projection='3d'"):
+    with pytest.raises(ParameterError, match=r"latent_space draws in three dimensions.*projection='3d'"):
         latent_space(*space(9, 1), axes=figure.add_subplot(1, 2, 1))
 
 
@@ -128,11 +128,11 @@ ROWS = np.zeros((4, 3))
         (
             np.zeros((4, 5)),
             np.zeros(4),
-            r"z has 5 columns.*three\. Choose them: z\[:, \[0, 3, 4\]\] is the first latent",
+            r"z has 5 columns.*three\. For DAGMM, z\[:, \[0, 3, 4\]\] is the first latent",
         ),
         (np.zeros((4, 2)), np.zeros(4), r"z has 2 columns, but latent_space draws three\.$"),
         (np.zeros(4), np.zeros(4), r"z has shape \(4,\)\. Expected \(n, 3\)"),
-        (np.zeros((0, 3)), np.zeros(0), r"z has shape \(0, 3\).*a row at least"),
+        (np.zeros((0, 3)), np.zeros(0), r"z has shape \(0, 3\).*at least one row"),
         (ROWS, np.zeros(3), r"y has shape \(3,\), but z has 4 rows"),
         (ROWS, [0, 2, 1, -1], r"y: 2 of 4 rows are not 1 anomaly, 0 normal or NaN unknown \(row 1 2.0, row 3 -1.0\)"),
         (np.where(np.eye(4, 3) > 0, np.inf, 0), np.zeros(4), r"z: 3 of 4 rows are not finite numbers \(row 0 \[inf, 0"),
@@ -144,7 +144,7 @@ def test_what_cannot_be_drawn_is_refused(z: Any, y: Any, message: str) -> None:
 
 
 def test_three_columns_have_three_names() -> None:
-    with pytest.raises(ParameterError, match=r"names=\('a', 'b'\) are not three"):
+    with pytest.raises(ParameterError, match=r"names=\('a', 'b'\): expected 3 names"):
         latent_space(*space(3, 1), names=["a", "b"])
 
 
@@ -174,7 +174,7 @@ def test_the_older_picture_stays_where_a_new_one_fails(tmp_path: Path, monkeypat
 @pytest.mark.parametrize(
     ("name", "error", "message"),
     [
-        ("latent.pdf", ParameterError, r"latent.pdf: pictures are written as PNG"),
+        ("latent.pdf", ParameterError, r"latent.pdf: plots are saved as PNG"),
         ("nowhere/latent.png", TableError, r"there is no folder"),
     ],
 )
@@ -191,7 +191,7 @@ def test_without_matplotlib_it_says_what_to_install(tmp_path: Path, monkeypatch:
     for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
         monkeypatch.setitem(sys.modules, name, None)
     for draw in (lambda: latent_space(*space(3, 1)), lambda: save(axes, tmp_path / "latent.png")):
-        with pytest.raises(ParameterError, match=r"^pictures need matplotlib: pip install 'oddrow\[report\]'"):
+        with pytest.raises(ParameterError, match=r"^plots need matplotlib: pip install 'oddrow\[report\]'"):
             draw()
 
 
@@ -204,7 +204,7 @@ def test_no_window_and_no_global_figure_is_made() -> None:
 
 
 def test_every_part_of_the_loss_is_a_curve_over_the_epochs() -> None:
-    axes = losses({"total": [3.0, 2.0], "KL": [1.0, 0.5]})
+    axes = loss_curve({"total": [3.0, 2.0], "KL": [1.0, 0.5]})
     curves = {line.get_label(): (line.get_xdata().tolist(), line.get_ydata().tolist()) for line in axes.lines}
     assert curves == {"total": ([1, 2], [3, 2]), "KL": ([1, 2], [1, 0.5])}
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("epoch", "nats for each row")
@@ -214,7 +214,7 @@ def test_every_part_of_the_loss_is_a_curve_over_the_epochs() -> None:
 @pytest.mark.parametrize("parts", [{}, {"total": [1.0], "KL": [1.0, 2.0]}, {"total": [[1.0]]}])
 def test_parts_without_a_number_for_each_epoch_are_refused(parts: dict[str, Any]) -> None:
     with pytest.raises(ParameterError, match="one number for each epoch"):
-        losses(parts)
+        loss_curve(parts)
 
 
 # Classes, rankings, rows
@@ -267,8 +267,8 @@ def test_curves_are_drawn_as_they_are_given() -> None:
     for axes, name in (
         (plots.roc({"model": (x, y)}), "model"),
         (plots.precision_recall({"model": (x, y)}, 0.01), "model"),
-        (plots.by_threshold(x, y, y, {"cut": 0.5}), "precision"),
-        (plots.at_k(x, y, y), "precision among the k highest"),
+        (plots.threshold_curve(x, y, y, {"cut": 0.5}), "precision"),
+        (plots.precision_at_k(x, y, y), "this ranking"),
         (plots.cost_curve(x, y), "cost"),
         (plots.calibration(x, y), "probabilities"),
     ):
@@ -349,9 +349,9 @@ def test_letters_that_the_font_lacks_are_boxes_and_no_warning() -> None:
 
 
 def test_losses_lie_at_their_epochs() -> None:
-    axes = losses({"loss": [3.0, 2.0]}, epochs=[50, 100])
+    axes = loss_curve({"loss": [3.0, 2.0]}, epochs=[50, 100])
     assert axes.lines[0].get_xdata().tolist() == [50, 100]
-    assert losses({"loss": [3.0, 2.0]}).lines[0].get_xdata().tolist() == [1, 2]
+    assert loss_curve({"loss": [3.0, 2.0]}).lines[0].get_xdata().tolist() == [1, 2]
 
 
 def test_levels_lie_beside_each_other_by_class() -> None:

@@ -1,6 +1,10 @@
-"""Pictures: each a function of arrays to Axes that computes nothing else; needs matplotlib (extra `report`)."""
+"""Plots of tables, rankings, thresholds and latent codes.
 
-from oddrow.plots.canvas import ANOMALY, NORMAL, UNKNOWN, as_svg, new_plane, save
+Every function draws given arrays on matplotlib axes and returns the axes. Needs matplotlib: `pip install
+'oddrow[report]'`.
+"""
+
+from oddrow.plots.canvas import ANOMALY, NORMAL, UNKNOWN, as_svg, new_axes, save
 from oddrow.plots.classes import (
     amount_by_row,
     class_counts,
@@ -11,16 +15,16 @@ from oddrow.plots.classes import (
     reconstruction,
 )
 from oddrow.plots.ranking import (
-    at_k,
-    by_threshold,
     calibration,
     confusion_matrix,
     cost_curve,
-    losses,
+    loss_curve,
+    precision_at_k,
     precision_recall,
     roc,
     score_histogram,
     scores_by_row,
+    threshold_curve,
 )
 from oddrow.plots.space import LATENT_NAMES, latent_plane, latent_space
 
@@ -31,8 +35,6 @@ __all__ = [
     "UNKNOWN",
     "amount_by_row",
     "as_svg",
-    "at_k",
-    "by_threshold",
     "calibration",
     "class_counts",
     "column_by_class",
@@ -42,13 +44,15 @@ __all__ = [
     "latent_plane",
     "latent_space",
     "levels_by_class",
-    "losses",
+    "loss_curve",
     "marginals",
-    "new_plane",
+    "new_axes",
+    "precision_at_k",
     "precision_recall",
     "reconstruction",
     "roc",
     "save",
     "score_histogram",
     "scores_by_row",
+    "threshold_curve",
 ]

@@ -1,79 +1,137 @@
-"""Latent spaces: of three dimensions, such as that of DAGMM, and planes, such as that of a sampler."""
+"""Plots of latent codes in two and three dimensions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from oddrow.errors import ParameterError, counted, offenders
-from oddrow.plots.canvas import DOTS_PER_INCH, INCHES, as_written, by_label, legend_text, matplotlib, subset
+from oddrow.plots.canvas import (
+    DOTS_PER_INCH,
+    choose_rows,
+    group_by_label,
+    legend_text,
+    load_matplotlib,
+    show_text_literally,
+)
 from oddrow.plots.classes import points_by_class
 from oddrow.typing import Floats
 
-DRAWS = {2: "latent_plane draws two", 3: "latent_space draws three"}
+if TYPE_CHECKING:
+    from oddrow.plots.canvas import Axes
 
 LATENT_NAMES = ("latent code", "relative Euclidean distance", "cosine similarity")
 
-# Half as many points of a label get twice the area, within these limits (points squared), and hide more of what is
-# behind them.
+INCHES = (7.0, 5.6)
+
+# A class with half as many points gets markers of twice the area (points squared), within these limits.
 INK, SMALLEST, LARGEST = 20_000, 8.0, 30.0
 
-VEIL, THINNEST, THICKEST = 600, 0.35, 0.9
+# Its markers are also more opaque, within these limits.
+VEIL, LEAST_ALPHA, MOST_ALPHA = 600, 0.35, 0.9
 
 
-def latent_space(z: npt.ArrayLike, y: npt.ArrayLike, *, names: Sequence[str] = LATENT_NAMES, axes: Any = None) -> Any:
-    """Draw z (n, 3) of DAGMM in space, coloured by y (n,): 1 anomaly, 0 normal, NaN unknown (Zong et al. 2018, fig. 3).
+def latent_space(
+    z: npt.ArrayLike, y: npt.ArrayLike, *, names: Sequence[str] = LATENT_NAMES, axes: Axes | None = None
+) -> Axes:
+    """Draw latent codes in three dimensions, coloured by class.
 
-    The rarer label lies on top. Of more than 5,000 rows as many are drawn, the same ones every time: all rows of the
-    rarer label, up to half of them, and a random choice of the others.
+    The rarer class lies on top. At most 5,000 rows are drawn, the same ones every time: the rarer class gets up to
+    half of the points.
 
-    `axes` are three-dimensional ones to draw into, else new ones on a new figure. `save(latent_space(z, y), path)`
-    keeps the picture. Raises `ParameterError` for anything else than three columns of finite numbers.
+    Parameters
+    ----------
+    z : array-like of float, shape (n, 3)
+        The codes. For `DAGMMDetector` with one code: code, relative Euclidean distance, cosine similarity.
+    y : array-like of float, shape (n,)
+        Labels: 1 anomaly, 0 normal, NaN unknown.
+    names : sequence of str, length 3
+        The labels of the axes.
+    axes : Axes, optional
+        Axes with `projection="3d"` to draw on, new ones by default.
+
+    Returns
+    -------
+    Axes
+        The axes.
+
+    Raises
+    ------
+    ParameterError
+        If `z` has no rows, other than three columns or values that are not finite, `y` has other values, or `axes` are
+        not three-dimensional.
+
+    References
+    ----------
+    Zong et al., "Deep Autoencoding Gaussian Mixture Model for Unsupervised Anomaly Detection", ICLR 2018, figure 3.
+
+    Examples
+    --------
+    >>> axes = latent_space([[0.0, 0.1, 0.9], [1.0, 2.0, 0.1]], [0, 1])
+    >>> axes.get_zlabel()
+    'cosine similarity'
     """
     points, labels = _checked(z, y, names, 3)
-    axes = _new_axes() if axes is None else _in_space(axes)
-    groups = by_label(labels)
-    rarest = groups[-1][2]
-    drawn = subset(len(labels), rarest)
+    space: Any = _new_space() if axes is None else axes
+    if getattr(space, "name", None) != "3d":
+        raise ParameterError("latent_space draws in three dimensions. Make the axes with projection='3d'.")
+    # By default matplotlib draws far points first; here the rarer class goes last.
+    space.computed_zorder = False
+    groups = group_by_label(labels)
+    drawn = choose_rows(len(labels), groups[-1].rows)
     for layer, (label, colour, rows) in enumerate(groups):
         shown = np.intersect1d(rows, drawn)
         if len(shown):
-            _scatter(
-                axes, points[shown], zorder=layer + 1, color=colour, label=legend_text(label, len(shown), len(rows))
-            )
-    _label(axes, names)
-    return axes
+            text = legend_text(label, len(shown), len(rows))
+            _scatter(space, points[shown], zorder=layer + 1, color=colour, label=text)
+    _label_space(space, names)
+    return space  # type: ignore[no-any-return]
 
 
 def latent_plane(
-    z: npt.ArrayLike, y: npt.ArrayLike, *, names: Sequence[str] = ("code 1", "code 2"), axes: Any = None
-) -> Any:
-    """Draw codes z (n, 2) in their plane, coloured by y (n,) as `latent_space` does.
+    z: npt.ArrayLike, y: npt.ArrayLike, *, names: Sequence[str] = ("code 1", "code 2"), axes: Axes | None = None
+) -> Axes:
+    """Draw latent codes in a plane, coloured by class.
 
-    Raises `ParameterError` for anything else than two columns of finite numbers.
+    Parameters
+    ----------
+    z : array-like of float, shape (n, 2)
+        The codes.
+    y : array-like of float, shape (n,)
+        Labels: 1 anomaly, 0 normal, NaN unknown.
+    names : sequence of str, length 2
+        The labels of the axes.
+    axes : Axes, optional
+        Axes to draw on, new ones by default.
+
+    Returns
+    -------
+    Axes
+        The axes. Rows are chosen as by `latent_space`.
+
+    Raises
+    ------
+    ParameterError
+        If `z` has no rows, other than two columns or values that are not finite, or `y` has other values.
+
+    Examples
+    --------
+    >>> latent_plane([[0.0, 0.1], [1.0, 2.0]], [0, 1]).get_xlabel()
+    'code 1'
     """
     points, labels = _checked(z, y, names, 2)
     titles = {"x_name": names[0], "y_name": names[1], "title": "Latent plane"}
     return points_by_class(points[:, 0], points[:, 1], labels, **titles, axes=axes)
 
 
-def _new_axes() -> Any:
-    figures, canvas = matplotlib()
+def _new_space() -> Any:
+    figures, canvas = load_matplotlib()
     figure = figures(figsize=INCHES, dpi=DOTS_PER_INCH)
     canvas(figure)
-    axes = figure.add_axes((0.0, 0.02, 0.96, 0.98), projection="3d")
-    return _in_space(axes)
-
-
-def _in_space(axes: Any) -> Any:
-    """The axes, told to draw points in the order of their layers rather than of their distance."""
-    if getattr(axes, "name", None) != "3d":
-        raise ParameterError("latent_space draws in space: make the axes with add_subplot(projection='3d').")
-    axes.computed_zorder = False
-    return axes
+    return figure.add_axes((0.0, 0.02, 0.96, 0.98), projection="3d")
 
 
 def _checked(z: npt.ArrayLike, y: npt.ArrayLike, names: Sequence[str], width: int) -> tuple[Floats, Floats]:
@@ -88,19 +146,17 @@ def _checked(z: npt.ArrayLike, y: npt.ArrayLike, names: Sequence[str], width: in
 
 def _check_columns(points: Floats, names: Sequence[str], width: int) -> None:
     if points.ndim != 2 or len(points) == 0:
-        raise ParameterError(f"z has shape {points.shape}. Expected (n, {width}), with a row at least.")
+        raise ParameterError(f"z has shape {points.shape}. Expected (n, {width}) with at least one row.")
     if (found := points.shape[1]) != width:
-        last = f"z[:, [0, {found - 2}, {found - 1}]]"
-        choose = f" Choose them: {last} is the first latent code, distance and cosine." if found > width == 3 else ""
-        raise ParameterError(f"z has {counted(found, 'column')}, but {DRAWS[width]}.{choose}")
+        function = {2: "latent_plane draws two", 3: "latent_space draws three"}[width]
+        hint = f" For DAGMM, z[:, [0, {found - 2}, {found - 1}]] is the first latent code, distance and cosine."
+        raise ParameterError(f"z has {counted(found, 'column')}, but {function}.{hint if found > width == 3 else ''}")
     if len(names) != width:
-        raise ParameterError(
-            f"names={tuple(names)!r} are not {'three' if width == 3 else 'two'}, one for each column of z."
-        )
+        raise ParameterError(f"names={tuple(names)!r}: expected {width} names, one for each column of z.")
 
 
-def _check_rows(name: str, values: Floats, is_right: Any, expected: str) -> None:
-    wrong = np.flatnonzero(~is_right)
+def _check_rows(name: str, values: Floats, is_right: npt.ArrayLike, expected: str) -> None:
+    wrong = np.flatnonzero(np.logical_not(is_right))
     if len(wrong):
         shown = offenders(wrong.tolist(), values[wrong[:3]].tolist())
         raise ParameterError(f"{name}: {len(wrong):,} of {len(values):,} rows are not {expected} ({shown}).")
@@ -108,11 +164,11 @@ def _check_rows(name: str, values: Floats, is_right: Any, expected: str) -> None
 
 def _scatter(axes: Any, points: Floats, **style: Any) -> None:
     area = np.clip(INK / len(points), SMALLEST, LARGEST)
-    alpha = np.clip(VEIL / len(points), THINNEST, THICKEST)
+    alpha = np.clip(VEIL / len(points), LEAST_ALPHA, MOST_ALPHA)
     axes.scatter(*points.T, s=area, alpha=alpha, depthshade=False, linewidths=0, rasterized=True, **style)
 
 
-def _label(axes: Any, names: Sequence[str]) -> None:
+def _label_space(axes: Any, names: Sequence[str]) -> None:
     axes.set_xlabel(names[0], labelpad=8)
     axes.set_ylabel(names[1], labelpad=12)
     axes.set_zlabel(names[2], labelpad=10)
@@ -120,4 +176,4 @@ def _label(axes: Any, names: Sequence[str]) -> None:
     legend = axes.legend(loc="upper left", bbox_to_anchor=(-0.1, 1), frameon=False)
     for handle in legend.legend_handles:
         handle.set(alpha=1, sizes=[LARGEST])
-    as_written(axes)
+    show_text_literally(axes)

@@ -24,7 +24,7 @@ from oddrow.errors import OddrowError
 from oddrow.files import write_text
 from oddrow.metrics.classification import auroc, average_precision, confusion
 from oddrow.nets.cvae import CVAE
-from oddrow.plots import as_svg, losses, marginals
+from oddrow.plots import as_svg, loss_curve, marginals
 from oddrow.recipes.data import LabelledTable
 from oddrow.recipes.recipe import Recipe, Resampling
 from oddrow.recipes.results import HEADINGS, LINE, Results, write_results
@@ -282,7 +282,7 @@ class ResamplingRuns:
 def _losses(history: History) -> Callable[..., Any]:
     """What draws total, reconstruction and KL of a network, epoch by epoch."""
     parts = {name: [entry[key] for entry in history] for name, key in PARTS.items() if key in history[0]}
-    return partial(losses, parts, epochs=[entry["epoch"] for entry in history])
+    return partial(loss_curve, parts, epochs=[entry["epoch"] for entry in history])
 
 
 def _telling_columns(table: Table, y: Floats) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 from oddrow.errors import ParameterError
 from oddrow.evaluate.text import Shown
 from oddrow.plots import as_svg
-from oddrow.plots.canvas import matplotlib
+from oddrow.plots.canvas import load_matplotlib
 
 TEMPLATE = "report.html.j2"
 
@@ -78,7 +78,7 @@ class Page:
 
 def check_packages() -> None:
     """Raise `ParameterError` where what a report is made with is missing, before the work rather than after."""
-    matplotlib()
+    load_matplotlib()
     _jinja2()
 
 

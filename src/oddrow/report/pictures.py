@@ -59,7 +59,7 @@ class PlotData:
 
 def plane(size: tuple[float, float] = SMALL) -> Any:
     """New axes of the size that reports have."""
-    return plots.new_plane(size=size)
+    return plots.new_axes(size=size)
 
 
 def of_training(history: Losses) -> Iterator[Picture]:
@@ -67,7 +67,7 @@ def of_training(history: Losses) -> Iterator[Picture]:
     parts = {"training": "loss", "held-out rows": "validation_loss"}
     curves = {name: [entry[key] for entry in history] for name, key in parts.items() if history and key in history[0]}
     if curves:
-        axes = plots.losses(curves, epochs=[entry["epoch"] for entry in history], unit="loss", axes=plane())
+        axes = plots.loss_curve(curves, epochs=[entry["epoch"] for entry in history], unit="loss", axes=plane())
         axes.set_title("Training")
         if min(map(min, curves.values())) > 0:
             axes.set_yscale("log")
@@ -86,14 +86,14 @@ def of_ranking(drawn: PlotData) -> Iterator[Picture]:
     yield Picture.of(axes, "Of the alerts, how many are anomalies, at each share of the anomalies found.")
     axes = plots.roc({name: roc_points(*each) for name, each in measured.items()}, axes=plane())
     yield Picture.of(axes, "The share of anomalies found at each share of normal rows that are false alarms.")
-    axes = plots.at_k(*at_k_points(*measured[drawn.name]), axes=plane())
+    axes = plots.precision_at_k(*at_k_points(*measured[drawn.name]), axes=plane())
     yield Picture.of(axes, f"{drawn.name}: the share of anomalies among the k rows that score highest.")
 
 
 def of_cut(drawn: PlotData, confusion: Confusion, per_false_alarm: float | None = None) -> Iterator[Picture]:
     """What the cuts do: precision and recall beside them, what becomes of the rows, what it costs."""
     y, scores, weight = drawn.measured(drawn.own)
-    axes = plots.by_threshold(*by_threshold_points(y, scores, weight), drawn.cuts, axes=plane())
+    axes = plots.threshold_curve(*by_threshold_points(y, scores, weight), drawn.cuts, axes=plane())
     yield Picture.of(axes, "Precision and recall at every threshold; the lines are the cuts of this report.")
     counts = [[confusion.passed, confusion.false_alerts], [confusion.missed, confusion.true_alerts]]
     axes = plots.confusion_matrix(counts, axes=plane())
