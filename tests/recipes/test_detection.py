@@ -200,12 +200,12 @@ def test_a_report_that_cannot_be_drawn_costs_no_run(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*arguments: Any, **named: Any) -> Any:
-        raise ParameterError("pictures need matplotlib")
+        raise ParameterError("plots need matplotlib")
 
     monkeypatch.setattr("oddrow.recipes.runner.check_packages", refuse)
     told: list[str] = []
     run_recipe(recipe(contestants=["dagmm"]), folder, tmp_path, 1, tell=told.append)
-    assert "No report: pictures need matplotlib" in told
+    assert "No report: plots need matplotlib" in told
     assert {"results.json", "model"} <= {path.name for path in tmp_path.iterdir()}
 
 
