@@ -55,9 +55,9 @@ def kept(runs: Sequence[Run]) -> dict[str, Any]:
 
 def median_s(of: dict[str, Any]) -> float:
     """Median seconds of what `kept` gave."""
-    return median(of["seconds"])
+    return float(median(of["seconds"]))
 
 
 def peak_gb(of: dict[str, Any]) -> float:
     """The most memory of what `kept` gave, in 1e9 bytes."""
-    return max(of["peak_bytes"]) / 1e9
+    return float(max(of["peak_bytes"])) / 1e9

@@ -42,7 +42,7 @@ def normal_rows(n_rows: int, seed: int) -> pl.DataFrame:
     return pl.DataFrame({f"x{column}": numbers[:, column] for column in range(N_NUMBERS)}).with_columns(
         shop=pl.Series(np.array(list("abcdef"))[np.digitize(factors[:, 0], [-2, -1, 0, 1, 2])]),
         online=pl.Series(factors[:, 1] > 0),
-        time=pl.lit(datetime(2024, 1, 1)) + pl.duration(seconds=pl.Series(seconds.astype(np.int64))),
+        time=pl.lit(datetime(2024, 1, 1)) + pl.duration(seconds=pl.lit(pl.Series(seconds.astype(np.int64)))),
     )
 
 
@@ -100,7 +100,7 @@ def columns_changed(name: str, n_rows: int) -> str:
 
     detector, cut, alerts = alerts_of(name, n_rows)
     near = counterfactuals(detector, alerts, cut)
-    changed = sum(near.rows[column].ne_missing(near.seen[column]).to_numpy().astype(int) for column in alerts.columns)
+    changed = np.sum([near.rows[name].ne_missing(near.seen[name]).to_numpy() for name in alerts.columns], axis=0)
     shares = [np.mean(changed[near.found] == n) for n in (1, 2, 3)]
     return ", ".join(f"{share:.0%}" for share in [*shares, 1 - sum(shares)])
 

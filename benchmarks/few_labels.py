@@ -72,7 +72,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
     for name, load in {"Handbook, test week": handbook, "ULB cards": cards}.items():
-        rows, found = load(options.data), {}
+        rows = load(options.data)
+        found: dict[str, list[float]] = {}
         for seed in range(options.seeds):
             for case, ap in measured(rows, seed):
                 found.setdefault(case, []).append(ap)

@@ -97,7 +97,7 @@ def of_kind(results: dict[str, Any], kind: str, least: int = 0) -> list[dict[str
 
 def rows_per_s(one: dict[str, Any]) -> float:
     """Rows in a second of the whole process, by the median."""
-    return one["rows"] / median_s(one[OURS])
+    return float(one["rows"] / median_s(one[OURS]))
 
 
 def times_bare(one: dict[str, Any]) -> list[float]:

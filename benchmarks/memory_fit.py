@@ -113,7 +113,7 @@ def precisions(of: dict[str, Any], way: str) -> list[float]:
 
 def beyond_jax_gb(results: dict[str, Any], one: dict[str, Any]) -> float:
     """The most memory of a fit, less what a process takes that imports JAX and no more, in 1e9 bytes."""
-    return (one["peak_bytes"] - results["jax_bytes"]) / 1e9
+    return float((one["peak_bytes"] - results["jax_bytes"]) / 1e9)
 
 
 def seconds_ratios(of: dict[str, Any]) -> list[float]:

@@ -60,7 +60,7 @@ def everything(*, n_rows: int, threads: int) -> Once:
         found = ranking_intervals(y, scores, cut=cut, amount=amount, entity=card)
         probability = 1 / (1 + np.exp(-scores))
         metrics.cost(y, alerts, amount, PRICE)
-        metrics.recall_at_precision(metrics.LEAST_PRECISION, y, scores)
+        metrics.recall_at_precision(0.5, y, scores)
         metrics.precision_at(K, y, scores)
         metrics.brier(y, probability)
         metrics.calibration_error(y, probability)

@@ -42,7 +42,7 @@ def kdd99_u2r(data: Path) -> pl.DataFrame:
 def _connections(data: Path) -> pl.DataFrame:
     names = (data / "kddcup99" / "kddcup.names").read_text().splitlines()[1:]
     columns = [line.split(":")[0] for line in names if ":" in line][:KDD_COLUMNS]
-    return read_table(data / "kddcup99" / "kddcup.data_10_percent.gz", names=[*columns, "label"]).frame
+    return read_table(data / "kddcup99" / "kddcup.data_10_percent.gz", names=[*columns, "label"]).in_memory
 
 
 def ecg(data: Path) -> dict[str, pl.DataFrame]:

@@ -77,7 +77,7 @@ def frame(n_rows: int, n_columns: int, seed: int) -> pl.DataFrame:
     return pl.DataFrame(columns, nan_to_null=True).with_columns(
         shop=pl.Series(rng.choice(list("abcdef"), n_rows)),
         online=pl.Series(factors[:, 1] > 0),
-        time=pl.lit(datetime(2024, 1, 1)) + pl.duration(seconds=seconds),
+        time=pl.lit(datetime(2024, 1, 1)) + pl.duration(seconds=pl.lit(seconds)),
     )
 
 
@@ -90,7 +90,7 @@ def array(n_rows: int, n_columns: int, seed: int) -> np.ndarray:
     )
 
 
-def fitted(name: str, n_columns: int, **encoder: str) -> Any:
+def fitted(name: str, n_columns: int, **encoder: Any) -> Any:
     """A detector with its defaults but for the encoder; what has not learned much scores as fast."""
     import oddrow
 
@@ -211,7 +211,7 @@ def entered(folder: Path, options: argparse.Namespace) -> list[Contestant]:
         )
     ]
     ranks = {"name": DETECTORS[0], "n_columns": WIDTHS[-1], "n_rows": options.rows, "numbers": "quantile"}
-    others = [
+    others: list[tuple[str, Callable[..., Once], dict[str, Any]]] = [
         (f"{DETECTORS[0]} of ranks, fitted", by_detector, ranks),
         ("a table of one row", by_table, {**few, "folder": str(folder / f"{DETECTORS[0]}-{WIDTHS[-1]}")}),
         ("PyOD AutoEncoder", by_pyod, few),

@@ -59,7 +59,7 @@ def oddrow_fit(*, table: str, epochs: int | None, threads: int) -> Once:
     X, y = rows.drop("Class"), rows["Class"].to_numpy()
     # TVAE holds nothing out.
     training = None if epochs is None else Training(epochs=epochs, batch_size=512, validation_fraction=0)
-    return lambda: CVAESampler(training=training, random_state=0).fit(X, y).loss_curve_[-1]["loss"]  # type: ignore[no-any-return]
+    return lambda: CVAESampler(training=training, random_state=0).fit(X, y).loss_curve_[-1]["loss"]
 
 
 def oddrow_sample(*, table: str, n: int, threads: int) -> Once:

@@ -35,7 +35,12 @@ def _saved(rows: Any, folder: Path) -> Any:
     from oddrow.artifact import Artifact
 
     # What has not learned much scores as fast.
-    shape = {"hidden": NETWORK.hidden, "activations": NETWORK.activations[:-1], "noise": 0.0, "scoring": "mse"}
+    shape: dict[str, Any] = {
+        "hidden": NETWORK.hidden,
+        "activations": NETWORK.activations[:-1],
+        "noise": 0.0,
+        "scoring": "mse",
+    }
     detector = AutoencoderDetector(**shape, training=Training(epochs=2), random_state=0).fit(rows)
     Artifact(detector, Threshold(1.0, "fixed:1")).save(folder)
     return detector
@@ -87,7 +92,7 @@ def pytorch(*, models: str, n_rows: int, block: int, threads: int) -> Once:
     def score() -> Floats:
         with torch.inference_mode():
             blocks = torch.from_numpy(rows).split(block)
-            return torch.cat([(network(part) - part).square().mean(dim=1) for part in blocks]).numpy()
+            return np.asarray(torch.cat([(network(part) - part).square().mean(dim=1) for part in blocks]).numpy())
 
     return lambda: float(score().mean())
 

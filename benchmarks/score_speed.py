@@ -158,7 +158,7 @@ def work_per_row() -> tuple[int, int]:
 def bound(results: dict[str, Any]) -> float:
     """Rows in a second if matrix products and tanh, at the machine's measured rates, were all."""
     flops, n_tanh = work_per_row()
-    return 1 / (flops / (1e9 * results["peak_gflops"]) + n_tanh / results["tanh_per_s"])
+    return float(1 / (flops / (1e9 * results["peak_gflops"]) + n_tanh / results["tanh_per_s"]))
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:

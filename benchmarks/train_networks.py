@@ -19,7 +19,7 @@ Weights = list[tuple[Floats, Floats]]
 # What DAGMM's estimation network sees beside the code of a row: relative distance and cosine.
 N_FEATURES = 2
 # DAGMM as published for KDD'99, but for the floor: with one the factors of the covariances always exist.
-MIXTURE = {"dropout": 0.5, "lambda_energy": 0.1, "lambda_covariance": 0.005, "covariance_floor": 1e-2}
+MIXTURE: dict[str, Any] = {"dropout": 0.5, "lambda_energy": 0.1, "lambda_covariance": 0.005, "covariance_floor": 1e-2}
 NOISE = 0.1
 
 
@@ -111,12 +111,12 @@ def glorot(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[Floats, Fl
 
 
 def _standardised(values: Floats) -> Floats:
-    return (values - values.mean(axis=0)) / values.std(axis=0)
+    return np.asarray((values - values.mean(axis=0)) / values.std(axis=0))
 
 
 def _in_unit_range(values: Floats) -> Floats:
     low, high = values.min(axis=0), values.max(axis=0)
-    return (values - low) / (high - low)
+    return np.asarray((values - low) / (high - low))
 
 
 def published(recipe: str) -> dict[str, Any]:

@@ -24,8 +24,13 @@ def oddrow_train(*, network: str, n_rows: int, epochs: int, n_held_out: int, thr
 
     of = NETWORKS[network]
     rows, held_out = (_without_categories(part) for part in of.rows(n_rows, n_held_out))
-    given = {"epochs": epochs, "batch_size": of.batch_size, "learning_rate": of.learning_rate}
-    training = Training(**given, clip_norm=None, patience=None)
+    training = Training(
+        epochs=epochs,
+        batch_size=of.batch_size,
+        learning_rate=of.learning_rate,
+        clip_norm=None,
+        patience=None,
+    )
     start = oddrow_network(of)
 
     def once() -> list[float]:
@@ -88,7 +93,7 @@ def keras_fit(*, network: str, n_rows: int, epochs: int, n_held_out: int, thread
     def once() -> list[float]:
         restart()
         history = model.fit(rows, rows, of.batch_size, epochs, verbose=0, **validation).history
-        return history["val_loss" if n_held_out else "loss"]
+        return list(history["val_loss" if n_held_out else "loss"])
 
     return once
 
@@ -156,7 +161,7 @@ def pytorch_epoch(model: Any, loss_of: Callable[..., Any], adam: Any, rows: Any,
         loss.backward()
         adam.step()
         total += loss.detach() * len(batch)
-    return total.item() / len(rows)
+    return float(total.item() / len(rows))
 
 
 def pytorch_validation(model: Any, loss_of: Callable[..., Any], held_out: Any) -> float:

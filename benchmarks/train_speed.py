@@ -170,7 +170,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 def peak_of(results: dict[str, Any]) -> float:
     """The machine's peak in GFLOP/s: a busy minute may hide it, so the best of all networks' counts."""
-    return max(found["peak_gflops"] for found in results["networks"].values())
+    return float(max(found["peak_gflops"] for found in results["networks"].values()))
 
 
 def restored(kept: list[dict[str, Any]]) -> list[Timing]:
