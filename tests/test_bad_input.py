@@ -351,9 +351,9 @@ def test_a_table_to_score_without_its_id_or_time(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--set", "trainig.epochs=5"], "setting 'trainig' is unknown. Did you mean 'training'?"),
-        (["--set", "training.epoch=5"], "setting 'training.epoch' is unknown. Did you mean 'epochs'?"),
-        (["--set", "training.epochs=many"], "training.epochs='many' is not a whole number at least 0."),
+        (["--set", "trainig.epochs=5"], "unknown key 'trainig'. Did you mean 'training'?"),
+        (["--set", "training.epoch=5"], "unknown key 'training.epoch'. Did you mean 'epochs'?"),
+        (["--set", "training.epochs=many"], "training.epochs='many' is not a whole number of at least 0."),
         (["--detector", "autoencoder", "--set", "detector.hidden=8"], "hidden=8 is not a list of widths, such as [8]."),
         (["--set", "encoder.numbers=robst"], "Did you mean 'robust'?"),
         (["--set", "encoder.times=5"], "times=5 is not a list. Expected some of hour, weekday, elapsed."),
@@ -362,7 +362,7 @@ def test_a_table_to_score_without_its_id_or_time(
         (["--threshold", "quantil:0.9"], "threshold rule='quantil' is not one of fixed, quantile, mean-std,"),
         (
             ["--threshold", "quantile:1.5"],
-            "threshold rule quantile=1.5 is not a finite number at least 0 and at most 1.",
+            "threshold rule quantile=1.5 is not a finite number of at least 0 and at most 1.",
         ),
         (["--threshold", "fixed:inf"], "threshold rule fixed=inf is not a finite number."),
         (["--detector", "autoencodr"], "Did you mean 'autoencoder'?"),

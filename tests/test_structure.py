@@ -75,7 +75,7 @@ def test_nested_values_are_built_and_come_back() -> None:
         ({"kinds": {"k": "v"}}, "kinds.k='v' is not a finite number."),
         ({"mode": "novel"}, "mode='novel' is not one of novelty, outlier. Did you mean 'novelty'?"),
         ({"is_on": 1}, "is_on=1 is not true or false."),
-        ([], "[] is a section, not a value: write NAME=VALUE."),
+        ([], "[] is not a section of keys and values."),
     ],
     ids=str,
 )

@@ -101,6 +101,6 @@ def check_number(
     inside = is_number and low <= value <= high and abs(value) < math.inf and not (above and value == low)
     if not inside:
         kind = "a whole number" if whole else "a finite number"
-        bounds = f"above {low:g}" if above else f"at least {low:g}" if low > -math.inf else ""
-        bounds += (" and " if bounds else "") + f"at most {high:g}" if high < math.inf else ""
+        bounds = f"above {low:,.10g}" if above else f"of at least {low:,.10g}" if low > -math.inf else ""
+        bounds += (" and at most" if bounds else "of at most") + f" {high:,.10g}" if high < math.inf else ""
         raise ParameterError(f"{name}={value!r} is not {kind} {bounds}.".replace("  ", " ").replace(" .", "."))

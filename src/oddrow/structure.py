@@ -8,14 +8,16 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from datetime import date
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from oddrow.errors import OddrowError, ParameterError, did_you_mean, raise_all
+
+T = TypeVar("T")
 
 _EXPECTED: dict[Any, str] = {bool: "true or false", int: "a whole number", float: "a finite number", str: "text"}
 
 
-def build(declared: Any, value: Any, path: str = "", *, lenient: bool = False, complete: bool = False) -> Any:
+def build(declared: type[T], value: Any, path: str = "", *, lenient: bool = False, complete: bool = False) -> T:
     """Return plain values as an object of the declared type, checked through all their parts.
 
     Parameters
@@ -55,7 +57,7 @@ def build(declared: Any, value: Any, path: str = "", *, lenient: bool = False, c
     oddrow.errors.ParameterError: unknown key 'training.epoch'. Did you mean 'epochs'?
     """
     builder = _Builder(lenient, complete)
-    built = builder.build(declared, value, path)
+    built: T = builder.build(declared, value, path)
     raise_all(builder.problems, ParameterError)
     return built
 
@@ -122,8 +124,8 @@ class _Builder:
     def _section(self, value: Any, path: str) -> Mapping[Any, Any]:
         if isinstance(value, Mapping):
             return value
-        named = f"'{path}'" if path else f"{value!r:.60}"
-        self.problems.append(f"{named} is a section, not a value: write {_join(path, 'NAME')}=VALUE.")
+        named = f"'{path}' is a section, not a value: write {path}.NAME=VALUE."
+        self.problems.append(named if path else f"{value!r:.60} is not a section of keys and values.")
         return {}
 
     def _sequence(self, kind: type[Any], inner: Any, value: Any, path: str) -> Any:
@@ -144,6 +146,8 @@ class _Builder:
         return self._refuse(path, value, _EXPECTED.get(declared, f"a {declared.__name__}"))
 
     def _refuse(self, path: str, value: Any, expected: str, options: Iterable[Any] = ()) -> None:
+        if isinstance(value, Mapping) and path:
+            return self.problems.append(f"'{path}' is one value, not a section: write {path}=VALUE.")
         self.problems.append(f"{path}={value!r:.60} is not {expected}.{did_you_mean(str(value), map(str, options))}")
 
 

@@ -178,65 +178,79 @@ def too_long(model: Path) -> None:
 
 PARAMETERS = ("detector", "parameters")
 TRAINING = (*PARAMETERS, "training")
-SCHEMA = ("detector", "state", "schema")
+SCHEMA = ("detector", "state", "schema", "columns")
 NUMBER = ("detector", "state", "encoder", "numbers", 0)
 
 MANIFESTS: dict[str, tuple[Edit, str]] = {
-    "wrong class": (in_manifest("detector", "class", to="os.system"), "class 'os.system' is not one"),
-    "a path as class": (in_manifest("detector", "class", to="../../evil"), "is not one that a model may hold"),
-    "a list as class": (in_manifest("detector", "class", to=["Training"]), "manifest.json"),
-    "an allowed class in the wrong place": (in_manifest("detector", "class", to="Training"), "'Training' is not one"),
+    "wrong class": (in_manifest("detector", "name", to="os.system"), "class 'os.system' is not one"),
+    "a path as class": (in_manifest("detector", "name", to="../../evil"), "is not one that a model may hold"),
+    "a list as class": (in_manifest("detector", "name", to=["Training"]), "manifest.json"),
+    "an allowed class in the wrong place": (in_manifest("detector", "name", to="Training"), "'Training' is not one"),
     "wrong class of a parameter": (
-        in_manifest(*TRAINING, to={"class": "Popen", "parameters": {}}),
+        in_manifest(*TRAINING, to={"name": "Popen", "parameters": {}}),
         "class 'Popen' is not one",
     ),
     "a parameter with more than class and parameters": (
-        in_manifest(*TRAINING, to={"class": "Training", "parameters": {}, "call": "x"}),
-        "other keys than it should: call",
+        in_manifest(*TRAINING, to={"name": "Training", "parameters": {}, "call": "x"}),
+        "unknown key 'training.call'",
     ),
     "an encoder for training": (
-        in_manifest(*TRAINING, to={"class": "TableEncoder", "parameters": TableEncoder().get_params()}),
+        in_manifest(*TRAINING, to={"name": "TableEncoder", "parameters": TableEncoder().get_params()}),
         r"training=TableEncoder\(\) is no Training",
     ),
-    "extra key": (in_manifest("run", to="rm"), "the manifest holds other keys than it should: run"),
-    "extra key of the detector": (in_manifest("detector", "module", to="os"), "other keys than it should: module"),
-    "extra parameter": (in_manifest(*PARAMETERS, "__class__", to="x"), "other keys than it should: __class__"),
-    "extra parameter of the training": (in_manifest(*TRAINING, "parameters", "run", to=1), "than it should: run"),
-    "extra key of a column": (in_manifest(*SCHEMA, 0, "run", to=1), "does not hold what it should.*'run'"),
-    "extra key of an encoded number": (in_manifest(*NUMBER, "run", to=1), "does not hold what it should.*'run'"),
-    "extra key of the threshold": (in_manifest("threshold", "run", to=1), "threshold holds more or other things"),
-    "extra key of the join": (in_manifest("origin", "join", "run", to=1), "does not hold what it should.*'run'"),
-    "a join without a key": (without("origin", "join", "on"), "does not hold what it should.*'on'"),
-    "a list for the joined table": (in_manifest("origin", "join", "table", to=["a"]), "origin.join.table is "),
-    "text for the join": (in_manifest("origin", "join", to="a.csv"), "manifest.json"),
-    "no join, but a word of it": (in_manifest("origin", "join", to=None), "manifest.json"),
-    "extra key of the state": (in_manifest("detector", "state", "run", to=1), "detector holds more or other things"),
-    "missing key": (without("threshold"), "other keys than it should: threshold"),
-    "missing state": (without("detector", "state", "offset"), "does not hold what it should.*'offset'"),
-    "missing origin's seed": (without("origin", "seed"), "does not hold what it should.*'seed'"),
-    "other format": (in_manifest("format", to=1), "format 1 is not 3"),
-    "no format": (without("format"), "format None is not 3"),
+    "extra key": (in_manifest("run", to="rm"), "unknown key 'run'"),
+    "extra key of the detector": (in_manifest("detector", "module", to="os"), "unknown key 'detector.module'"),
+    "extra parameter": (in_manifest(*PARAMETERS, "__class__", to="x"), r"unknown key '\w+Detector.__class__'"),
+    "extra parameter of the training": (
+        in_manifest(*TRAINING, "parameters", "run", to=1),
+        "unknown key 'Training.run'",
+    ),
+    "extra key of a column": (
+        in_manifest(*SCHEMA, 0, "run", to=1),
+        r"unknown key 'detector.state.schema.columns\[0\].run'",
+    ),
+    "extra key of an encoded number": (
+        in_manifest(*NUMBER, "run", to=1),
+        r"unknown key 'detector.state.encoder.numbers\[0\].run'",
+    ),
+    "extra key of the threshold": (in_manifest("threshold", "run", to=1), "unknown key 'threshold.run'"),
+    "extra key of the join": (in_manifest("origin", "join", "run", to=1), "unknown key 'origin.join.run'"),
+    "a join without a key": (without("origin", "join", "on"), "key 'origin.join.on' is missing"),
+    "a list for the joined table": (
+        in_manifest("origin", "join", "table", to=["a"]),
+        "origin.join.table=.* is not text",
+    ),
+    "text for the join": (in_manifest("origin", "join", to="a.csv"), "'origin.join' is a section"),
+    "no word of a join": (without("origin", "join"), "key 'origin.join' is missing"),
+    "extra key of the state": (in_manifest("detector", "state", "run", to=1), "unknown key 'detector.state.run'"),
+    "missing key": (without("threshold"), "key 'threshold' is missing"),
+    "missing state": (without("detector", "state", "offset"), "key 'detector.state.offset' is missing"),
+    "missing origin's seed": (without("origin", "seed"), "key 'origin.seed' is missing"),
+    "other format": (in_manifest("format", to=1), "has format 1, .* reads format 4. Fit the model again"),
+    "newer format": (in_manifest("format", to=9), "has format 9, .* reads format 4. Update oddrow"),
+    "older format": (in_manifest("format", to=3), "has format 3, .*, or use the older oddrow that saved it"),
+    "no format": (without("format"), "not a manifest of oddrow: 'format' is not a number"),
     "not a number": (replaced('"value": 1.5', '"value": NaN'), "NaN is no JSON number"),
     "infinity": (replaced('"value": 1.5', '"value": -Infinity'), "-Infinity is no JSON number"),
-    "a number beyond all": (replaced('"value": 1.5', '"value": 1e999'), "threshold.value is inf"),
+    "a number beyond all": (replaced('"value": 1.5', '"value": 1e999'), "threshold.value=inf is not a finite number"),
     "a number of a thousand digits": (replaced('"value": 1.5', f'"value": 1{"0" * 999}'), "manifest.json"),
-    "a number of ten thousand digits": (replaced('"value": 1.5', f'"value": 1{"0" * 9999}'), "no valid manifest"),
-    "true for a number": (in_manifest("threshold", "value", to=True), "threshold.value is True"),
-    "text for a number": (in_manifest(*NUMBER, "center", to="0"), r"center is '0'"),
-    "text for a flag": (in_manifest(*NUMBER, "has_missing", to=1), "manifest.json|arrays|has_missing is 1"),
+    "a number of ten thousand digits": (replaced('"value": 1.5', f'"value": 1{"0" * 9999}'), "not a valid manifest"),
+    "true for a number": (in_manifest("threshold", "value", to=True), "threshold.value=True is not a finite number"),
+    "text for a number": (in_manifest(*NUMBER, "center", to="0"), r"center='0' is not a finite number"),
+    "text for a flag": (in_manifest(*NUMBER, "has_missing", to=1), "has_missing=1 is not true or false"),
     "no scale": (in_manifest(*NUMBER, "scale", to=0), "scale of column 'amount'=0"),
     "a range upside down": (in_manifest(*NUMBER, "low", to=1e9), "which is no range"),
     "a range with one end": (in_manifest(*NUMBER, "high", to=None), "which is no range"),
-    "text for the end of a range": (in_manifest(*NUMBER, "high", to="9"), r"high is '9'"),
-    "a range without end": (beyond_all(*NUMBER, "high"), "high is inf"),
+    "text for the end of a range": (in_manifest(*NUMBER, "high", to="9"), r"high='9' is not a finite number"),
+    "a range without end": (beyond_all(*NUMBER, "high"), "high=inf is not a finite number"),
     "a million decimals": (in_manifest(*NUMBER, "decimals", to=10**6), "decimals of column 'amount'=1000000"),
-    "half a decimal": (in_manifest(*NUMBER, "decimals", to=0.5), "decimals is 0.5"),
+    "half a decimal": (in_manifest(*NUMBER, "decimals", to=0.5), "decimals=0.5 is not a whole number"),
     "another column's numbers": (in_manifest(*NUMBER, "source", to="age"), "not those of the schema"),
     "a column that is no feature any more": (in_manifest(*SCHEMA, 0, "kind", to="dropped"), "not those of the schema"),
-    "empty": (file_of(MANIFEST, b""), "no valid manifest"),
-    "no text": (file_of(MANIFEST, b"\xff\xfe\x00"), "no valid manifest"),
-    "a list": (file_of(MANIFEST, b"[]"), "format None is not 3"),
-    "deeply nested": (file_of(MANIFEST, b"[" * 200_000), "no valid manifest"),
+    "empty": (file_of(MANIFEST, b""), "not a valid manifest"),
+    "no text": (file_of(MANIFEST, b"\xff\xfe\x00"), "not a valid manifest"),
+    "a list": (file_of(MANIFEST, b"[]"), "not a manifest of oddrow: 'format' is not a number"),
+    "deeply nested": (file_of(MANIFEST, b"[" * 200_000), "not a valid manifest"),
     "too long": (too_long, "are too many for a manifest"),
     "a link": (linked(MANIFEST), "manifest.json: expected a plain file inside"),
     "a folder": (as_folder(MANIFEST), "manifest.json: expected a plain file"),
@@ -244,7 +258,7 @@ MANIFESTS: dict[str, tuple[Edit, str]] = {
     "absent": (absent(MANIFEST), "there is no saved model here"),
 }
 WIDTHS: dict[str, tuple[Edit, str]] = {
-    "missing parameter": (without(*PARAMETERS, "hidden"), "other keys than it should: hidden"),
+    "missing parameter": (without(*PARAMETERS, "hidden"), "key '.*.hidden' is missing"),
     "a negative width": (in_manifest(*PARAMETERS, "hidden", to=[-4]), "hidden=-4 is not a whole number"),
     "a width beyond memory": (in_manifest(*PARAMETERS, "hidden", to=[10**12, 10**12]), "are not what its parameters"),
     "a width beyond integers": (in_manifest(*PARAMETERS, "hidden", to=[10**30]), "model"),
@@ -374,6 +388,6 @@ def test_hostile_tensors_are_refused(model: Path, edit: Edit, message: str) -> N
 
 def test_the_untouched_copy_loads(model: Path) -> None:
     """The frame of the tests above does not itself break what it copies."""
-    in_manifest("format", to=3)(model)
+    in_manifest("format", to=4)(model)
     tensors(lambda arrays: None)(model)
     Artifact.load(model)

@@ -165,14 +165,14 @@ def test_no_hidden_layer_is_a_linear_map() -> None:
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"hidden": (8, 0)}, r"hidden=0 is not a whole number at least 1"),
+        ({"hidden": (8, 0)}, r"hidden=0 is not a whole number of at least 1"),
         ({"hidden": (8, 2.5)}, r"hidden=2.5 is not a whole number"),
         ({"hidden": 8}, r"hidden=8 is not a list of widths, such as \[8\]"),
         ({"hidden": "8,4"}, r"hidden='8,4' is not a list"),
         ({"hidden": [1] * 101}, r"number of hidden layers=101 is not a whole number .*at most 100"),
         ({"activations": "rellu"}, r"activations='rellu' is not one of .*Did you mean 'relu'\?"),
         ({"activations": ("relu", "gelu")}, r"activations: 2 were given for 3 hidden layers"),
-        ({"noise": -0.1}, r"noise=-0.1 is not a .*number at least 0"),
+        ({"noise": -0.1}, r"noise=-0.1 is not a .*number of at least 0"),
         ({"noise": "much"}, r"noise='much'"),
         ({"scoring": "mes"}, r"scoring='mes' is not one of standardized, mse\. Did you mean 'mse'\?"),
         ({"contamination": 0.6}, r"contamination=0.6 is not a .*number above 0 and at most 0.5"),

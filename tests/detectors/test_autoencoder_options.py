@@ -159,13 +159,13 @@ def test_the_command_takes_them(
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"dropout": -0.1}, r"dropout=-0.1 is not a finite number at least 0 and at most 0.9"),
-        ({"dropout": [0, 0.95, 0]}, r"dropout=0.95 is not a finite number at least 0 and at most 0.9"),
+        ({"dropout": -0.1}, r"dropout=-0.1 is not a finite number of at least 0 and at most 0.9"),
+        ({"dropout": [0, 0.95, 0]}, r"dropout=0.95 is not a finite number of at least 0 and at most 0.9"),
         ({"dropout": (0.1, 0.2)}, r"dropout: 2 were given for 3 hidden layers"),
         ({"dropout": (0.1, 0.2), "hidden": None}, r"dropout: 2 were given for 3 hidden layers"),
         ({"dropout": "some"}, r"dropout='some' is not a finite number"),
         ({"dropout": None}, r"dropout=None is not a finite number"),
-        ({"activity_l1": -1e-3}, r"activity_l1=-0.001 is not a finite number at least 0"),
+        ({"activity_l1": -1e-3}, r"activity_l1=-0.001 is not a finite number of at least 0"),
         ({"activity_l2": "x"}, r"activity_l2='x' is not a finite number"),
         (
             {"activity_l1": 0.5, "hidden": ()},

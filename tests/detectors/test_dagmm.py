@@ -183,7 +183,7 @@ def test_interrupted_fits_of_several_forms_keep_their_states_apart(
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"n_components": 0}, "n_components=0 is not a whole number at least 1"),
+        ({"n_components": 0}, "n_components=0 is not a whole number of at least 1"),
         ({"latent": 0}, "latent=0 is not"),
         ({"hidden": 4}, r"hidden=4 is not a list of widths, such as \[4\]"),
         ({"estimation": "10"}, "estimation='10' is not a list"),

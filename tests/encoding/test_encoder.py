@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oddrow.encoding.columns import LARGEST_ENCODED, MISSING, RARE, SPECIAL_LEVELS, UNEXPECTED_MISSING, UNSEEN
-from oddrow.encoding.encoder import SCALINGS, Encoded, TableEncoder
+from oddrow.encoding.encoder import SCALINGS, Encoded, LearnedColumns, TableEncoder
 from oddrow.errors import ParameterError
+from oddrow.structure import build, to_plain
 from oddrow.table.schema import Schema
 
 HUGE = [1e30, -1e30, 1.7e308, -1.7e308, 5e-324, 0.0]
@@ -228,7 +229,7 @@ def test_encoded_is_float32_and_int32_and_every_output_knows_its_source(mixed: p
 def test_slices_are_encoded_as_the_whole_and_training_rows_may_be_as_they_were_read(mixed: pl.DataFrame) -> None:
     schema = Schema.infer(mixed)
     encoder = TableEncoder().fit(mixed, schema)
-    assert encoder.to_dict() == fitted(mixed).to_dict()
+    assert encoder.learned == fitted(mixed).learned
     whole = encoder.transform(schema.conform(mixed))
     parts = encoder.transform_slices([schema.conform(mixed[:257]), schema.conform(mixed[257:])], mixed.height)
     np.testing.assert_array_equal(parts.numbers, whole.numbers)
@@ -239,10 +240,10 @@ def test_no_statistic_of_a_test_row_reaches_the_encoder(mixed: pl.DataFrame) -> 
     schema = Schema.infer(mixed)
     train, test = schema.conform(mixed[:300]), schema.conform(mixed[300:])
     encoder = TableEncoder().fit(train, schema)
-    learned, encoded = encoder.to_dict(), encoder.transform(test)
+    learned, encoded = encoder.learned, encoder.transform(test)
     strange = test.with_columns(pl.lit(1e9).alias("amount"), pl.lit("new").alias("shop"))
     encoder.transform(strange)
-    assert encoder.to_dict() == learned
+    assert encoder.learned == learned
     np.testing.assert_array_equal(encoder.transform(test).numbers, encoded.numbers)
     alone = encoder.transform(test[7:8])
     np.testing.assert_array_equal(alone.numbers[0], encoded.numbers[7])
@@ -282,8 +283,9 @@ def test_what_was_learned_survives_json(
         "times": ("hour", "weekday", "elapsed"),
     }
     encoder = fitted(frame, ALL_KINDS, **parameters)
-    written = json.dumps(encoder.to_dict(), allow_nan=False)
-    again = TableEncoder(**parameters).restore(json.loads(written))
+    written = json.dumps(to_plain(encoder.learned), allow_nan=False)
+    learned = build(LearnedColumns, json.loads(written), complete=True)
+    again = TableEncoder(**parameters).restore(learned, Schema.infer(frame, ALL_KINDS))
     assert again.number_columns_ == encoder.number_columns_
     assert again.category_columns_ == encoder.category_columns_
     for rows in (frame, other):
@@ -304,7 +306,7 @@ def test_what_was_learned_survives_json(
         ({"levels": {"c": [1, 2]}}, "levels of 'c': [1, 2] is not a list of texts"),
         ({"levels": {"c": ["a", "b", "a"]}}, "levels of 'c': a level is given twice"),
         ({"levels": {"cc": ["a"]}}, "a column of levels='cc' is not one of"),
-        ({"max_levels": 0}, "max_levels=0 is not a whole number at least 1"),
+        ({"max_levels": 0}, "max_levels=0 is not a whole number of at least 1"),
         ({"max_levels": 2.5}, "max_levels=2.5 is not a whole number"),
         ({"one_hot_up_to": -1}, "one_hot_up_to=-1"),
         ({"soft_limit": 0}, "soft_limit=0 is not a finite number above 0"),

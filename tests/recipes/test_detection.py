@@ -263,7 +263,7 @@ def test_a_damaged_run_is_named(folder: Path, tmp_path: Path, damaged: str) -> N
 
 
 def test_no_run_is_refused(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ParameterError, match="runs=0 is not a whole number at least 1"):
+    with pytest.raises(ParameterError, match="runs=0 is not a whole number of at least 1"):
         run_recipe(recipe(), folder, tmp_path, 0, tell=quiet)
 
 

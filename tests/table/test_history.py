@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from oddrow.errors import ParameterError, TableError
+from oddrow.structure import to_plain
 from oddrow.table.history import History
 from oddrow.table.history.features import Behaviour
 
@@ -319,20 +320,14 @@ def test_row_order_permutes_the_values(frame: pl.DataFrame, random: Any) -> None
 
 def test_a_history_goes_to_plain_values_and_back() -> None:
     history = History.of(ALL)
-    assert history.to_list() == [
-        {"features": ["weekend", "night"]},
-        {"by": "card", "windows": ["1d", "3d"], "features": ["count", "sum amount", "mean amount", "since last"]},
-        {"by": "shop", "windows": ["1d", "3d"], "delay": "2d", "features": ["risk", "count", "mean amount"]},
-        {"by": "shop", "windows": ["12h"], "features": ["count"]},
-    ]
-    assert History.of(history.to_list()) == history
+    assert History.of(to_plain(history.blocks)) == history
     assert hash(history) == hash(History.of(ALL))
 
 
 @pytest.mark.parametrize(
     ("block", "message"),
     [
-        ({"by": "card", "window": ["1d"]}, "block 1: 'window' is unknown. Did you mean 'windows'?"),
+        ({"by": "card", "window": ["1d"]}, "block 1: unknown key 'window'. Did you mean 'windows'?"),
         ({"by": "card"}, "it has no features. Known: weekend, night, count, sum COLUMN"),
         ({"by": "card", "features": ["cuont"], "windows": ["1d"]}, "feature 'cuont' is unknown. Did you mean 'count'?"),
         ({"by": "card", "features": ["avarage of"], "windows": ["1d"]}, "feature 'avarage of' is unknown. Known: "),
@@ -355,11 +350,11 @@ def test_a_history_goes_to_plain_values_and_back() -> None:
         ({"by": "card", "features": ["count"], "windows": ["1d"], "delay": "0d"}, "'0d' is no span of time above 0"),
         ({"by": "card", "features": ["count"], "windows": ["1d", "1d"]}, "'card_count_1d' would be made twice"),
         ({"by": "card", "features": ["count"], "windows": ["1d", "3600"]}, "'3600' and '1d' fit no one time column"),
-        ({"by": "card", "features": "count", "windows": ["1d"]}, "features='count' is no list. Write ['count']."),
-        ({"by": "card", "features": [7], "windows": ["1d"]}, "features: 7 is no text"),
-        ({"by": "card", "features": ["count"], "windows": [True]}, "windows: True is no text"),
-        ({"by": 5, "features": ["count"], "windows": ["1d"]}, "by: 5 is no text"),
-        ("count", "'count' is no block"),
+        ({"by": "card", "features": "count", "windows": ["1d"]}, "features='count' is not a list. Write ['count']."),
+        ({"by": "card", "features": [7], "windows": ["1d"]}, "features[0]=7 is not text"),
+        ({"by": "card", "features": ["count"], "windows": [True]}, "windows[0]=True is not text"),
+        ({"by": 5, "features": ["count"], "windows": ["1d"]}, "by=5 is not text"),
+        ("count", "'count' is not a section"),
     ],
 )
 def test_a_block_that_means_nothing_is_refused(block: Any, message: str) -> None:
@@ -378,7 +373,7 @@ def test_all_blocks_are_checked_before_one_error_is_raised() -> None:
     ]
     with pytest.raises(ParameterError, match="'card_count_1d' would be made twice"):
         History.of([good, good])
-    with pytest.raises(ParameterError, match="is no list of blocks"):
+    with pytest.raises(ParameterError, match="is not a list of blocks"):
         History.of(good)  # type: ignore[arg-type]
 
 

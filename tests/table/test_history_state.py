@@ -420,7 +420,7 @@ def test_files_that_are_no_state_are_refused(tmp_path: Path) -> None:
     [
         ({"format": 2}, "this is not format 1"),
         ({"history": [{"by": "card", "features": ["steal"]}]}, "feature 'steal' is unknown"),
-        ({"history": 5}, "is no list of blocks"),
+        ({"history": 5}, "is not a list of blocks"),
         ({"history": [{"features": ["night"]}]}, "are not those of"),
         ({"time": 7}, "time=7 is no column"),
         ({"clock": "sundial"}, "but of 'sundial'"),

@@ -19,6 +19,7 @@ from scipy.io import savemat
 from scipy.sparse import csr_array
 
 from oddrow.errors import TableError
+from oddrow.structure import build, to_plain
 from oddrow.table.delimited import LOOKED_AT, ReadOptions
 from oddrow.table.read import read_table, through_blocks
 from oddrow.table.table import SYNTHETIC, Table, as_table
@@ -514,7 +515,7 @@ def test_taking_rows_by_number_and_by_mask() -> None:
 
 def test_options_are_plain_values() -> None:
     options = ReadOptions(names=("a", "b"), missing=("-",))
-    assert ReadOptions(**options.to_dict()) == options
+    assert build(ReadOptions, to_plain(options)) == options
     assert not options.has_header
     assert ReadOptions().has_header
 

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from oddrow.errors import ParameterError, TableError
+from oddrow.structure import build, to_plain
 from oddrow.table.schema import KINDS, Column, Schema, check_features
 
 
@@ -121,7 +122,7 @@ def test_unknown_kinds_and_columns_are_refused() -> None:
 
 def test_schema_round_trips_through_json(mixed: pl.DataFrame) -> None:
     schema = Schema.infer(mixed)
-    assert Schema.from_dict(json.loads(json.dumps(schema.to_dict()))) == schema
+    assert build(Schema, json.loads(json.dumps(to_plain(schema)))) == schema
 
 
 def test_a_table_with_nothing_to_score_by_is_refused() -> None:

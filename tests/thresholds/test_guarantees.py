@@ -10,6 +10,7 @@ import pytest
 from scipy.stats import norm
 
 from oddrow.errors import EvaluationError, ParameterError
+from oddrow.structure import build, to_plain
 from oddrow.thresholds.conformal import discoveries, fewest_for, p_values, rank_for
 from oddrow.thresholds.outcomes import DAY_S, Outcomes
 from oddrow.thresholds.rule import Rule
@@ -286,7 +287,7 @@ def test_a_replaced_threshold_keeps_no_rows() -> None:
     threshold = Rule.parse("false-discoveries:0.1").threshold(Outcomes(np.arange(100.0)))
     assert len(threshold.calibration) == 100
     assert threshold.remembered.calibration == ()
-    assert Threshold.from_dict(threshold.to_dict()) == threshold
+    assert build(Threshold, to_plain(threshold)) == threshold
 
 
 def test_rows_may_be_lists_and_times() -> None:

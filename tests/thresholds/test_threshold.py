@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oddrow.errors import EvaluationError, ParameterError
+from oddrow.structure import build, to_plain
 from oddrow.thresholds.fingerprint import SKETCH_SIZE, Fingerprint
 from oddrow.thresholds.outcomes import Outcomes
 from oddrow.thresholds.rule import RULES, Rule
@@ -159,7 +160,7 @@ def test_a_rule_reads_back_as_it_was_written(name: str, number: float) -> None:
         ("", "is not one of"),
         ("quantile:many", "threshold rule 'quantile:many': 'many' is not a number"),
         ("quantile:", "'' is not a number"),
-        ("quantile:1.1", "threshold rule quantile=1.1 is not a finite number at least 0 and at most 1"),
+        ("quantile:1.1", "threshold rule quantile=1.1 is not a finite number of at least 0 and at most 1"),
         ("contamination:-0.1", "threshold rule contamination=-0.1 is not"),
         ("quantile:nan", "threshold rule quantile=nan is not"),
         ("fixed:inf", "threshold rule fixed=inf is not a finite number"),
@@ -167,9 +168,9 @@ def test_a_rule_reads_back_as_it_was_written(name: str, number: float) -> None:
         ("quantile:0.9@trian", r"Did you mean 'train'\?"),
         ("quantile:0.9:0.8", "quantile takes 1 numbers at most"),
         ("cost", "say its number, such as cost:5"),
-        ("budget:2.5", "threshold rule budget=2.5 is not a whole number at least 1"),
-        ("budget:0", "is not a whole number at least 1"),
-        ("recall:0.8:1", "threshold rule recall=1 is not a finite number at least 0.5"),
+        ("budget:2.5", "threshold rule budget=2.5 is not a whole number of at least 1"),
+        ("budget:0", "is not a whole number of at least 1"),
+        ("recall:0.8:1", "threshold rule recall=1 is not a finite number of at least 0.5"),
         ("recall:1", "threshold rule recall=1 is not a finite number above 0 and at most 0.9999"),
         ("recall:0.5@train", "does not follow from rows that were trained on"),
         ("false-alarms@train", "does not follow from rows that were trained on"),
@@ -194,7 +195,7 @@ def many(n: int, seed: int = 0) -> np.ndarray:
 def test_thresholds_and_fingerprints_round_trip_through_json() -> None:
     for fingerprint in (None, Fingerprint.of(hashes(3, 1, 2**64 - 1)), Fingerprint.of(many(3000))):
         threshold = Threshold(0.1 + 0.2, "quantile:0.99", "validation", fingerprint)
-        assert Threshold.from_dict(json.loads(json.dumps(threshold.to_dict()))) == threshold
+        assert build(Threshold, json.loads(json.dumps(to_plain(threshold)))) == threshold
 
 
 @pytest.mark.parametrize("n", [1, 5, SKETCH_SIZE, 5000])

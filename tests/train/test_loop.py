@@ -229,14 +229,14 @@ def test_a_loss_beyond_measure_stops_with_advice(validation: Any, epoch: int) ->
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"epochs": -1}, r"training.epochs=-1 is not a whole number at least 0"),
+        ({"epochs": -1}, r"training.epochs=-1 is not a whole number of at least 0"),
         ({"epochs": 2.5}, r"training.epochs=2.5"),
-        ({"batch_size": 0}, r"training.batch_size=0 is not a whole number at least 1"),
+        ({"batch_size": 0}, r"training.batch_size=0 is not a whole number of at least 1"),
         ({"learning_rate": 0}, r"training.learning_rate=0 is not a .*number above 0"),
         ({"learning_rate": math.nan}, r"training.learning_rate=nan"),
         ({"learning_rate": math.inf}, r"training.learning_rate=inf"),
         ({"learning_rate": "fast"}, r"training.learning_rate='fast'"),
-        ({"validation_fraction": 1}, r"training.validation_fraction=1 is not a .*number at least 0 and at most 0.9"),
+        ({"validation_fraction": 1}, r"training.validation_fraction=1 is not a .*number of at least 0 and at most 0.9"),
         ({"patience": 0}, r"training.patience=0"),
         ({"log_every": 0}, r"training.log_every=0"),
         ({"clip_norm": 0}, r"training.clip_norm=0"),

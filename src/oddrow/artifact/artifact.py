@@ -20,27 +20,27 @@ from oddrow.artifact.manifest import (
     FORMAT,
     MANIFEST,
     TENSORS,
-    check_fitted,
-    check_keys,
-    check_nothing_else,
-    check_type,
+    Manifest,
+    SavedDetector,
+    SavedEstimator,
     check_writable,
-    constructed,
-    described,
     read_manifest,
     read_tensors,
     replacing,
-    tuples,
 )
 from oddrow.artifact.origin import Origin
 from oddrow.artifact.row_decider import RowDecider
 from oddrow.detectors.base import Detector
 from oddrow.errors import ArtifactError, OddrowError
+from oddrow.structure import to_plain
 from oddrow.table.dataset import span
 from oddrow.table.delimited import ReadOptions
 from oddrow.table.history import History
 from oddrow.table.roles import Roles
 from oddrow.thresholds.threshold import Threshold
+
+# Whose versions a model remembers.
+PACKAGES = ("oddrow", "jax", "equinox", "optax", "numpy", "polars", "scikit-learn")
 
 FINGERPRINT, REPRODUCE = "Fingerprint of the training rows", "Reproduce"
 
@@ -148,27 +148,28 @@ class Artifact:
         check_writable(folder)
         manifest, arrays = self._to_manifest()
         with replacing(folder) as unfinished:
-            (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=1, allow_nan=False) + "\n")
+            (unfinished / MANIFEST).write_text(json.dumps(to_plain(manifest), indent=1, allow_nan=False) + "\n")
             save_file({name: np.asarray(array, order="C") for name, array in arrays.items()}, unfinished / TENSORS)
             # safetensors writes for the owner alone: whoever may read the manifest may read the weights.
             shutil.copymode(unfinished / MANIFEST, unfinished / TENSORS)
             (unfinished / CARD).write_text(self.card(), encoding="utf-8")
 
-    def _to_manifest(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _to_manifest(self) -> tuple[Manifest, dict[str, Any]]:
         state, arrays = self.detector._to_state()
-        names = ("oddrow", "jax", "equinox", "optax", "numpy", "polars", "scikit-learn")
-        return {
-            "format": FORMAT,
-            "versions": {"python": platform.python_version(), **{name: version(name) for name in names}},
-            "detector": {**described(self.detector), "state": state},
-            "threshold": self.threshold.to_dict(),
-            "block": None if self.block is None else self.block.to_dict(),
-            "earlier": [cut.to_dict() for cut in self.earlier],
-            "history": None if self.history is None else self.history.to_list(),
-            "read": self.read.to_dict(),
-            "roles": self.roles.to_dict(),
-            "origin": None if self.origin is None else self.origin.to_dict(),
-        }, arrays
+        saved = SavedEstimator.of(self.detector)
+        manifest = Manifest(
+            format=FORMAT,
+            versions={"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+            detector=SavedDetector(saved.name, saved.parameters, state),
+            threshold=self.threshold,
+            block=self.block,
+            earlier=self.earlier,
+            history=self.history,
+            read=self.read,
+            roles=self.roles,
+            origin=self.origin,
+        )
+        return manifest, arrays
 
     @classmethod
     def load(cls, folder: str | Path) -> Artifact:
@@ -177,49 +178,22 @@ class Artifact:
         manifest = read_manifest(folder)
         arrays = read_tensors(folder / TENSORS)
         try:
-            return cls._from_manifest(manifest, arrays)
+            detector: Detector = manifest.detector.construct(CLASSES)
+            detector._from_state(manifest.detector.state, arrays)
         except OddrowError as error:
             raise ArtifactError(f"{folder}: {error}") from error
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise ArtifactError(f"{folder / MANIFEST}: it does not hold what it should ({error!r}).") from error
-
-    @classmethod
-    def _from_manifest(cls, manifest: dict[str, Any], arrays: dict[str, Any]) -> Artifact:
-        check_keys(
-            manifest,
-            {
-                "format",
-                "versions",
-                "detector",
-                "threshold",
-                "block",
-                "earlier",
-                "history",
-                "read",
-                "roles",
-                "origin",
-            },
-            "the manifest",
+            raise ArtifactError(f"{folder / MANIFEST}: this is damaged or was changed ({error!r}).") from error
+        return cls(
+            detector=detector,
+            threshold=manifest.threshold,
+            read=manifest.read,
+            roles=manifest.roles,
+            origin=manifest.origin,
+            block=manifest.block,
+            earlier=manifest.earlier,
+            history=manifest.history,
         )
-        of = manifest["detector"]
-        check_keys(of, {"class", "parameters", "state"}, "detector")
-        detector: Detector = constructed(of, CLASSES)
-        detector._from_state(of["state"], arrays)
-        check_fitted(detector)
-        origin, block, history = manifest["origin"], manifest["block"], manifest["history"]
-        artifact = cls(
-            detector,
-            Threshold.from_dict(manifest["threshold"]),
-            ReadOptions(**tuples(manifest["read"])),
-            Roles(**tuples(manifest["roles"])),
-            None if origin is None else Origin.from_dict(origin),
-            None if block is None else Threshold.from_dict(block),
-            tuple(map(Threshold.from_dict, manifest["earlier"])),
-            None if history is None else History.of(history),
-        )
-        check_type(artifact, cls, "the manifest")
-        check_nothing_else(manifest, artifact._to_manifest()[0])
-        return artifact
 
     def row_scorer(self) -> RowDecider:
         """A function that takes one row, a dict, and gives its score, whether that reaches the threshold, and the band.

@@ -3,138 +3,105 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import is_dataclass
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
-from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from oddrow.detectors.base import Detector
+from oddrow.artifact.origin import Origin
 from oddrow.detectors.registry import DETECTORS
-from oddrow.encoding.columns import CategoryColumn, NumberColumn
 from oddrow.encoding.encoder import TableEncoder
-from oddrow.errors import ArtifactError, did_you_mean
-from oddrow.table.schema import Schema
+from oddrow.errors import ArtifactError, OddrowError, did_you_mean, raise_all
+from oddrow.structure import build, to_plain, unknown_keys
+from oddrow.table.delimited import ReadOptions
+from oddrow.table.history import History
+from oddrow.table.roles import Roles
+from oddrow.thresholds.threshold import Threshold
 from oddrow.train.training import Training
 
-
-def check_keys(values: Any, expected: set[str], where: str) -> None:
-    if not isinstance(values, dict) or set(values) != expected:
-        found = set(values) if isinstance(values, dict) else {type(values).__name__}
-        raise ArtifactError(f"{where} holds other keys than it should: {', '.join(sorted(found ^ expected))}.")
-
-
-def check_fitted(detector: Detector) -> None:
-    """Refuse a fitted state that JSON can hold but `fit` cannot have left."""
-    names = list(detector.feature_names_in_) if hasattr(detector, "feature_names_in_") else []
-    fitted = {
-        "schema": (detector.schema_, Schema),
-        "numbers": (detector.encoder_.number_columns_, tuple[NumberColumn, ...]),
-        "categories": (detector.encoder_.category_columns_, tuple[CategoryColumn, ...]),
-        "history": (detector.loss_curve_, list[dict[str, float]]),
-        "offset": (detector.offset_, float),
-        "n_features_in": (detector.n_features_in_, int),
-        "feature_names_in": (names, list[str]),
-        "n_known_anomalies": (detector.n_known_anomalies_, int),
-    }
-    for name, (value, declared) in fitted.items():
-        check_type(value, declared, name)
-    detector.encoder_.check_columns(detector.schema_)
-
-
-def check_type(value: Any, declared: Any, where: str) -> None:
-    """Refuse a value that is not of the declared type, through all its parts."""
-    origin, inner = get_origin(declared), get_args(declared)
-    if origin in (Union, UnionType):
-        if value is not None:
-            check_type(value, inner[0], where)
-    elif not _is_of(value, origin or declared):
-        raise ArtifactError(f"{where} is {value!r:.60}, which is no {getattr(declared, '__name__', declared)}.")
-    elif origin is not None:
-        for item in value.values() if origin is dict else value:
-            check_type(item, inner[1] if origin is dict else inner[0], where)
-    else:
-        for name, kind in _fields_of(declared).items():
-            check_type(getattr(value, name), kind, f"{where}.{name}")
-
-
-def check_nothing_else(manifest: dict[str, Any], again: dict[str, Any]) -> None:
-    """Refuse what a model would not write again itself."""
-    for part in sorted(manifest.keys() - {"versions"}):
-        if manifest[part] != json.loads(json.dumps(again[part])):
-            raise ArtifactError(f"{part} holds more or other things than a model has.")
-
-
-@cache
-def _fields_of(declared: type[Any]) -> dict[str, Any]:
-    """The declared types of a dataclass, found once: it takes longer than all else that is checked in a column."""
-    return get_type_hints(declared) if is_dataclass(declared) else {}
-
-
-def _is_of(value: Any, declared: type[Any]) -> bool:
-    if declared is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    return isinstance(value, declared) and isinstance(value, bool) == (declared is bool)
-
-
-CLASSES: dict[str, type[Detector]] = {kind.__name__: kind for kind in DETECTORS.values()}
+CLASSES: dict[str, type[Any]] = {kind.__name__: kind for kind in DETECTORS.values()}
 
 PARAMETER_OBJECTS: dict[str, type[Any]] = {"Training": Training, "TableEncoder": TableEncoder}
 
 HOLDS_OBJECT = ("training", "encoder")
 
 
-def described(estimator: Any) -> dict[str, Any]:
+@dataclass(frozen=True)
+class SavedEstimator:
     """The class and the parameters of an estimator."""
-    parameters = {name: _plain(value) for name, value in estimator.get_params(deep=False).items()}
-    return {"class": type(estimator).__name__, "parameters": parameters}
+
+    name: str
+    parameters: dict[str, Any]
+
+    @classmethod
+    def of(cls, estimator: Any) -> SavedEstimator:
+        """Describe an estimator."""
+        parameters = estimator.get_params(deep=False)
+        return cls(type(estimator).__name__, {name: _to_json(value) for name, value in parameters.items()})
+
+    def construct(self, allowed: Mapping[str, type[Any]]) -> Any:
+        """Return an estimator of an allowed class with known parameters, and nothing else."""
+        if self.name not in allowed:
+            hint = did_you_mean(self.name, allowed)
+            raise ArtifactError(f"class {self.name!r} is not one that a model may hold.{hint}")
+        known = allowed[self.name]().get_params(deep=False)
+        raise_all(unknown_keys(self.parameters, known, self.name), ArtifactError)
+        missing = [f"key '{self.name}.{name}' is missing." for name in known if name not in self.parameters]
+        raise_all(missing, ArtifactError)
+        return allowed[self.name](**{name: _from_json(name, value) for name, value in self.parameters.items()})
 
 
-def _plain(value: Any) -> Any:
-    """A parameter as JSON holds it; a generator has no value to keep, only the fitted weights it led to."""
+@dataclass(frozen=True)
+class SavedDetector(SavedEstimator):
+    """The class, the parameters and the fitted state of a detector."""
+
+    state: dict[str, Any]
+
+
+def _to_json(value: Any) -> Any:
+    """Return a parameter as JSON holds it; a generator has no value to keep, only the fitted weights it led to."""
     if type(value).__name__ in PARAMETER_OBJECTS:
-        return described(value)
+        return to_plain(SavedEstimator.of(value))
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [_to_json(item) for item in value]
     if isinstance(value, dict):
-        return {str(name): _plain(item) for name, item in value.items()}
+        return {str(name): _to_json(item) for name, item in value.items()}
     if isinstance(value, np.generic):
         return value.item()
     return value if value is None or isinstance(value, (bool, int, float, str)) else None
 
 
-def constructed(values: dict[str, Any], allowed: dict[str, type[Any]]) -> Any:
-    """An object of an allowed class with known parameters, and nothing else."""
-    name = values["class"]
-    if name not in allowed:
-        raise ArtifactError(f"class {name!r} is not one that a model may hold.{did_you_mean(str(name), allowed)}")
-    parameters = values["parameters"]
-    check_keys(parameters, set(allowed[name]().get_params(deep=False)), name)
-    return allowed[name](**{key: _parameter(key, value) for key, value in parameters.items()})
-
-
-def _parameter(name: str, value: Any) -> Any:
+def _from_json(name: str, value: Any) -> Any:
     if name in HOLDS_OBJECT and value is not None:
-        check_keys(value, {"class", "parameters"}, "a parameter")
-        return constructed(value, PARAMETER_OBJECTS)
+        return build(SavedEstimator, value, name).construct(PARAMETER_OBJECTS)
     return tuple(value) if isinstance(value, list) else value
 
 
-def tuples(values: dict[str, Any]) -> dict[str, Any]:
-    """The same values, lists as tuples."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+@dataclass(frozen=True)
+class Manifest:
+    """What `manifest.json` holds: all of a saved model but its arrays."""
+
+    format: int
+    versions: dict[str, str]
+    detector: SavedDetector
+    threshold: Threshold
+    block: Threshold | None
+    earlier: tuple[Threshold, ...]
+    history: History | None
+    read: ReadOptions
+    roles: Roles
+    origin: Origin | None
 
 
-FORMAT = 3
+# 2: history; 3: training notes; 4: renamed keys (guarantee, loss_curve, name).
+FORMAT = 4
 
 MANIFEST, TENSORS, CARD = "manifest.json", "tensors.safetensors", "card.md"
 
@@ -188,12 +155,12 @@ def _swap(unfinished: Path, folder: Path, old: Path) -> None:
         raise
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> Manifest:
+    """Read and check the manifest of a model's folder; raise `ArtifactError` for anything that is not one."""
     path = folder / MANIFEST
     if not path.exists():
-        siblings = (
-            [other.name for other in folder.absolute().parent.iterdir()] if folder.absolute().parent.exists() else []
-        )
+        parent = folder.absolute().parent
+        siblings = [other.name for other in parent.iterdir()] if parent.exists() else []
         hint = did_you_mean(folder.name, siblings) if not folder.exists() else ""
         raise ArtifactError(f"{folder}: there is no saved model here ({MANIFEST} is missing).{hint}")
     _check_plain_file(path)
@@ -202,11 +169,23 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"{path}: this is no valid manifest ({error}).") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        found = manifest.get("format") if isinstance(manifest, dict) else None
-        raise ArtifactError(f"{path}: format {found!r} is not {FORMAT}, the one that this version of oddrow reads.")
-    return manifest
+        raise ArtifactError(f"{path}: this is not a valid manifest ({error}).") from error
+    _check_format(path, manifest.get("format") if isinstance(manifest, dict) else None)
+    try:
+        return build(Manifest, manifest, complete=True)
+    except OddrowError as error:
+        raise ArtifactError(f"{path}: {error}") from error
+
+
+def _check_format(path: Path, found: Any) -> None:
+    if found == FORMAT and not isinstance(found, bool):
+        return
+    what = f"this model has format {found!r:.20}, and this version of oddrow reads format {FORMAT}"
+    if isinstance(found, int) and found < FORMAT:
+        raise ArtifactError(f"{path}: {what}. Fit the model again, or use the older oddrow that saved it.")
+    if isinstance(found, int):
+        raise ArtifactError(f"{path}: {what}. Update oddrow.")
+    raise ArtifactError(f"{path}: this is not a manifest of oddrow: 'format' is not a number.")
 
 
 def _no_constant(name: str) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
-from oddrow.artifact.manifest import tuples
 from oddrow.table.join import Join
 from oddrow.table.roles import Roles
 from oddrow.thresholds.fingerprint import Fingerprint
@@ -27,19 +25,6 @@ class Origin:
     command: str = ""
     join: Join | None = None
     roles: Roles = field(default_factory=Roles)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Origin:
-        """The origin that the manifest holds."""
-        fingerprint = Fingerprint.from_dict(values["fingerprint"])
-        join = Join(**values["join"]) if "join" in values else None
-        roles = Roles(**tuples(values["roles"]))
-        read = {"tables": tuple(values["tables"]), "fingerprint": fingerprint, "join": join, "roles": roles}
-        return cls(**{**values, **read})
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; a model without a joined table says nothing of one."""
-        return {name: value for name, value in asdict(self).items() if name != "join" or value is not None}
 
     @property
     def named(self) -> str:

@@ -16,7 +16,7 @@ from sklearn.utils.validation import _check_feature_names, check_is_fitted, vali
 
 from oddrow.detectors.fit_many import fit_many
 from oddrow.detectors.scoring import BLOCKS, score_in_blocks, two_at_a_time
-from oddrow.detectors.state import check_arrays, named_leaves
+from oddrow.detectors.state import FittedState, check_arrays, named_leaves
 from oddrow.detectors.training_set import (
     EncodedRows,
     TrainingSet,
@@ -28,8 +28,9 @@ from oddrow.detectors.training_set import (
 from oddrow.encoding.encoder import TableEncoder
 from oddrow.errors import NotFiniteError, ParameterError, TableError, TrainingError, check_number
 from oddrow.nets.attribution import Occlusion, ScoreDescent
+from oddrow.structure import build, to_plain
 from oddrow.table.parquet import Frame, ParquetFrame
-from oddrow.table.schema import Schema, check_features
+from oddrow.table.schema import check_features
 from oddrow.table.split import split_random
 from oddrow.table.table import Table, as_table
 from oddrow.train.checkpoint import signature_of
@@ -242,33 +243,36 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         array = validate_data(self, X, reset=reset, **form)
         return Table.from_array(array)
 
+    _state: type[FittedState] = FittedState
+
     def _to_state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """Everything fitted: plain values for JSON, and named arrays."""
         check_is_fitted(self)
-        plain = {
-            "schema": self.schema_.to_dict(),
-            "encoder": self.encoder_.to_dict(),
-            "history": self.loss_curve_,
-            "offset": self.offset_,
-            "n_features_in": self.n_features_in_,
-            "feature_names_in": list(self.feature_names_in_) if hasattr(self, "feature_names_in_") else None,
-            "n_known_anomalies": self.n_known_anomalies_,
-        }
-        return plain, {f"network{name}": np.asarray(leaf) for name, leaf in named_leaves(self.network_)}
+        state = FittedState(
+            schema=self.schema_,
+            encoder=self.encoder_.learned,
+            loss_curve=self.loss_curve_,
+            offset=self.offset_,
+            n_features_in=self.n_features_in_,
+            feature_names_in=tuple(self.feature_names_in_) if hasattr(self, "feature_names_in_") else None,
+            n_known_anomalies=self.n_known_anomalies_,
+        )
+        return to_plain(state), {f"network{name}": np.asarray(leaf) for name, leaf in named_leaves(self.network_)}
 
     def _from_state(self, plain: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Detector:
         """Take back what `_to_state` gave. Raises `ArtifactError` where an array has another shape than it must."""
         self._used_training.check()
         self._check_parameters()
         check_number("contamination", self.contamination, 0, 0.5, above=True)
-        self.schema_ = Schema.from_dict(plain["schema"])
-        self.encoder_ = self._new_encoder().restore(plain["encoder"])
-        self.loss_curve_, self.offset_ = plain["history"], float(plain["offset"])
-        self.n_features_in_, self.n_known_anomalies_ = plain["n_features_in"], plain["n_known_anomalies"]
-        if plain["feature_names_in"]:
-            self.feature_names_in_ = np.array(plain["feature_names_in"], dtype=object)
+        state = build(self._state, plain, "detector.state", complete=True)
+        self.schema_ = state.schema
+        self.encoder_ = self._new_encoder().restore(state.encoder, state.schema)
+        self.loss_curve_, self.offset_ = state.loss_curve, float(state.offset)
+        self.n_features_in_, self.n_known_anomalies_ = state.n_features_in, state.n_known_anomalies
+        if state.feature_names_in:
+            self.feature_names_in_ = np.array(state.feature_names_in, dtype=object)
         # Shapes are found without computing anything, so that a hostile width allocates nothing.
-        skeleton = eqx.filter_eval_shape(self._unfilled, plain)
+        skeleton = eqx.filter_eval_shape(self._unfilled, state)
         check_arrays(arrays, {f"network{name}": leaf for name, leaf in named_leaves(skeleton)})
         # device_put only copies; jnp.asarray would compile a conversion for each shape.
         leaves = {name: jax.device_put(arrays[f"network{name}"]) for name, _ in named_leaves(skeleton)}
@@ -285,7 +289,7 @@ class Detector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
     def _new_network(self, seed: int) -> Any:
         """An untrained network for the fitted encoder."""
 
-    def _unfilled(self, plain: dict[str, Any]) -> Any:
+    def _unfilled(self, state: Any) -> Any:
         """A network of the form that the one of this state has; its numbers do not matter."""
         return self._new_network(0)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import equinox as eqx
@@ -27,6 +27,7 @@ from oddrow.detectors.reference import (
     subsample,
 )
 from oddrow.detectors.scoring import score_in_blocks
+from oddrow.detectors.state import FittedState
 from oddrow.detectors.training_set import TrainingSet
 from oddrow.encoding.encoder import TableEncoder
 from oddrow.errors import ParameterError, TableError, check_choice, check_number
@@ -64,6 +65,14 @@ MOST_CODED = 2000
 MOST_BYTES = 16_000_000
 
 BYTES_OF_ONE = 4
+
+
+@dataclass(frozen=True)
+class OddRowState(FittedState):
+    """Besides, how many rows and means of rows are kept."""
+
+    n_kept: int
+    n_means: int
 
 
 class OddRowDetector(Detector):
@@ -284,13 +293,14 @@ class OddRowDetector(Detector):
         coded = Neighbours(*as_rows(codes), scale=coder.units(codes), n_nearest=n_nearest)
         return OddRow(memory, coder, coded, tails, self._levels, of_means=not self.memory_rows)
 
+    _state = OddRowState
+
     def _to_state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
-        """As of every detector, and how many rows and means of rows are kept."""
         plain, arrays = super()._to_state()
         return {**plain, "n_kept": self.n_kept_, "n_means": self.n_means_}, arrays
 
-    def _unfilled(self, plain: dict[str, Any]) -> OddRow:
-        self.n_kept_, self.n_means_ = plain["n_kept"], plain["n_means"]
+    def _unfilled(self, state: OddRowState) -> OddRow:
+        self.n_kept_, self.n_means_ = state.n_kept, state.n_means
         check_number("n_kept", self.n_kept_, 0, self.memory_rows, whole=True)
         check_number("n_means", self.n_means_, 0, 0 if self.memory_rows else N_CLUSTERS, whole=True)
         check_number("the number of rows or means", self.n_kept_ + self.n_means_, LEAST_ROWS)

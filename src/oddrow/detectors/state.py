@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import numpy as np
 import numpy.typing as npt
 
+from oddrow.encoding.encoder import LearnedColumns
 from oddrow.errors import ArtifactError
+from oddrow.table.schema import Schema
+
+
+@dataclass(frozen=True)
+class FittedState:
+    """What fitting left besides arrays, as a saved model holds it."""
+
+    schema: Schema
+    encoder: LearnedColumns
+    loss_curve: list[dict[str, float]]
+    offset: float
+    n_features_in: int
+    feature_names_in: tuple[str, ...] | None
+    n_known_anomalies: int
 
 
 def named_leaves(network: Any) -> list[tuple[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +28,14 @@ class Encoded(NamedTuple):
 
     numbers: npt.NDArray[np.float32]
     categories: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class LearnedColumns:
+    """What an encoder learned of the columns of a table."""
+
+    numbers: tuple[NumberColumn, ...]
+    categories: tuple[CategoryColumn, ...]
 
 
 class TableEncoder(BaseEstimator):  # type: ignore[misc]
@@ -165,38 +173,28 @@ class TableEncoder(BaseEstimator):  # type: ignore[misc]
         """(source column, number of levels) of every encoded category, in order."""
         return [(column.source, len(column.names)) for column in self._embedded]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Everything learned, as plain values for JSON."""
-        return {
-            "numbers": [asdict(column) for column in self.number_columns_],
-            "categories": [asdict(column) for column in self.category_columns_],
-        }
+    @property
+    def learned(self) -> LearnedColumns:
+        """What fitting learned of the columns."""
+        return LearnedColumns(self.number_columns_, self.category_columns_)
 
-    def restore(self, learned: dict[str, Any]) -> TableEncoder:
-        """Take back what `to_dict` wrote."""
+    def restore(self, learned: LearnedColumns, schema: Schema) -> TableEncoder:
+        """Take what another encoder learned of this schema; raise `TableError` if fitting cannot have led to it."""
         self._check_parameters()
-        self.number_columns_ = tuple(
-            NumberColumn(**{**column, "knots": tuple(column["knots"])}) for column in learned["numbers"]
-        )
-        self.category_columns_ = tuple(
-            CategoryColumn(**{**column, "levels": tuple(column["levels"])}) for column in learned["categories"]
-        )
-        return self
-
-    def check_columns(self, schema: Schema) -> None:
-        """Raise `TableError` where `fit` to this schema would not have led to these columns."""
+        self.number_columns_, self.category_columns_ = learned.numbers, learned.categories
         kinds = {column.name: column.kind for column in schema.features}
         categories = [name for name, kind in kinds.items() if kind in ("category", "boolean")]
         no_values = pl.Series([], dtype=pl.Datetime)
         numbers = [
             (name, part) for name in kinds if name not in categories for part in self._parts(no_values, kinds[name])
         ]
-        if numbers != [(column.source, column.part) for column in self.number_columns_]:
+        if numbers != [(column.source, column.part) for column in learned.numbers]:
             raise TableError("the encoded numbers are not those of the schema.")
-        if categories != [column.source for column in self.category_columns_]:
+        if categories != [column.source for column in learned.categories]:
             raise TableError("the encoded categories are not those of the schema.")
-        for column in self.number_columns_:
+        for column in learned.numbers:
             column.check()
+        return self
 
     @property
     def _embedded(self) -> tuple[CategoryColumn, ...]:

@@ -22,6 +22,7 @@ from oddrow.metrics.classification import (
     value_caught,
 )
 from oddrow.metrics.daily import alerts_per_day, card_precision_at_k, precision_at_k_per_day
+from oddrow.structure import to_plain
 from oddrow.thresholds.fingerprint import Fingerprint
 from oddrow.thresholds.outcomes import day_of
 from oddrow.thresholds.threshold import Threshold
@@ -269,7 +270,7 @@ class Evaluation:
             "n_rows": self.n_rows,
             "n_anomalies": self.n_anomalies,
             "rate": self.rate,
-            "threshold": self.threshold.remembered.to_dict(),
+            "threshold": to_plain(self.threshold.remembered),
             "results": [result.to_dict() for result in self.results],
             "overlap": dict(self.overlap),
             "notes": list(self.notes),

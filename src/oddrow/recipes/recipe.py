@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from oddrow.errors import ParameterError, TableError, check_choice, check_number, did_you_mean
+from oddrow.errors import ParameterError, TableError, check_choice, check_number
+from oddrow.structure import build
 from oddrow.table.join import Join
 from oddrow.thresholds.rule import Rule
 from oddrow.workflow.settings import Settings
@@ -161,7 +162,7 @@ class Prequential:
     """
 
     spans: str
-    parts: Mapping[str, Sequence[str]]
+    parts: Mapping[str, tuple[str, ...]]
     tuned_from: tuple[str, ...]
     runs: int = 3
 
@@ -230,15 +231,16 @@ class Recipe(Generic[P]):
         decided += [f"training.{key}" for key in DECIDED_OF_TRAINING if key in settings.training]
         if decided:
             raise ParameterError(f"recipe {name}: '{decided[0]}' means nothing in a recipe, which decides it itself.")
+        protocol: Any = build(KINDS[kind], own["protocol"], "protocol")
         recipe: Recipe[Any] = cls(
             name,
             str(own["title"]),
             str(own["source"]),
-            _built(Data, own["data"], f"recipe {name}: data."),
-            _built(KINDS[kind], own["protocol"], f"recipe {name}: protocol."),
-            tuple(_built(Published, row, f"recipe {name}: published.") for row in values.get("published", ())),
+            build(Data, own["data"], "data"),
+            protocol,
+            build(tuple[Published, ...], values.get("published", ()), "published"),
             settings,
-            tuple(_built(Cut, cut, f"recipe {name}: cut.") for cut in values.get("cut", ())),
+            build(tuple[Cut, ...], values.get("cut", ()), "cut"),
         )
         recipe.check()
         return recipe
@@ -298,14 +300,3 @@ def recipe_values(name: str) -> dict[str, Any]:
     base = recipe_values(values.pop("extends")) if "extends" in values else {}
     sections = {key: {**base[key], **value} for key, value in values.items() if isinstance(base.get(key), dict)}
     return {**base, **values, **sections}
-
-
-def _built(kind: type[Any], values: Mapping[str, Any], where: str) -> Any:
-    known = [field.name for field in fields(kind)]
-    for key in values:
-        if key not in known:
-            raise ParameterError(f"{where}{key} is unknown.{did_you_mean(key, known)}")
-    try:
-        return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
-    except TypeError as error:
-        raise ParameterError(f"{where.rstrip('.')}: {error}.") from error

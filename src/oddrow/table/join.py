@@ -45,7 +45,7 @@ def read_joined(
         if join is not None:
             raise ParameterError(f"--memory: {join.table} can only be joined to rows in memory. Join the files before.")
         return read_within(tables, read, room)
-    table = read_table(tables, **read.to_dict())
+    table = read_table(tables, **vars(read))
     if join is None:
         return table
     return left_join(table, read_table(join.table, missing=read.missing), join.on)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -130,10 +130,6 @@ class Roles:
         codes = frame[self.entity].rank("dense").cast(pl.Int64)
         alone = pl.Series(-1 - np.arange(frame.height))
         return codes.zip_with(codes.is_not_null(), alone).to_numpy()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
 
     def _zeros_and_ones(self, values: pl.Series) -> Floats:
         known = values.drop_nulls().unique(maintain_order=True).to_list()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -165,15 +165,6 @@ class Schema:
         """Add what is wrong with a part of a table, so that all of it can be raised at once."""
         for column in self.features:
             _conform_column(frame, column, offences, rows)
-
-    def to_dict(self) -> list[dict[str, Any]]:
-        """Plain values for JSON."""
-        return [asdict(column) for column in self.columns]
-
-    @classmethod
-    def from_dict(cls, columns: list[dict[str, Any]]) -> Schema:
-        """The schema written by `to_dict`."""
-        return cls(tuple(Column(**column) for column in columns))
 
 
 def _check_names(wanted: Mapping[str, str], names: list[str]) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +28,10 @@ class Fingerprint:
     sha256: str
     sketch: tuple[int, ...]
 
+    def __post_init__(self) -> None:
+        if len(self.sketch) > SKETCH_SIZE or not all(0 <= mark < 2**64 for mark in self.sketch):
+            raise ParameterError(f"fingerprint.sketch: expected at most {SKETCH_SIZE:,} hashes of 64 bits.")
+
     @classmethod
     def of(cls, hashes: Hashes) -> Fingerprint:
         """The fingerprint of rows with these hashes, (n,) uint64."""
@@ -52,15 +55,3 @@ class Fingerprint:
         is_whole = len(self.sketch) < SKETCH_SIZE
         comparable = hashes if is_whole else hashes[hashes <= np.uint64(self.sketch[-1])]
         return float(np.isin(comparable, np.array(self.sketch, dtype=np.uint64)).mean()) if len(comparable) else 0.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Fingerprint:
-        """The fingerprint written by `to_dict`."""
-        sketch = tuple(values["sketch"])
-        if len(sketch) > SKETCH_SIZE or not all(isinstance(mark, int) and 0 <= mark < 2**64 for mark in sketch):
-            raise ParameterError("the sketch of a fingerprint holds other things than hashes of 64 bits.")
-        return cls(values["n_rows"], values["sha256"], sketch)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -110,24 +110,6 @@ class Threshold:
         mark = self.fingerprint
         return replace(
             self, calibration=(), discoveries=None, fingerprint=None if mark is None else replace(mark, sketch=())
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {**asdict(self), "calibration": list(self.calibration)}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Threshold:
-        """The threshold written by `to_dict`."""
-        fingerprint, cap = values["fingerprint"], values["cap"]
-        known = {field.name: values[field.name] for field in fields(cls)}
-        return cls(
-            **{
-                **known,
-                "fingerprint": None if fingerprint is None else Fingerprint.from_dict(fingerprint),
-                "cap": None if cap is None else Cap(**cap),
-                "calibration": tuple(values["calibration"]),
-            }
         )
 
 

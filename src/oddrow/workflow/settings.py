@@ -11,7 +11,8 @@ from typing import Any
 from oddrow.detectors.base import Detector
 from oddrow.detectors.registry import DETECTORS
 from oddrow.encoding.encoder import TableEncoder
-from oddrow.errors import ParameterError, TableError, did_you_mean
+from oddrow.errors import ParameterError, TableError, check_choice, check_number, raise_all
+from oddrow.structure import build, unknown_keys
 from oddrow.table.dataset import Dataset, read_dataset
 from oddrow.table.delimited import ReadOptions
 from oddrow.table.history import History
@@ -24,8 +25,6 @@ from oddrow.thresholds.rule import Rule
 from oddrow.train.training import Training
 
 ROLES = ("label", "anomaly", "normal", "time", "id", "weight", "amount", "entity", "drop")
-
-LISTS = ("anomaly", "normal", "drop", "names", "missing")
 
 TOP = (*ROLES, "clean", "from", "until", "join", "on", "threshold", "block", "seed")
 
@@ -76,35 +75,32 @@ class Settings:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Settings:
         """Settings from nested plain values, as a TOML file holds them."""
-        _check_names(values, (*TOP, *SECTIONS, "history"), "")
-        if nested := [name for name in TOP if isinstance(values.get(name), Mapping)]:
-            raise ParameterError(f"'{nested[0]}' is one value, not a section: write {nested[0]}=VALUE.")
+        raise_all(unknown_keys(values, (*TOP, *SECTIONS, "history")), ParameterError)
         values = _with_section_of_detector(values)
-        section = {name: _section(values, name) for name in SECTIONS}
+        section = {name: build(dict[str, Any], values.get(name, {}), name) for name in SECTIONS}
         detector = section["detector"].pop("name", "oddrow")
-        if detector not in DETECTORS:
-            hint = did_you_mean(str(detector), DETECTORS)
-            raise ParameterError(f"detector {detector!r} is not one of {', '.join(DETECTORS)}.{hint}")
+        check_choice("detector", detector, DETECTORS)
         _check_parameters(section["detector"], detector)
-        _check_names(section["training"], sorted(Training().get_params()), "training.")
-        _check_names(section["encoder"], sorted(TableEncoder().get_params()), "encoder.")
-        _check_names(section["table"], ("header", "names", "missing"), "table.")
+        raise_all(unknown_keys(section["training"], sorted(Training().get_params()), "training"), ParameterError)
+        raise_all(unknown_keys(section["encoder"], sorted(TableEncoder().get_params()), "encoder"), ParameterError)
+        block, seed = _text(values, "block"), build(int, values.get("seed", 0), "seed")
+        check_number("seed", seed, 0, 2**32 - 1, whole=True)
         return cls(
-            roles=Roles(**{name: _role(name, values[name]) for name in ROLES if name in values}),
-            read=ReadOptions(**{name: _read_option(name, value) for name, value in section["table"].items()}),
-            kinds={name: str(kind) for name, kind in section["schema"].items()},
+            roles=build(Roles, {name: values[name] for name in ROLES if name in values}, lenient=True),
+            read=build(ReadOptions, section["table"], "table", lenient=True),
+            kinds=build(dict[str, str], section["schema"], "schema", lenient=True),
             detector=detector,
-            clean=_clean(values, detector),
+            clean=_clean(values, detector, section["detector"]),
             parameters=section["detector"],
             training=section["training"],
             encoder=section["encoder"],
-            threshold=Rule.parse(str(values.get("threshold", "quantile"))),
-            block=None if values.get("block") is None else Rule.parse(str(values["block"])),
+            threshold=Rule.parse(_text(values, "threshold") or "quantile"),
+            block=None if block is None else Rule.parse(block),
             history=History.of(values["history"]) if "history" in values else None,
-            start=_text(values.get("from")),
-            until=_text(values.get("until")),
-            join=Join.of(_text(values.get("join")), _text(values.get("on"))),
-            seed=_seed(values.get("seed", 0)),
+            start=_text(values, "from"),
+            until=_text(values, "until"),
+            join=Join.of(_text(values, "join"), _text(values, "on")),
+            seed=seed,
         )
 
     def new_detector(self, *, checkpoint: str | None = None, progress: bool = False) -> Detector:
@@ -193,14 +189,6 @@ def _parse(text: str) -> Any:
         return [_parse(item) for item in text.split(",")] if "," in text else text
 
 
-def _check_names(values: Mapping[str, Any], known: Iterable[str], prefix: str) -> None:
-    known = tuple(known)
-    for name in values:
-        if name not in known:
-            hint = did_you_mean(name, known) or f" Known: {', '.join(known)}."
-            raise ParameterError(f"setting '{prefix}{name}' is unknown.{hint}")
-
-
 def _check_parameters(values: Mapping[str, Any], detector: str) -> None:
     """Refuse parameters that the detector does not have; say so where another one has them."""
     known = {name: set(kind().get_params(deep=False)) - GIVEN_ELSEWHERE for name, kind in DETECTORS.items()}
@@ -208,21 +196,21 @@ def _check_parameters(values: Mapping[str, Any], detector: str) -> None:
         having = [other for other in known if name in known[other]]
         if having and detector not in having:
             raise ParameterError(
-                f"setting 'detector.{name}': the detector {detector} has no such parameter, {having[0]} has. "
-                f"Choose that one with --detector {having[0]}."
+                f"detector.{name}: the detector {detector} has no such parameter, but {having[0]} does. "
+                f"Choose that detector with --detector {having[0]}."
             )
-    _check_names(values, sorted(known[detector]), "detector.")
+    raise_all(unknown_keys(values, sorted(known[detector]), "detector"), ParameterError)
 
 
-def _clean(values: Mapping[str, Any], detector: str) -> bool:
-    clean = values.get("clean", False)
-    if not isinstance(clean, bool):
-        raise ParameterError(f"clean={clean!r} is not true or false.")
+def _clean(values: Mapping[str, Any], detector: str, parameters: Mapping[str, Any]) -> bool:
+    clean = build(bool, values.get("clean", False), "clean")
     if clean and not _has_modes(detector):
-        raise ParameterError(f"clean: the detector {detector} takes training rows for normal anyway. Leave it out.")
-    mode = _section(values, "detector").get("mode", "novelty")
-    if clean and mode != "novelty":
-        raise ParameterError(f"clean: detector.mode={mode} says that rows may be odd. Take one of the two back.")
+        raise ParameterError(f"clean: the detector {detector} always takes training rows for normal. Leave it out.")
+    if clean and parameters.get("mode", "novelty") != "novelty":
+        raise ParameterError(
+            f"clean contradicts detector.mode={parameters['mode']}, which expects odd rows in the training rows. "
+            "Leave one of them out."
+        )
     return clean
 
 
@@ -230,39 +218,8 @@ def _has_modes(detector: str) -> bool:
     return "mode" in DETECTORS[detector]().get_params(deep=False)
 
 
-def _section(values: Mapping[str, Any], name: str) -> dict[str, Any]:
-    section = values.get(name, {})
-    if not isinstance(section, Mapping):
-        raise ParameterError(f"'{name}' is a section, not a value: write {name}.NAME=VALUE.")
-    return dict(section)
-
-
-def _role(name: str, value: Any) -> Any:
-    return _as_list(name, value) if name in LISTS else _text(value)
-
-
-def _read_option(name: str, value: Any) -> Any:
-    if name == "header" and not isinstance(value, bool):
-        raise ParameterError(f"table.header={value!r} is not true or false.")
-    return _as_list(name, value)
-
-
-def _as_list(name: str, value: Any) -> Any:
-    if name not in LISTS:
-        return value
-    items = value.split(",") if isinstance(value, str) else value if isinstance(value, (list, tuple)) else [value]
-    return tuple(_text(item) for item in items)
-
-
-def _text(value: Any) -> Any:
-    """Names and label values are text, whether TOML read them as numbers or not; true is 'true' as in the data."""
-    return str(value).lower() if isinstance(value, bool) else None if value is None else str(value)
-
-
-def _seed(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**32:
-        raise ParameterError(f"seed={value!r} is not a whole number of at least 0 and below 2**32.")
-    return value
+def _text(values: Mapping[str, Any], name: str) -> str | None:
+    return None if values.get(name) is None else build(str, values[name], name, lenient=True)
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Final, NamedTuple
@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from oddrow.errors import ParameterError, did_you_mean
+from oddrow.structure import build
 from oddrow.table.split import SECONDS, duration
 
 CALENDAR: Final = ("weekend", "night")
@@ -85,31 +86,18 @@ class Behaviour:
     before the row. Spans are texts: `7d` (s, m, h, d) for dates and times, plain numbers for a time that is a number.
     """
 
-    features: tuple[str, ...]
+    features: tuple[str, ...] = ()
     by: str | None = None
     windows: tuple[str, ...] = ()
     delay: str | None = None
 
     @classmethod
     def of(cls, block: Mapping[str, Any]) -> Behaviour:
-        """A block from plain values; raises `ParameterError` for unknown keys and values of a wrong type."""
-        if not isinstance(block, Mapping):
-            raise ParameterError(f"{block!r} is no block. Expected features, by, windows and delay.")
-        known = [field.name for field in fields(cls)]
-        unknown = [f"'{key}' is unknown.{_hint(str(key), known)}" for key in block if key not in known]
-        if unknown:
-            raise ParameterError(" ".join(unknown))
-        return cls(
-            features=tuple(_texts("features", block.get("features", ()))),
-            by=_text("by", block.get("by")),
-            windows=tuple(_texts("windows", block.get("windows", ()))),
-            delay=_text("delay", block.get("delay")),
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, without what was not said."""
-        said = {"by": self.by, "windows": list(self.windows), "delay": self.delay, "features": list(self.features)}
-        return {name: value for name, value in said.items() if value}
+        """Return a block from plain values; raise `ParameterError` for unknown keys and values of another type."""
+        if isinstance(block, Mapping):
+            spans = {name: _as_text(block[name]) for name in ("windows", "delay") if name in block}
+            block = {**block, **spans}
+        return build(cls, block)
 
     @cached_property
     def windowed(self) -> list[Feature]:
@@ -236,22 +224,8 @@ def _span_problem(span: str) -> str:
     )
 
 
-def _hint(name: str, known: list[str]) -> str:
-    return did_you_mean(name, known) or f" Known: {', '.join(known)}."
-
-
-def _texts(name: str, value: Any) -> list[str]:
-    if not isinstance(value, (list, tuple)):
-        raise ParameterError(f"{name}={value!r} is no list. Write [{value!r}].")
-    return [str(_text(name, item)) for item in value]
-
-
-def _text(name: str, value: Any) -> str | None:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if is_number and name in ("windows", "delay"):
-        return f"{value:.15g}"
-    if value is None and name in ("by", "delay"):
-        return None
-    if not isinstance(value, str) or not value:
-        raise ParameterError(f"{name}: {value!r} is no text.")
-    return value
+def _as_text(value: Any) -> Any:
+    """Spans as text; a time that is a number has spans that are numbers."""
+    if isinstance(value, (list, tuple)):
+        return [_as_text(item) for item in value]
+    return f"{value:.15g}" if isinstance(value, (int, float)) and not isinstance(value, bool) else value

@@ -75,20 +75,16 @@ class History:
         superfluous or no spans, and for columns that would be made twice.
         """
         if not isinstance(blocks, (list, tuple)):
-            raise ParameterError(f"history={blocks!r} is no list of blocks. Write [[history]] over each.")
+            raise ParameterError(f"history={blocks!r:.60} is not a list of blocks. Write [[history]] above each block.")
         made: list[Behaviour] = []
         problems: list[tuple[int, list[str]]] = []
         for number, block in enumerate(blocks, 1):
             try:
                 made.append(Behaviour.of(block))
             except ParameterError as error:
-                problems.append((number, [str(error)]))
+                problems.append((number, str(error).splitlines()))
         _raise_in_blocks(problems)
         return cls(tuple(made))
-
-    def to_list(self) -> list[dict[str, Any]]:
-        """Plain values, such that `History.of` makes the same history of them."""
-        return [block.to_dict() for block in self.blocks]
 
     @cached_property
     def names(self) -> list[str]:

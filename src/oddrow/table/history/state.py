@@ -13,6 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from oddrow.errors import ArtifactError, OddrowError, offenders, raise_all
+from oddrow.structure import to_plain
 from oddrow.table.history.events import (
     DATES,
     LATEST,
@@ -137,7 +138,7 @@ class HistoryState:
 
     def save(self, path: str | Path) -> None:
         """Write the state as one Parquet file, whole or not at all; raises `TableError` where it cannot be."""
-        said = {"history": self.history.to_list(), "time": self.time, "clock": self.clock, "kinds": self.kinds}
+        said = {"history": to_plain(self.history.blocks), "time": self.time, "clock": self.clock, "kinds": self.kinds}
         write_state(self._to_table(), {**said, "newest": self._newest}, Path(path))
 
     @classmethod
