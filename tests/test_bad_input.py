@@ -367,7 +367,7 @@ def test_a_table_to_score_without_its_id_or_time(
         (["--threshold", "fixed:inf"], "threshold rule fixed=inf is not a finite number."),
         (["--detector", "autoencodr"], "Did you mean 'autoencoder'?"),
         (["--config", "nothing.toml"], "nothing.toml: there is no such file."),
-        (["--seed", "-1"], "seed=-1 is not a whole number of at least 0 and below 2**32."),
+        (["--seed", "-1"], "seed=-1 is not a whole number of at least 0 and at most 4,294,967,295."),
     ],
 )
 def test_unknown_keys_and_rules(
@@ -544,7 +544,7 @@ def labelled(write: Write) -> Path:
         (["--label", "fraud", "--ratio", "-1"], "ratio=-1.0 is not"),
         (["--label", "fraud", "--set", "training.epochs=-1"], "training.epochs=-1 is not"),
         (["--label", "fraud", "--set", "training.checkpoint=c"], "all folds would share it"),
-        (["--label", "fraud", "--set", "detector.latent=3"], "setting 'detector.latent'"),
+        (["--label", "fraud", "--set", "detector.latent=3"], "detector.latent: the detector oddrow has no such parameter"),
         (["--label", "fraud", "--set", "encoder.numbers=range"], "'encoder' means nothing here"),
     ],
 )
