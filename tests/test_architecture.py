@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "simulation": {"table"},
     "encoding": {"table"},
     "nets": set(),
-    "train": set(),
+    "train": {"files"},
     "metrics": set(),
     "thresholds": set(),
     "evaluate": {"metrics", "thresholds"},

@@ -475,7 +475,7 @@ for arguments in {commands!r}:
     assert told[1::2] == ["CODE 1"] * len(commands), ran.stderr
     for line, arguments in zip(told[::2], commands, strict=True):
         assert str(place) in line, arguments
-        assert "it cannot be written (" in line
+        assert "cannot be written (" in line
         assert "File too large" in line
     assert snapshot(place) == before
 

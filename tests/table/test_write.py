@@ -11,7 +11,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from oddrow.errors import TableError
-from oddrow.files import check_place, written_whole
+from oddrow.files import check_output_file, replaced_file
 from oddrow.table.read import read_table
 from oddrow.table.write import check_target, write_blocks, write_table
 
@@ -33,7 +33,7 @@ def test_a_file_is_replaced(tmp_path: Path) -> None:
 
 def test_a_frame_that_cannot_be_written_leaves_the_old_file_as_it_was(tmp_path: Path) -> None:
     write_table(FRAME, tmp_path / "a.csv")
-    with pytest.raises(TableError, match=r"a.csv: it cannot be written \(.*nested"):
+    with pytest.raises(TableError, match=r"a.csv: cannot be written \(.*nested"):
         write_table(pl.DataFrame({"a": [[1]]}), tmp_path / "a.csv")
     assert os.listdir(tmp_path) == ["a.csv"]
     assert (tmp_path / "a.csv").read_text() == "a,b\n1,x\n2,\n"
@@ -42,7 +42,7 @@ def test_a_frame_that_cannot_be_written_leaves_the_old_file_as_it_was(tmp_path: 
 @pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt(), RuntimeError("no")])
 def test_a_failure_in_the_middle_leaves_nothing_behind(failure: BaseException, tmp_path: Path) -> None:
     def half() -> None:
-        with written_whole(tmp_path / "a.json") as unfinished:
+        with replaced_file(tmp_path / "a.json") as unfinished:
             unfinished.write_text("half")
             raise failure
 
@@ -54,7 +54,7 @@ def test_a_failure_in_the_middle_leaves_nothing_behind(failure: BaseException, t
 def test_an_unwritable_place_is_one_message(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file" / "a.json", tmp_path / "nowhere" / "a.json"):
-        with pytest.raises(TableError, match=r"a.json: it cannot be written"), written_whole(path) as unfinished:
+        with pytest.raises(TableError, match=r"a.json: cannot be written"), replaced_file(path) as unfinished:
             unfinished.write_text("whole")
 
 
@@ -75,14 +75,14 @@ def test_places_are_checked_before_the_work(tmp_path: Path) -> None:
 
 def test_what_is_no_plain_file_is_never_replaced(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.csv")
-    with pytest.raises(TableError, match="this is no plain file"):
-        check_place(tmp_path / "pipe.csv")
+    with pytest.raises(TableError, match="this is not a regular file"):
+        check_output_file(tmp_path / "pipe.csv")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_read_only_folder_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o555)
-    with pytest.raises(TableError, match="cannot be written to"):
+    with pytest.raises(TableError, match="is read-only"):
         write_table(FRAME, tmp_path / "a.csv")
 
 

@@ -195,7 +195,7 @@ def test_a_full_disk_leaves_the_older_checkpoint_whole(tmp_path: Path) -> None:
     checkpoint.update(state, [{"epoch": 1}])
     checkpoint.write()
     checkpoint.update({"weights": jnp.zeros(100)}, [{"epoch": 1}, {"epoch": 2}])
-    with full_disk(), pytest.raises(TrainingError, match=f"{FILE}: the checkpoint cannot be written"):
+    with full_disk(), pytest.raises(TrainingError, match=f"{FILE}: cannot be written"):
         checkpoint.write()
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
     restored = checkpoint.read(state)
@@ -208,7 +208,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     checkpoint = Checkpoint(str(tmp_path / "file"), "rows")
     checkpoint.update({"weights": jnp.zeros(2)}, [{"epoch": 1}])
-    with pytest.raises(TrainingError, match=f"file/{FILE}: the checkpoint cannot be written"):
+    with pytest.raises(TrainingError, match=f"file/{FILE}: cannot be written"):
         checkpoint.write()
 
 

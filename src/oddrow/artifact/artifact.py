@@ -26,12 +26,12 @@ from oddrow.artifact.manifest import (
     check_writable,
     read_manifest,
     read_tensors,
-    replacing,
 )
 from oddrow.artifact.origin import Origin
 from oddrow.artifact.row_decider import RowDecider
 from oddrow.detectors.base import Detector
 from oddrow.errors import ArtifactError, OddrowError
+from oddrow.files import replaced_folder
 from oddrow.structure import to_plain
 from oddrow.table.dataset import span
 from oddrow.table.delimited import ReadOptions
@@ -147,7 +147,7 @@ class Artifact:
             raise ArtifactError(f'threshold={self.threshold!r} is no Threshold. Pass Threshold(2.5, "fixed:2.5").')
         check_writable(folder)
         manifest, arrays = self._to_manifest()
-        with replacing(folder) as unfinished:
+        with replaced_folder(folder, ArtifactError) as unfinished:
             (unfinished / MANIFEST).write_text(json.dumps(to_plain(manifest), indent=1, allow_nan=False) + "\n")
             save_file({name: np.asarray(array, order="C") for name, array in arrays.items()}, unfinished / TENSORS)
             # safetensors writes for the owner alone: whoever may read the manifest may read the weights.

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,35 +122,6 @@ def check_writable(folder: Path) -> None:
         raise ArtifactError(f"{folder}: {parent} is no folder. Give an --out inside one.")
     if not os.access(parent, os.W_OK):
         raise ArtifactError(f"{folder}: {parent} cannot be written to. Give an --out that can.")
-
-
-@contextmanager
-def replacing(folder: Path) -> Iterator[Path]:
-    """A fresh folder beside the wanted one, which it replaces when all has been written."""
-    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-    try:
-        unfinished.mkdir(parents=True)
-        yield unfinished
-        _swap(unfinished, folder, old)
-    except OSError as error:
-        raise ArtifactError(f"{folder}: it cannot be written ({error.strerror or error}).") from error
-    except SafetensorError as error:
-        raise ArtifactError(f"{folder}: it cannot be written ({error}).") from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def _swap(unfinished: Path, folder: Path, old: Path) -> None:
-    if folder.exists():
-        folder.rename(old)
-    try:
-        unfinished.rename(folder)
-    except BaseException:
-        if old.exists():
-            old.rename(folder)
-        raise
 
 
 def read_manifest(folder: Path) -> Manifest:

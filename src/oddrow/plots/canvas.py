@@ -11,7 +11,7 @@ from warnings import catch_warnings, filterwarnings
 import numpy as np
 
 from oddrow.errors import ParameterError
-from oddrow.files import check_place, written_whole
+from oddrow.files import check_output_file, replaced_file
 from oddrow.typing import Floats, Ints
 
 if TYPE_CHECKING:
@@ -67,9 +67,9 @@ def save(figure: Figure | Axes, path: str | Path) -> None:
     path = Path(path)
     if path.suffix.lower() != ".png":
         raise ParameterError(f"{path}: plots are saved as PNG. Choose a file name that ends in .png.")
-    check_place(path)
+    check_output_file(path)
     whole = _whole_figure(figure)
-    with written_whole(path) as unfinished:
+    with replaced_file(path) as unfinished:
         whole.savefig(unfinished, format="png")
 
 

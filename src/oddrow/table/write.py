@@ -11,7 +11,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from oddrow.errors import TableError
-from oddrow.files import check_place, written_whole
+from oddrow.files import check_output_file, replaced_file
 
 WRITERS: dict[str, Callable[[pl.DataFrame, Path], None]] = {
     ".parquet": lambda frame, path: frame.write_parquet(path),
@@ -33,7 +33,7 @@ def write_table(frame: pl.DataFrame, path: str | Path) -> None:
     """
     path = Path(path)
     check_target(path)
-    with written_whole(path) as unfinished:
+    with replaced_file(path) as unfinished:
         WRITERS[path.suffix](frame, unfinished)
 
 
@@ -51,7 +51,7 @@ def write_blocks(blocks: Iterable[pl.DataFrame], path: str | Path) -> None:
         for block in chain([first], rest):
             yield _alike(block, schema)
 
-    with written_whole(path) as unfinished:
+    with replaced_file(path) as unfinished:
         _SINKS[path.suffix](register_io_source(rows, schema=schema), unfinished)
 
 
@@ -79,4 +79,4 @@ def check_target(path: Path) -> None:
     """Refuse a place or an ending that no table can be written to, before the work rather than after."""
     if path.suffix not in WRITERS:
         raise TableError(f"{path}: the ending is not one oddrow writes ({', '.join(WRITERS)}).")
-    check_place(path)
+    check_output_file(path)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from oddrow.errors import TrainingError
+from oddrow.files import replaced_file
 
 S = TypeVar("S")
 
@@ -81,15 +80,9 @@ class Checkpoint:
             return
         state, history = self.newest
         arrays = {f"{place:03d}": np.asarray(leaf) for place, leaf in enumerate(jax.tree.leaves(state))}
-        unfinished = self.path.with_suffix(f".{os.getpid()}.part")
-        try:
+        with replaced_file(self.path, TrainingError) as unfinished:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             save_file(arrays, unfinished, {"signature": self.signature, "history": json.dumps(history)})
-            unfinished.replace(self.path)
-        except (OSError, SafetensorError) as error:
-            with suppress(OSError):
-                unfinished.unlink()
-            raise TrainingError(f"{self.path}: the checkpoint cannot be written ({error}).") from error
         self.written_at = time.monotonic()
 
     def remove(self) -> None:

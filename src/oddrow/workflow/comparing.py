@@ -13,7 +13,7 @@ import polars as pl
 from oddrow.encoding.matrix import Numbers
 from oddrow.errors import ParameterError, check_number, counted
 from oddrow.evaluate.folds import Fold, Spans, blocks_in_time, check_folds, stratified_folds, walk_forward
-from oddrow.files import check_place, write_json, write_text
+from oddrow.files import check_output_file, write_json, write_text
 from oddrow.resampling.candidates import default_classifiers, default_samplers
 from oddrow.resampling.comparison import Comparison
 from oddrow.resampling.cvae import CVAESampler
@@ -84,7 +84,7 @@ def compare_samplers(
     """
     for place in (json_to, markdown_to):
         if place is not None:
-            check_place(place)
+            check_output_file(place)
     _check_settings(settings, sampling_strategy)
     samplers = default_samplers(settings.seed, sampling_strategy)
     schema, chosen, y = _labelled(settings.select(tables, both=True), settings, tell)

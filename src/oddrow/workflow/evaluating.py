@@ -12,7 +12,7 @@ from oddrow.artifact import Artifact
 from oddrow.encoding.matrix import Scorer
 from oddrow.errors import OddrowError, ParameterError
 from oddrow.evaluate.evaluation import Evaluation, HeldOutSet, measure
-from oddrow.files import check_place, write_json
+from oddrow.files import check_output_file, write_json
 from oddrow.metrics.classification import confusion
 from oddrow.table.dataset import Dataset
 from oddrow.thresholds.fingerprint import Fingerprint
@@ -44,7 +44,7 @@ def evaluate(
     or have changed, the result says so and stands alone. `join` is as in `score`, `json_to` a file for the numbers.
     """
     if json_to is not None:
-        check_place(json_to)
+        check_output_file(json_to)
         check_out(json_to, tables, join, model)
     artifact = Artifact.load(model)
     given = {"label": label, "anomaly": tuple(anomaly), "normal": tuple(normal), "weight": weight, "time": time}

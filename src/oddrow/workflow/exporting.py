@@ -10,7 +10,7 @@ from pathlib import Path
 from oddrow.artifact import Artifact
 from oddrow.errors import ParameterError, counted, first_names
 from oddrow.export import ROWS_TRIED, check_packages, check_parity, columns_seen, to_onnx
-from oddrow.files import check_place, written_whole
+from oddrow.files import check_output_file, replaced_file
 from oddrow.typing import Tell, silent
 
 
@@ -26,7 +26,7 @@ def export(model: str | Path, onnx_path: str | Path, *, tell: Tell = silent) -> 
     artifact = Artifact.load(model)
     exported = to_onnx(artifact.detector, dict(_properties(artifact)))
     difference = check_parity(artifact.detector, exported)
-    with written_whole(place) as unfinished:
+    with replaced_file(place) as unfinished:
         unfinished.write_bytes(exported)
     for note in _notes(artifact):
         tell(note)
@@ -43,7 +43,7 @@ def _check_place(place: Path, model: Path) -> None:
         raise ParameterError(f"{place}: a model is written as ONNX. Give a name that ends in .onnx.")
     if place.resolve().parent == model.resolve():
         raise ParameterError(f"{place}: the model's folder holds the model alone. Give a place outside {model}.")
-    check_place(place)
+    check_output_file(place)
 
 
 def _properties(artifact: Artifact) -> Iterator[tuple[str, str]]:

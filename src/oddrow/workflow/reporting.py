@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from oddrow.artifact import REPORT, Artifact
-from oddrow.files import check_place, write_text
+from oddrow.files import check_output_file, write_text
 from oddrow.report import check_packages, render
 from oddrow.report.contents import page_of
 from oddrow.report.data import ReportData
@@ -46,7 +46,7 @@ def report(
     check_packages()
     place = Path(model) / REPORT if out is None else Path(out)
     artifact = Artifact.load(model)
-    check_place(place)
+    check_output_file(place)
     check_out(place, tables, join, model)
     given = {"label": label, "anomaly": tuple(anomaly), "normal": tuple(normal), "weight": weight, "time": time}
     roles, absent = roles_given(artifact, {**given, "amount": amount, "entity": entity})

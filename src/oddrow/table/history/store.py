@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from oddrow.errors import ArtifactError, TableError
-from oddrow.files import check_place, written_whole
+from oddrow.files import check_output_file, replaced_file
 from oddrow.table.fingerprint import row_hashes
 from oddrow.table.history.events import BOOLEAN, DATES, LATEST, NUMBERS, TEXT, WHOLE
 from oddrow.table.history.features import LABEL
@@ -26,9 +26,9 @@ _SAID, _CHECKSUM = "oddrow_history_state", "oddrow_checksum"
 
 def write_state(rows: pl.DataFrame, said: dict[str, Any], path: Path) -> None:
     """Write whole or not at all; raises `TableError` where nothing can be written."""
-    check_place(path)
+    check_output_file(path)
     text = json.dumps({"format": FORMAT, **said})
-    with written_whole(path) as unfinished:
+    with replaced_file(path) as unfinished:
         rows.write_parquet(unfinished, metadata={_SAID: text, _CHECKSUM: _checksum(rows, text)})
 
 
