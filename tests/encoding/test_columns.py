@@ -41,14 +41,14 @@ def test_decimals_of_later_rows_count_too() -> None:
 @given(st.lists(st.floats(-1e9, 1e9), min_size=1), st.lists(st.floats(allow_nan=False, allow_infinity=False)))
 def test_values_brought_among_the_known_lie_there_and_stay(known: list[float], values: list[float]) -> None:
     column = fitted([*known])
-    brought = column.among_known(np.array(values))
+    brought = column.clip_and_round(np.array(values))
     assert ((brought >= min(known)) & (brought <= max(known))).all()
-    np.testing.assert_array_equal(column.among_known(brought), brought)
-    np.testing.assert_array_equal(column.among_known(np.array(known)), np.array(known))
+    np.testing.assert_array_equal(column.clip_and_round(brought), brought)
+    np.testing.assert_array_equal(column.clip_and_round(np.array(known)), np.array(known))
 
 
 def test_no_value_is_among_none() -> None:
-    assert np.isnan(fitted([None]).among_known(np.array([1.0, np.nan]))).all()
+    assert np.isnan(fitted([None]).clip_and_round(np.array([1.0, np.nan]))).all()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from laws import normal_rows
 from oddrow.encoding.decoder import TableDecoder
 from oddrow.encoding.encoder import SCALINGS, Encoded, TableEncoder
-from oddrow.encoding.times import TIME_PARTS, from_days, moved, turns_of
+from oddrow.encoding.times import TIME_PARTS, circle_position, move_times, times_from_days
 from oddrow.table.schema import Schema
 
 MONDAY = datetime(2024, 1, 8, 9, 30)
@@ -49,15 +49,15 @@ def test_what_a_network_made_of_levels_is_one_of_them() -> None:
 def test_times_move_to_the_nearest_day_and_the_hour(days: int, hours: int) -> None:
     wanted = MONDAY.replace(hour=hours, minute=0) + timedelta(days=days)
     parts = {**TIME_PARTS["hour"](pl.Series([wanted])), **TIME_PARTS["weekday"](pl.Series([wanted]))}
-    turns = {name: turns_of(parts[f"{name}_sin"], parts[f"{name}_cos"]) for name in ("hour", "weekday")}
-    assert moved(pl.Series([MONDAY, None])[:1], turns).to_list() == [wanted]
-    assert moved(pl.Series([MONDAY]), {}).to_list() == [MONDAY]
+    turns = {name: circle_position(parts[f"{name}_sin"], parts[f"{name}_cos"]) for name in ("hour", "weekday")}
+    assert move_times(pl.Series([MONDAY, None])[:1], turns).to_list() == [wanted]
+    assert move_times(pl.Series([MONDAY]), {}).to_list() == [MONDAY]
 
 
 def test_a_missing_time_stays_missing() -> None:
     turns = {"hour": np.array([0.5]), "weekday": np.array([0.5])}
-    assert moved(pl.Series([None], dtype=pl.Datetime("us")), turns).to_list() == [None]
-    assert from_days(np.array([np.nan])).to_list() == [None]
+    assert move_times(pl.Series([None], dtype=pl.Datetime("us")), turns).to_list() == [None]
+    assert times_from_days(np.array([np.nan])).to_list() == [None]
 
 
 def test_days_are_kept_within_the_range_where_they_are_encoded() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from oddrow.encoding import matrix as numbers
 from oddrow.encoding.encoder import TableEncoder
-from oddrow.encoding.matrix import MOST_LEVELS, Numbers
+from oddrow.encoding.matrix import MOST_LEVELS, NumericMatrix
 from oddrow.table.table import Table
 
 
@@ -34,18 +34,18 @@ def table(n_levels: int = 3, n_rows: int = 100) -> Table:
 
 
 def test_categories_become_columns_of_their_most_frequent_levels() -> None:
-    few, many = Numbers(table())(table()), Numbers(table(60))(table(60))
+    few, many = NumericMatrix(table())(table()), NumericMatrix(table(60))(table(60))
     assert few.shape == (100, 1 + 3 + SPECIAL)
     assert set(few[:, 1:].ravel()) == {0.0, 1.0}
     assert many.shape == (100, 1 + MOST_LEVELS + SPECIAL)
 
 
 def test_an_encoder_that_makes_numbers_of_categories_is_taken_as_it_is() -> None:
-    assert Numbers(table(60), TableEncoder(one_hot_up_to=100))(table(60)).shape == (100, 1 + 60 + SPECIAL)
+    assert NumericMatrix(table(60), TableEncoder(one_hot_up_to=100))(table(60)).shape == (100, 1 + 60 + SPECIAL)
 
 
 def test_slices_do_not_change_a_score(monkeypatch: pytest.MonkeyPatch) -> None:
-    taken, rows = Numbers(table()), table()
+    taken, rows = NumericMatrix(table()), table()
     monkeypatch.setattr(numbers, "ROWS_AT_ONCE", 40)
     model = Sum()
     np.testing.assert_array_equal(taken.scorer(model)(rows), taken(rows).sum(axis=1, dtype=np.float64))
@@ -54,5 +54,5 @@ def test_slices_do_not_change_a_score(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_encoder_given_is_not_changed() -> None:
     encoder = TableEncoder(max_levels=100)
-    Numbers(Table.from_frame(pl.DataFrame({"c": ["a", "b"]})), encoder)
+    NumericMatrix(Table.from_frame(pl.DataFrame({"c": ["a", "b"]})), encoder)
     assert (encoder.max_levels, encoder.one_hot_up_to, hasattr(encoder, "number_columns_")) == (100, 0, False)

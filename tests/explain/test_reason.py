@@ -177,7 +177,7 @@ def test_columns_of_history_are_named_in_words(detector: AutoencoderDetector) ->
             {"features": ["night"]},
         ]
     )
-    assert history.words == {
+    assert history.descriptions == {
         "card_count_1d": "rows of the card in 1 day",
         "card_mean_amount_1d": "mean amount of the card in 1 day",
         "card_count_7d": "rows of the card in 7 days",

@@ -128,7 +128,7 @@ def test_tuning_takes_the_best_of_the_grid_on_earlier_weeks(folder: Path, monkey
 
 
 def _numbers(week: learners.Week) -> tuple[Any, Any, Any, Any]:
-    numbers = learners.Numbers(week.train)
+    numbers = learners.NumericMatrix(week.train)
     return numbers(week.train), week.y, numbers(week.test), week.y_test
 
 

@@ -16,7 +16,7 @@ from polars.testing import assert_frame_equal
 from oddrow.errors import ParameterError, TableError
 from oddrow.structure import to_plain
 from oddrow.table.history import History
-from oddrow.table.history.features import Behaviour
+from oddrow.table.history.features import FeatureBlock
 
 START = datetime(2018, 4, 2)  # a Monday
 ALL: list[dict[str, Any]] = [
@@ -379,7 +379,7 @@ def test_all_blocks_are_checked_before_one_error_is_raised() -> None:
 
 def test_blocks_made_by_hand_are_checked_too() -> None:
     with pytest.raises(ParameterError, match="'risk' needs a delay"):
-        History((Behaviour(("risk",), by="card", windows=("1d",)),))
+        History((FeatureBlock(("risk",), by="card", windows=("1d",)),))
 
 
 # ------------------------------------------------------------------------------------------- refusals

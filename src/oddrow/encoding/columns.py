@@ -69,7 +69,7 @@ class NumberColumn:
                 encoded = self.soft_limit * np.sinh(encoded / self.soft_limit)
         return encoded * self.scale + self.center
 
-    def among_known(self, values: Floats) -> Floats:
+    def clip_and_round(self, values: Floats) -> Floats:
         """Values (n,) rounded as those of the training rows are, and brought between the least and largest of them."""
         if self.low is None:
             return np.full(len(values), np.nan)
@@ -78,7 +78,7 @@ class NumberColumn:
         return inside if self.decimals is None else np.round(inside, self.decimals) + 0.0
 
     @property
-    def usual(self) -> float | None:
+    def typical(self) -> float | None:
         """A value in the middle of what training rows had; None where they had none."""
         if self.low is None or self.high is None:
             return None
@@ -164,7 +164,7 @@ def _has_decimals(values: Floats, n: int) -> bool:
         return bool(np.array_equal(np.round(values, n), values))
 
 
-def knot_shares(n_knots: int) -> Floats:
+def knot_probabilities(n_knots: int) -> Floats:
     """The shares of the training rows below each knot."""
     return (np.arange(n_knots) + 0.5) / n_knots
 
@@ -172,7 +172,7 @@ def knot_shares(n_knots: int) -> Floats:
 @cache
 def knot_deviates(n_knots: int) -> Floats:
     """The normal deviate of each knot, (n_knots,)."""
-    return np.array([NormalDist().inv_cdf(share) for share in knot_shares(n_knots)])
+    return np.array([NormalDist().inv_cdf(share) for share in knot_probabilities(n_knots)])
 
 
 def _draw_in(scaled: Floats, soft_limit: float | None) -> None:

@@ -11,7 +11,7 @@ import polars as pl
 
 from oddrow.encoding.columns import CategoryColumn, NumberColumn
 from oddrow.encoding.encoder import Encoded, TableEncoder
-from oddrow.encoding.times import from_days, moved, turns_of
+from oddrow.encoding.times import CYCLES, ELAPSED, circle_position, move_times, times_from_days
 from oddrow.table.schema import Schema, as_text
 from oddrow.typing import Floats
 
@@ -71,11 +71,6 @@ _BACK: dict[str, Callable[[pl.Series, pl.Series], pl.Series]] = {
     "time": _time,
 }
 
-# The part of a time that can be turned back into one.
-ELAPSED = "elapsed"
-
-CIRCLES = ("hour", "weekday")
-
 
 class TableDecoder:
     """Decodes what an encoder has encoded, or what a network made of that.
@@ -109,9 +104,9 @@ class TableDecoder:
             return self._category(self.categories[name], encoded)
         if self.kinds[name] == "time":
             return self._time(name, encoded.numbers, near).alias(name)
-        return pl.Series(name, self.value(name, "value", encoded.numbers)).fill_nan(None)
+        return pl.Series(name, self.decode_part(name, "value", encoded.numbers)).fill_nan(None)
 
-    def value(self, source: str, part: str, numbers: npt.NDArray[np.float32]) -> Floats:
+    def decode_part(self, source: str, part: str, numbers: npt.NDArray[np.float32]) -> Floats:
         """One part of the rows' numbers decoded, (n,), like the training rows'; NaN where a value is missing."""
         column, place = self.parts[source, part], self.places[source, part]
         values = _decoded(column, numbers[:, place])
@@ -119,34 +114,34 @@ class TableDecoder:
         return np.where(numbers[:, place + 1] > 0.5, np.nan, values) if column.has_missing else values
 
     def _time(self, source: str, numbers: npt.NDArray[np.float32], near: pl.DataFrame | None) -> pl.Series:
-        turns = {part: self._turns(source, part, numbers) for part in CIRCLES if (source, f"{part}_sin") in self.parts}
+        turns = {part: self._turns(source, part, numbers) for part in CYCLES if (source, f"{part}_sin") in self.parts}
         if (source, ELAPSED) not in self.parts:
-            return moved(near[source], turns) if near is not None else pl.repeat(None, len(numbers), eager=True)
-        times = from_days(self.value(source, ELAPSED, numbers))
+            return move_times(near[source], turns) if near is not None else pl.repeat(None, len(numbers), eager=True)
+        times = times_from_days(self.decode_part(source, ELAPSED, numbers))
         if not turns:
             return times
         column = self.parts[source, ELAPSED]
-        least, largest = from_days(np.array([column.low, column.high], np.float64))
-        return moved(times, turns).clip(least, largest)
+        least, largest = times_from_days(np.array([column.low, column.high], np.float64))
+        return move_times(times, turns).clip(least, largest)
 
     def _turns(self, source: str, part: str, numbers: npt.NDArray[np.float32]) -> Floats:
         sine, cosine = (
             self.parts[place].decode(numbers[:, self.places[place]].astype(np.float64))
             for place in ((source, f"{part}_sin"), (source, f"{part}_cos"))
         )
-        return turns_of(sine, cosine)
+        return circle_position(sine, cosine)
 
     def _category(self, column: CategoryColumn, encoded: Encoded) -> pl.Series:
         if column.one_hot:
-            return self.named(column, column.likeliest(self.chances(column, encoded.numbers)))
-        return self.named(column, encoded.categories[:, self.embedded.index(column.source)])
+            return self.level_values(column, column.likeliest(self.level_scores(column, encoded.numbers)))
+        return self.level_values(column, encoded.categories[:, self.embedded.index(column.source)])
 
-    def named(self, column: CategoryColumn, levels: npt.NDArray[np.int32]) -> pl.Series:
+    def level_values(self, column: CategoryColumn, levels: npt.NDArray[np.int32]) -> pl.Series:
         """Levels (n,) as text, or as booleans where the column holds such."""
         names = pl.Series([None, *column.names[1:]], dtype=pl.String).gather(levels).alias(column.source)
         return names == "true" if self.kinds[column.source] == "boolean" else names
 
-    def chances(self, column: CategoryColumn, numbers: npt.NDArray[np.floating[Any]]) -> Floats:
+    def level_scores(self, column: CategoryColumn, numbers: npt.NDArray[np.floating[Any]]) -> Floats:
         """How near to 1 the 0/1 numbers of a category are, (n, names)."""
         places = [self.places[column.source, f"={level}"] for level in column.one_hot_names]
         chances = np.zeros((len(numbers), len(column.names)))
@@ -156,4 +151,4 @@ class TableDecoder:
 
 def _decoded(column: NumberColumn, encoded: npt.NDArray[np.float32]) -> Floats:
     with np.errstate(over="ignore"):
-        return column.among_known(column.decode(encoded.astype(np.float64)))
+        return column.clip_and_round(column.decode(encoded.astype(np.float64)))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 from sklearn.base import BaseEstimator
 
-from oddrow.encoding.columns import CategoryColumn, NumberColumn, knot_shares, range_and_decimals
+from oddrow.encoding.columns import CategoryColumn, NumberColumn, knot_probabilities, range_and_decimals
 from oddrow.encoding.times import TIME_PARTS
 from oddrow.errors import ParameterError, TableError, check_choice, check_number
 from oddrow.table.parquet import Frame
@@ -243,7 +243,7 @@ class TableEncoder(BaseEstimator):  # type: ignore[misc]
             return NumberColumn(source, part, **looks)
         if self.numbers == "quantile":
             # Halves, because the distance between two numbers may be more than float64 holds.
-            knots = 2 * np.quantile(known / 2, knot_shares(min(N_KNOTS, max(len(known), 2))))
+            knots = 2 * np.quantile(known / 2, knot_probabilities(min(N_KNOTS, max(len(known), 2))))
             return NumberColumn(source, part, knots=tuple(knots.tolist()), **looks)
         center, scale = _center_and_scale(known, self.numbers)
         return NumberColumn(source, part, center, scale, soft_limit=self.soft_limit, **looks)

@@ -13,25 +13,25 @@ from oddrow.table.schema import ROWS_AT_ONCE
 from oddrow.table.table import Table
 from oddrow.typing import Floats
 
-Scorer = Callable[[Table], Floats]
+TableScorer = Callable[[Table], Floats]
 
 # A category becomes a 0/1 number for each of its levels, the most frequent ones if there are more than this.
 MOST_LEVELS = 32
 
 
-class ByNumbers(Protocol):
+class MatrixScorer(Protocol):
     """What is scored by numbers: rows (n, d) to scores (n,)."""
 
     def anomaly_score(self, X: npt.NDArray[np.float32]) -> Floats:
         """How odd each row is."""
 
 
-class Numbers:
+class NumericMatrix:
     """The numbers of a table's columns, as an encoder fitted to a table gives them; by default scaled and unlimited.
 
     >>> import polars as pl
     >>> table = Table.from_frame(pl.DataFrame({"amount": [1.0, 2.0, 3.0], "country": ["BE", "NL", "BE"]}))
-    >>> Numbers(table)(table).shape  # the amount, the two countries, and missing, unseen and rare ones
+    >>> NumericMatrix(table)(table).shape  # the amount, the two countries, and missing, unseen and rare ones
     (3, 6)
     """
 
@@ -46,7 +46,7 @@ class Numbers:
         """The numbers of a table with the same columns, (n, d)."""
         return self.encoder.transform_slices(self.schema.slices(table.frame), table.n_rows).numbers
 
-    def scorer(self, model: ByNumbers) -> Scorer:
+    def scorer(self, model: MatrixScorer) -> TableScorer:
         """A model on these numbers as one on tables, which it takes slice by slice, so that memory stays bounded."""
 
         def scores(table: Table) -> Floats:

@@ -12,6 +12,12 @@ from oddrow.typing import Floats
 
 SECONDS_PER_DAY = 86_400
 
+# The part of a time from which the time itself can be decoded.
+ELAPSED = "elapsed"
+
+# The parts that are positions on a circle.
+CYCLES = ("hour", "weekday")
+
 
 def _circle(name: str, turns: pl.Series) -> dict[str, Floats]:
     angle = 2 * np.pi * _floats(turns)
@@ -43,12 +49,12 @@ TIME_PARTS: dict[str, Callable[[pl.Series], dict[str, Floats]]] = {
 }
 
 
-def turns_of(sine: Floats, cosine: Floats) -> Floats:
+def circle_position(sine: Floats, cosine: Floats) -> Floats:
     """The places on a circle (n,), from 0 up to 1, that these sines and cosines are nearest to."""
     return np.asarray(np.arctan2(sine, cosine) / (2 * np.pi) % 1)
 
 
-def moved(times: pl.Series, turns: dict[str, Floats]) -> pl.Series:
+def move_times(times: pl.Series, turns: dict[str, Floats]) -> pl.Series:
     """Times (n,) at other full hours, and on the nearest days of other weekdays, by places on the circles (n,) each."""
     if "hour" in turns:
         hours = np.round(24 * turns["hour"]).astype(np.int64) % 24
@@ -64,6 +70,6 @@ def _spans(counts: npt.NDArray[np.int64], unit: str) -> pl.Series:
     return pl.Series(counts.astype(f"timedelta64[{unit}]").astype("timedelta64[us]"))
 
 
-def from_days(days: Floats) -> pl.Series:
+def times_from_days(days: Floats) -> pl.Series:
     """Days since 1970 (n,), NaN for missing, as times."""
     return (pl.Series(days).fill_nan(None) * SECONDS_PER_DAY * 1e6).round().cast(pl.Int64).cast(pl.Datetime("us"))

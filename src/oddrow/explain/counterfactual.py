@@ -110,7 +110,7 @@ def counterfactuals(detector: Detector, X: Any, cut: float, *, history: History 
         places = alerts[start : start + ROWS_AT_ONCE]
         near, is_normal = _near(detector, seen[places], cut)
         nearest = nearest.put(places[is_normal], near.take(np.flatnonzero(is_normal)))
-    named = {} if history is None else history.words
+    named = {} if history is None else history.descriptions
     return Counterfactuals(nearest.rows, nearest.scores < cut, nearest.scores, seen, detector, named)
 
 

@@ -13,7 +13,7 @@ import polars as pl
 from oddrow.detectors.base import Detector
 from oddrow.encoding.columns import MISSING, RARE, UNSEEN, CategoryColumn, NumberColumn
 from oddrow.encoding.decoder import TableDecoder
-from oddrow.encoding.times import turns_of
+from oddrow.encoding.times import circle_position
 from oddrow.errors import check_number
 from oddrow.table.history import History
 from oddrow.table.table import Table, as_table
@@ -92,7 +92,7 @@ class Words:
             logits = self.logits[self.decoder.embedded.index(column.source)][rows]
             powers = np.exp(logits - logits.max(axis=1, keepdims=True))
             return np.asarray(powers / powers.sum(axis=1, keepdims=True))
-        return self.decoder.chances(column, self.numbers[rows])
+        return self.decoder.level_scores(column, self.numbers[rows])
 
     def _of_time(self, column: str, values: pl.Series, rows: Ints) -> Iterator[tuple[str, str, str]]:
         parts = [part for source, part in self.places if source == column and part != "missing"]
@@ -105,7 +105,7 @@ class Words:
         if name == part:
             days = self._decoded(column, part, rows) * 86_400e6
             return [f"about {moment:%Y-%m-%d}" for moment in pl.Series(days).cast(pl.Int64).cast(pl.Datetime("us"))]
-        turns = turns_of(self._decoded(column, f"{name}_sin", rows), self._decoded(column, part, rows))
+        turns = circle_position(self._decoded(column, f"{name}_sin", rows), self._decoded(column, part, rows))
         if name == "hour":
             return [f"about {hour:02.0f}:00" for hour in np.round(turns * 24) % 24]
         return [WEEKDAYS[int(day)] for day in np.round(turns * 7) % 7]
@@ -151,7 +151,7 @@ def reasons(detector: Detector, X: Any, n: int = 3, *, history: History | None =
     """
     check_number("n", n, 1, whole=True)
     table = as_table(X)
-    words = Words(detector, table.in_memory, {} if history is None else history.words)
+    words = Words(detector, table.in_memory, {} if history is None else history.descriptions)
     parts = detector.column_scores(table)
     adding = np.maximum(parts.to_numpy(), 0.0)
     highest = np.argsort(-adding, axis=1, kind="stable")[:, :n]

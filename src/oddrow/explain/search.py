@@ -11,9 +11,9 @@ import polars as pl
 
 from oddrow.detectors.base import Detector
 from oddrow.encoding.columns import MISSING, UNSEEN, CategoryColumn, NumberColumn
-from oddrow.encoding.decoder import ELAPSED, TableDecoder, restore_dtype
+from oddrow.encoding.decoder import TableDecoder, restore_dtype
 from oddrow.encoding.encoder import Encoded
-from oddrow.encoding.times import TIME_PARTS
+from oddrow.encoding.times import ELAPSED, TIME_PARTS
 from oddrow.table.schema import Column, Schema
 from oddrow.table.table import Table
 from oddrow.typing import Floats, Ints, Mask
@@ -70,7 +70,7 @@ class FeasibleValues:
         else by what is expected.
         """
         expected = self.expected(rows)
-        nearest = [pl.Series(name, column.among_known(_floats(rows[name]))) for name, column in self.numbers.items()]
+        nearest = [pl.Series(name, column.clip_and_round(_floats(rows[name]))) for name, column in self.numbers.items()]
         known = [values.fill_nan(None).zip_with(values.is_not_nan(), expected[values.name]) for values in nearest]
         return self.settled(self.mixed(rows, expected.with_columns(known), mask))
 
@@ -80,9 +80,9 @@ class FeasibleValues:
 
     def usual(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The rows with every known number in the middle of what training rows had."""
-        middle = {name: column.usual for name, column in self.numbers.items() if column.usual is not None}
+        middle = {name: column.typical for name, column in self.numbers.items() if column.typical is not None}
         values = [
-            pl.Series(name, self.numbers[name].among_known(np.full(rows.height, value)))
+            pl.Series(name, self.numbers[name].clip_and_round(np.full(rows.height, value)))
             for name, value in middle.items()
         ]
         return self.settled(rows.with_columns(of.zip_with(rows[of.name].is_not_null(), rows[of.name]) for of in values))
@@ -92,9 +92,9 @@ class FeasibleValues:
         away = np.zeros((rows.height, len(self.names)))
         for place, name in enumerate(self.names):
             column = self.numbers.get(name)
-            if column is not None and column.usual is not None:
-                values = np.where(np.isnan(_floats(rows[name])), column.usual, _floats(rows[name]))
-                away[:, place] = np.abs(column.encode(values) - column.encode(np.array([column.usual])))
+            if column is not None and column.typical is not None:
+                values = np.where(np.isnan(_floats(rows[name])), column.typical, _floats(rows[name]))
+                away[:, place] = np.abs(column.encode(values) - column.encode(np.array([column.typical])))
         return away
 
     def others(self, rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
@@ -102,11 +102,11 @@ class FeasibleValues:
         numbers, logits = self.detector.reconstruct(Table.from_frame(rows))
         of_each = dict(zip(self.decoder.embedded, logits, strict=True))
         categories = [self.decoder.categories[name] for name in self.names if name in self.decoder.categories]
-        chances = [self.decoder.chances(of, numbers) if of.one_hot else of_each[of.source] for of in categories]
+        chances = [self.decoder.level_scores(of, numbers) if of.one_hot else of_each[of.source] for of in categories]
         times = [name for name in self.names if rows[name].dtype.is_temporal() and name not in self.fixed]
         for rank, days in enumerate(DAYS_AROUND, start=1):
             ranked = zip(categories, chances, strict=True)
-            levels = [self.decoder.named(of, of.likeliest(chance, rank)) for of, chance in ranked]
+            levels = [self.decoder.level_values(of, of.likeliest(chance, rank)) for of, chance in ranked]
             tried = rows.with_columns(*levels, *(rows[name] + timedelta(days) for name in times))
             yield self.settled(self.mixed(rows, tried, self.has(tried)))
 
@@ -124,13 +124,15 @@ class FeasibleValues:
             name = self.names[place]
             movable[:, self.decoder.places[name, "value"]] = allowed[:, place] & rows[name].is_not_null().to_numpy()
         found = self.detector._lowered(rows, movable).astype(np.float32)
-        values = [pl.Series(name, self.decoder.value(name, "value", found)).fill_nan(None) for name in self.numbers]
+        values = [
+            pl.Series(name, self.decoder.decode_part(name, "value", found)).fill_nan(None) for name in self.numbers
+        ]
         return self.settled(self.mixed(rows, rows.with_columns(values), allowed & self.is_number))
 
     def between(self, rows: pl.DataFrame, others: pl.DataFrame, share: Floats) -> pl.DataFrame:
         """The other rows with the numbers known in both at a share (n,) of the way to them."""
         ways = {name: (1 - share) * _floats(rows[name]) + share * _floats(others[name]) for name in self.numbers}
-        values = [pl.Series(name, self.numbers[name].among_known(way)).fill_nan(None) for name, way in ways.items()]
+        values = [pl.Series(name, self.numbers[name].clip_and_round(way)).fill_nan(None) for name, way in ways.items()]
         differ = self.differ(rows, others) & self.is_number
         known = [(rows[name].is_not_null() & others[name].is_not_null()).to_numpy() for name in self.names]
         return self.settled(self.mixed(others, others.with_columns(values), differ & np.column_stack(known)))

@@ -38,7 +38,7 @@ class Trial:
     def numbers(self, column: NumberColumn) -> pl.Series:
         """Values between the least and the largest of the training rows, and their ends, missing and far out ones."""
         low, high = column.low or 0.0, column.high or 0.0
-        usual = column.among_known(self._between(low, high))
+        usual = column.clip_and_round(self._between(low, high))
         if column.knots:
             usual = np.where(self.rng.random(len(usual)) < 0.5, self.rng.choice(column.knots, len(usual)), usual)
         beyond = [2 * end for end in (low - high / 2, high - low / 2)]

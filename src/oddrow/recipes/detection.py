@@ -16,7 +16,7 @@ from oddrow.detectors.autoencoder import AutoencoderDetector
 from oddrow.detectors.base import Detector
 from oddrow.detectors.dagmm import DAGMMDetector
 from oddrow.detectors.fit_many import fit_many
-from oddrow.encoding.matrix import Numbers
+from oddrow.encoding.matrix import NumericMatrix
 from oddrow.errors import TrainingError, counted
 from oddrow.evaluate.baselines import Baseline, Forest, Mahalanobis, OneClass
 from oddrow.evaluate.evaluation import Result, measure
@@ -82,7 +82,7 @@ class OnNumbers:
     """A baseline on the numbers that the recipe's own encoder gives."""
 
     def __init__(self, model: Baseline, settings: Settings, table: Table) -> None:
-        numbers = Numbers(table, settings.new_detector().encoder)
+        numbers = NumericMatrix(table, settings.new_detector().encoder)
         self.anomaly_score = numbers.scorer(model.fit(numbers(table)))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
-from oddrow.encoding.matrix import Numbers, Scorer
+from oddrow.encoding.matrix import NumericMatrix, TableScorer
 from oddrow.evaluate.baselines import Baseline, baselines
 from oddrow.evaluate.folds import Fold, Spans, check_folds, walk_forward, without_compromised
 from oddrow.metrics.classification import auroc, average_precision
@@ -71,7 +71,7 @@ class Transactions:
         return left
 
 
-Fit = Callable[[], Scorer]
+Fit = Callable[[], TableScorer]
 
 CLASSIFIERS = ("logistic regression", "random forest", "gradient boosting", "XGBoost", "LightGBM")
 
@@ -97,9 +97,9 @@ class Week:
 
 def learners(
     week: Week, settings: Settings, tuned: Mapping[str, Any] | None
-) -> Iterator[tuple[str, Callable[[], Scorer]]]:
+) -> Iterator[tuple[str, Callable[[], TableScorer]]]:
     """Each by its name, with what fits it and gives what scores a table."""
-    numbers = Numbers(week.train)
+    numbers = NumericMatrix(week.train)
     usual = _classifiers(week.seed)
     if tuned is not None:
         usual[f"{TUNED}, tuned"] = clone(usual[TUNED]).set_params(**tuned)
@@ -118,7 +118,7 @@ def tuned_parameters(weeks: Sequence[Week], tell: Callable[[Any], None]) -> dict
         return None
     tell(f"Tuning {TUNED} on {len(weeks)} weeks before those that test …")
     grid = [dict(zip(GRID, values, strict=True)) for values in product(*GRID.values())]
-    ready = [(week, Numbers(week.train)) for week in weeks]
+    ready = [(week, NumericMatrix(week.train)) for week in weeks]
     parts = [(numbers(week.train), week.y, numbers(week.test), week.y_test) for week, numbers in ready]
     found = [fmean(_ap(parameters, *part) for part in parts) for parameters in grid]
     best = grid[int(np.argmax(found))]
@@ -136,12 +136,12 @@ def _classifiers(seed: int) -> dict[str, Any]:
     return {name: model.set_params(**AS_THEN.get(name, {})) for name, model in usual.items()}
 
 
-def _taught(model: Any, week: Week, numbers: Numbers) -> Scorer:
+def _taught(model: Any, week: Week, numbers: NumericMatrix) -> TableScorer:
     model.fit(numbers(week.train), week.y)
     return lambda table: scores_of(model, numbers(table))[0]
 
 
-def _untaught(baseline: Baseline, week: Week, numbers: Numbers) -> Scorer:
+def _untaught(baseline: Baseline, week: Week, numbers: NumericMatrix) -> TableScorer:
     return numbers.scorer(baseline.fit(numbers(week.train)))
 
 
@@ -153,9 +153,9 @@ def _detectors(week: Week) -> Iterator[tuple[str, dict[str, Any], Floats | None]
     yield "autoencoder, learns from known frauds", {"known_weight": KNOWN_WEIGHT}, week.y
 
 
-def _fitted(week: Week, settings: Settings, parameters: dict[str, Any], y: Floats | None) -> Scorer:
+def _fitted(week: Week, settings: Settings, parameters: dict[str, Any], y: Floats | None) -> TableScorer:
     detector = settings.new_detector().set_params(random_state=week.seed, **parameters)
-    scorer: Scorer = detector.fit(week.train, y).anomaly_score
+    scorer: TableScorer = detector.fit(week.train, y).anomaly_score
     return scorer
 
 

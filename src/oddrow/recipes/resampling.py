@@ -19,7 +19,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import normalize
 from sklearn.utils.validation import has_fit_parameter
 
-from oddrow.encoding.matrix import Numbers
+from oddrow.encoding.matrix import NumericMatrix
 from oddrow.errors import OddrowError
 from oddrow.files import write_text
 from oddrow.metrics.classification import auroc, average_precision, confusion
@@ -105,7 +105,7 @@ REACH = 3.0
 def generated_before(
     X: Floats, y: Floats, weight: Floats, *, n: int, share: float, seed: int
 ) -> tuple[ClassifierTest, History]:
-    """n generated frauds join the rows, then a share of all tests; and how the network learned."""
+    """N generated frauds join the rows, then a share of all tests; and how the network learned."""
     made, history = generated_from_anomalies_alone(X[y == 1], n, seed)
     is_made = np.arange(len(X) + n) >= len(X)
     rows = np.vstack([X, made]), np.append(y, np.ones(n)), np.append(weight, np.ones(n))
@@ -121,7 +121,7 @@ def under_sampled_before(X: Floats, y: Floats, *, share: float, seed: int) -> Cl
 
 
 def generated_from_anomalies_alone(X: Floats, n: int, seed: int) -> tuple[Floats, History]:
-    """n rows (n, d) from a VAE of anomalies (m, d) alone, whose condition is therefore always the same.
+    """N rows (n, d) from a VAE of anomalies (m, d) alone, whose condition is therefore always the same.
 
     Every row is scaled to length 1, as the notebook does, which loses all that amounts say; codes walk along the
     diagonal of the latent plane; and what is decoded lies in [0, 1], as from a sigmoid, whatever the rows were.
@@ -151,7 +151,7 @@ class ResampleAfterSplit:
     def __init__(self, table: Table, y: Floats, weight: Floats, *, share: float, seed: int) -> None:
         train, test = split_random(len(y), share, np.random.default_rng(seed), y=y)
         self.table, self.y, self.weight, self.seed = table.take(train), y[train], weight[train], seed
-        self.numbers = Numbers(self.table)
+        self.numbers = NumericMatrix(self.table)
         self.test = self.numbers(table.take(test)), y[test], weight[test], np.zeros(len(test), bool)
         self.history: History = []
         self.made = self.table.in_memory.clear()

@@ -64,7 +64,7 @@ class ReportData:
     @cached_property
     def words(self) -> Mapping[str, str]:
         """The columns of history in words."""
-        return {} if self.artifact.history is None else self.artifact.history.words
+        return {} if self.artifact.history is None else self.artifact.history.descriptions
 
     @cached_property
     def is_series(self) -> bool:

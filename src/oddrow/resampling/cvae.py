@@ -16,8 +16,9 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin
 from sklearn.utils.validation import _check_feature_names, check_is_fitted, validate_data
 
 from oddrow.encoding.columns import MISSING
-from oddrow.encoding.decoder import ELAPSED, TableDecoder
+from oddrow.encoding.decoder import TableDecoder
 from oddrow.encoding.encoder import Encoded, TableEncoder
+from oddrow.encoding.times import ELAPSED
 from oddrow.errors import TableError, check_choice, check_number, first_names
 from oddrow.nets.cvae import CVAE
 from oddrow.nets.parameters import check_widths
@@ -155,7 +156,7 @@ class CVAESampler(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
         return below(X, made), below(y, labels_in_form_of(y, labels.values(codes)))
 
     def sample(self, n: int, y: Any = 1, *, near: Any = None) -> Any:
-        """n new rows of class y, in the container that the fitted rows came in.
+        """N new rows of class y, in the container that the fitted rows came in.
 
         Codes come from the standard normal; with `near`, rows (m, d), from their neighbourhoods, each in turn.
         """

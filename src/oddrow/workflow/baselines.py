@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from oddrow.artifact import Artifact
-from oddrow.encoding.matrix import Numbers, Scorer
+from oddrow.encoding.matrix import NumericMatrix, TableScorer
 from oddrow.errors import EvaluationError, ParameterError
 from oddrow.evaluate.baselines import FEWEST_LABELLED, Supervised, baselines
 from oddrow.table.dataset import Dataset, Split
@@ -44,13 +44,13 @@ class Baselines:
         rule, notes = _rule(artifact, division)
         return cls(artifact, division, rule, list(notes))
 
-    def ranked(self, chosen: Dataset, others: Mapping[str, Scorer], tell: Tell) -> Iterator[RankedScores]:
+    def ranked(self, chosen: Dataset, others: Mapping[str, TableScorer], tell: Tell) -> Iterator[RankedScores]:
         """Everybody fitted and cut like the model: same rows, same rule."""
         for name, scorer in {**self._scorers(), **others}.items():
             tell(f"Measuring {name} …")
             yield RankedScores(name, scorer(chosen.table), self._cut(name, scorer))
 
-    def _cut(self, name: str, scorer: Scorer) -> Threshold:
+    def _cut(self, name: str, scorer: TableScorer) -> Threshold:
         """The threshold of a scorer; one that cannot keep the rule's promise is cut otherwise."""
         try:
             return self._by_rule(self.rule, scorer)
@@ -58,24 +58,24 @@ class Baselines:
             self.notes.append(f"{name} cannot keep {self.rule} on the held-out rows: it is cut by {STAND_IN_RULE}.")
             return self._by_rule(Rule.parse(STAND_IN_RULE), scorer)
 
-    def _by_rule(self, rule: Rule, scorer: Scorer) -> Threshold:
+    def _by_rule(self, rule: Rule, scorer: TableScorer) -> Threshold:
         rows = rows_for(rule, self.division)
         fingerprint = Fingerprint.of(hashes_of(self.artifact.detector, self.artifact.history, rows))
         return rule.threshold(outcomes(rows, scorer(rows.table)), source=rule.source, fingerprint=fingerprint)
 
-    def _scorers(self) -> dict[str, Scorer]:
+    def _scorers(self) -> dict[str, TableScorer]:
         normal = self.division.fitting.normal.table
-        numbers = Numbers(normal)
+        numbers = NumericMatrix(normal)
         seed = self.artifact.origin.seed if self.artifact.origin is not None else 0
         scorers = {name: numbers.scorer(model.fit(numbers(normal))) for name, model in baselines(seed).items()}
         return {**scorers, **self._twin(), **self._supervised(numbers, seed)}
 
-    def _twin(self) -> dict[str, Scorer]:
+    def _twin(self) -> dict[str, TableScorer]:
         """The same detector untrained; a detector that trains nothing is that itself."""
         detector = self.artifact.detector
         return {"untrained twin": untrained_copy(detector, self.division).anomaly_score} if detector.loss_curve_ else {}
 
-    def _supervised(self, numbers: Numbers, seed: int) -> dict[str, Scorer]:
+    def _supervised(self, numbers: NumericMatrix, seed: int) -> dict[str, TableScorer]:
         """A classifier that has the labels, where there are enough of them to learn from."""
         y = self.division.fitting.y
         if y is None or (y == 1).sum() < FEWEST_LABELLED:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from oddrow.encoding.matrix import Numbers
+from oddrow.encoding.matrix import NumericMatrix
 from oddrow.errors import ParameterError, check_number, counted
 from oddrow.evaluate.folds import Fold, Spans, blocks_in_time, check_folds, stratified_folds, walk_forward
 from oddrow.files import check_output_file, write_json, write_text
@@ -173,5 +173,5 @@ def _repeated(table: Table, schema: Schema, folds: Sequence[Fold]) -> list[str]:
 def _encoder(rows: pl.DataFrame, schema: Schema) -> Callable[[pl.DataFrame], npt.NDArray[np.float32]]:
     """The numbers of rows, by the scales and levels of these training rows."""
     features = Schema(schema.features)
-    numbers = Numbers(Table.from_frame(rows).with_schema(features))
+    numbers = NumericMatrix(Table.from_frame(rows).with_schema(features))
     return lambda frame: numbers(Table.from_frame(frame).with_schema(features))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from oddrow.artifact import Artifact
-from oddrow.encoding.matrix import Scorer
+from oddrow.encoding.matrix import TableScorer
 from oddrow.errors import OddrowError, ParameterError
 from oddrow.evaluate.evaluation import Evaluation, HeldOutSet, measure
 from oddrow.files import check_output_file, write_json
@@ -58,7 +58,7 @@ def evaluate(
 
 
 def evaluate_dataset(
-    artifact: Artifact, chosen: Dataset, *, others: Mapping[str, Scorer] | None = None, tell: Tell = silent
+    artifact: Artifact, chosen: Dataset, *, others: Mapping[str, TableScorer] | None = None, tell: Tell = silent
 ) -> Evaluation:
     """Measure on rows already chosen; `others` are further rankings of a table's rows to stand beside."""
     return measured(artifact, chosen, others=others, tell=tell).evaluation
@@ -72,7 +72,7 @@ class Measured(NamedTuple):
 
 
 def measured(
-    artifact: Artifact, chosen: Dataset, *, others: Mapping[str, Scorer] | None = None, tell: Tell = silent
+    artifact: Artifact, chosen: Dataset, *, others: Mapping[str, TableScorer] | None = None, tell: Tell = silent
 ) -> Measured:
     """As `evaluate_dataset`, with the scores behind the numbers."""
     if chosen.y is None:

@@ -79,7 +79,7 @@ class Feature(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Behaviour:
+class FeatureBlock:
     """One block: which features, of the rows that share the row's value of `by`, in which windows, how long ago.
 
     `by=None` stands for the row's own time and allows `weekend` and `night` only. `delay` ends every window that long
@@ -92,7 +92,7 @@ class Behaviour:
     delay: str | None = None
 
     @classmethod
-    def of(cls, block: Mapping[str, Any]) -> Behaviour:
+    def of(cls, block: Mapping[str, Any]) -> FeatureBlock:
         """Return a block from plain values; raise `ParameterError` for unknown keys and values of another type."""
         if isinstance(block, Mapping):
             spans = {name: _as_text(block[name]) for name in ("windows", "delay") if name in block}
@@ -114,7 +114,7 @@ class Behaviour:
         return [prefix + name for name in (*(f"{n}_{w}{ago}" for w in self.windows for n in looking), *alone)]
 
     @property
-    def words(self) -> list[str]:
+    def descriptions(self) -> list[str]:
         """These columns in words, in the same order."""
         ago = f", {spoken(self.delay)} ago" if self.delay else ""
         looking = [SPOKEN[feature.kind].format(feature.column) for feature in self.windowed]

@@ -16,7 +16,7 @@ import polars as pl
 
 from oddrow.errors import ParameterError, first_names, raise_all
 from oddrow.table.history.events import Events, check_new, read_events
-from oddrow.table.history.features import SINCE_LAST, Behaviour, is_plain
+from oddrow.table.history.features import SINCE_LAST, FeatureBlock, is_plain
 from oddrow.table.history.windows import TICKS, Columns, Lanes, Values, calendar, window_values
 from oddrow.table.split import duration
 
@@ -54,10 +54,10 @@ class History:
     [(1, 1.0, None), (2, 2.0, 3600.0), (1, 5.0, 86400.0)]
     """
 
-    blocks: tuple[Behaviour, ...]
+    blocks: tuple[FeatureBlock, ...]
 
     def __post_init__(self) -> None:
-        _raise_in_blocks(enumerate(map(list, map(Behaviour.problems, self.blocks)), 1))
+        _raise_in_blocks(enumerate(map(list, map(FeatureBlock.problems, self.blocks)), 1))
         repeated = [name for place, name in enumerate(self.names) if name in self.names[:place]]
         if repeated:
             raise ParameterError(f"history: {first_names(repeated)} would be made twice. Leave one of each out.")
@@ -76,11 +76,11 @@ class History:
         """
         if not isinstance(blocks, (list, tuple)):
             raise ParameterError(f"history={blocks!r:.60} is not a list of blocks. Write [[history]] above each block.")
-        made: list[Behaviour] = []
+        made: list[FeatureBlock] = []
         problems: list[tuple[int, list[str]]] = []
         for number, block in enumerate(blocks, 1):
             try:
-                made.append(Behaviour.of(block))
+                made.append(FeatureBlock.of(block))
             except ParameterError as error:
                 problems.append((number, str(error).splitlines()))
         _raise_in_blocks(problems)
@@ -92,9 +92,9 @@ class History:
         return [name for block in self.blocks for name in block.names]
 
     @property
-    def words(self) -> dict[str, str]:
+    def descriptions(self) -> dict[str, str]:
         """The columns it adds, in words: `rows of the card in 7 days`."""
-        return {name: said for block in self.blocks for name, said in zip(block.names, block.words, strict=True)}
+        return {name: said for block in self.blocks for name, said in zip(block.names, block.descriptions, strict=True)}
 
     @cached_property
     def types(self) -> dict[str, type[np.generic]]:
@@ -148,7 +148,7 @@ class History:
                 columns.put(block.names, lanes.given, _of_lanes(block, ticks, lanes, rows))
         return columns.appended(frame)
 
-    def blocks_by(self, by: str | None) -> list[Behaviour]:
+    def blocks_by(self, by: str | None) -> list[FeatureBlock]:
         """The blocks of one entity column; None for those of the row's own time."""
         return [block for block in self.blocks if block.by == by]
 
@@ -171,7 +171,7 @@ class History:
             columns.put(block.names, np.arange(len(times)), calendar(block.features, times))
 
 
-def _of_lanes(block: Behaviour, ticks: Mapping[str, int], lanes: Lanes, rows: Events) -> Iterator[Values]:
+def _of_lanes(block: FeatureBlock, ticks: Mapping[str, int], lanes: Lanes, rows: Events) -> Iterator[Values]:
     numbers = {name: rows.numbers[name][lanes.given] for name in block.numbers}
     yield from window_values(block, ticks, lanes.younger(), np.arange(len(lanes.given)) + 1, numbers)
     if SINCE_LAST in block.features:

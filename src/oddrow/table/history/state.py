@@ -25,7 +25,7 @@ from oddrow.table.history.events import (
     entity_kind,
     read_events,
 )
-from oddrow.table.history.features import LABEL, SINCE_LAST, Behaviour
+from oddrow.table.history.features import LABEL, SINCE_LAST, FeatureBlock
 from oddrow.table.history.history import History
 from oddrow.table.history.store import (
     check_said,
@@ -156,7 +156,7 @@ class HistoryState:
         """No row to come sees rows of this moment, or older ones."""
         return self._newest - self._lateness - self._reach
 
-    def _block_reach(self, block: Behaviour) -> int:
+    def _block_reach(self, block: FeatureBlock) -> int:
         longest = max((self._ticks[window] for window in block.windows), default=0)
         return longest + (self._ticks[block.delay] if block.delay else 0)
 
@@ -185,7 +185,7 @@ class HistoryState:
         if last is not None:
             last[key] = int(time[-1])
 
-    def _windows(self, block: Behaviour, track: Track, time: Ints) -> Iterator[Values]:
+    def _windows(self, block: FeatureBlock, track: Track, time: Ints) -> Iterator[Values]:
         start = np.searchsorted(track.time, time[0] - self._block_reach(block), "right")
         seen, ids = track.time[start:], track.ids[start:]
         numbers = dict(zip(self._names, self._past.numbers(ids), strict=True)) if block.numbers else {}

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from oddrow.table.history.features import LABEL, Behaviour
+from oddrow.table.history.features import LABEL, FeatureBlock
 from oddrow.typing import Floats, Ints, Mask
 
 Younger = Callable[[int], Ints]
@@ -77,7 +77,7 @@ def gaps(time: Ints, is_first: Mask) -> Values:
 
 
 def window_values(
-    block: Behaviour, ticks: Mapping[str, int], younger: Younger, ends: Ints, numbers: Mapping[str, Floats]
+    block: FeatureBlock, ticks: Mapping[str, int], younger: Younger, ends: Ints, numbers: Mapping[str, Floats]
 ) -> Iterator[Values]:
     """The windowed features of a block in the order of its names, for rows whose windows without a delay end at `ends`.
 
