@@ -198,7 +198,7 @@ def test_the_graph_is_valid_and_says_what_it_takes() -> None:
     }
     assert {node.type.tensor_type.shape.dim[0].dim_param for node in model.graph.input} == {"rows"}
     assert [node.doc_string for node in model.graph.input if node.name == "online"] == [
-        "true or false; empty where it is missing"
+        "true or false; empty if missing"
     ]
     assert [(entry.key, entry.value) for entry in model.metadata_props] == [("a", "b")]
 
@@ -296,15 +296,15 @@ def test_what_an_onnx_model_cannot_hold_is_said_at_once() -> None:
         to_onnx(fitted(AutoencoderDetector, rows))
     assert str(refused.value).splitlines() == [
         "column 'anomaly_score': an ONNX model cannot have an input of that name. Rename it and fit again.",
-        "column 'gift': the empty text is one of its levels, and means missing to an ONNX model. "
-        "Make it missing in the training rows, or name it otherwise, and fit again.",
+        "column 'gift': the empty text is one of its levels, but an ONNX model reads it as missing. "
+        "Replace it in the training rows by a missing value or another text, and fit again.",
     ]
 
 
 def test_a_network_of_another_kind_is_refused() -> None:
     detector = fitted(AutoencoderDetector)
     detector.network_ = object()
-    with pytest.raises(ParameterError, match=r"of type object cannot be exported, only Autoencoder, DAGMM, OddRow\.$"):
+    with pytest.raises(ParameterError, match=r"type object cannot be exported. Known: Autoencoder, DAGMM, OddRow\.$"):
         to_onnx(detector)
 
 
@@ -332,7 +332,7 @@ def test_without_the_extra_the_command_to_install_it_is_named(
     small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(ParameterError, match=r"^exporting needs onnx and ONNX Runtime: pip install 'oddrow\[onnx\]'"):
+    with pytest.raises(ParameterError, match=r"^export needs onnx and ONNX Runtime: pip install 'oddrow\[onnx\]'"):
         workflow.export(small_model, tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []
 
@@ -342,7 +342,7 @@ def test_a_graph_that_scores_otherwise_is_not_written(
 ) -> None:
     other = to_onnx(fitted(AutoencoderDetector, random_state=1))
     monkeypatch.setattr(exporting, "to_onnx", lambda *_: other)
-    with pytest.raises(ArtifactError, match=r"does not score as the detector does: .* Nothing was written\.$"):
+    with pytest.raises(ArtifactError, match=r"the scores of the ONNX model differ from .* Nothing was written\.$"):
         workflow.export(small_model, tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []
 

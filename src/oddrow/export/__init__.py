@@ -1,6 +1,6 @@
-"""A detector as one ONNX model, encoder included: raw columns in, score out, and proof that both score alike."""
+"""Export of a detector and its encoder to one ONNX model, and the check that both give the same scores."""
 
-from oddrow.export.convert import columns_seen, to_onnx
-from oddrow.export.parity import ROWS_TRIED, check_packages, check_parity
+from oddrow.export.convert import input_columns, to_onnx
+from oddrow.export.parity import N_PARITY_ROWS, check_packages, check_parity
 
-__all__ = ["ROWS_TRIED", "check_packages", "check_parity", "columns_seen", "to_onnx"]
+__all__ = ["N_PARITY_ROWS", "check_packages", "check_parity", "input_columns", "to_onnx"]

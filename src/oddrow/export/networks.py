@@ -1,4 +1,4 @@
-"""The scores of the networks, as nodes: encoded rows in, float32 (rows,) out. What `oddrow.nets` does, rows first."""
+"""The networks as ONNX nodes: encoded rows in, scores float32 (rows,) out. Follows `oddrow.nets`."""
 
 from __future__ import annotations
 
@@ -23,50 +23,50 @@ from oddrow.nets.tails import Tail
 
 Array = npt.NDArray[np.float32]
 
-# What numbers, or a category, add to the squared distance of a row and what was rebuilt of it, to the squared length of
-# each, and to the product of the two: (rows, 1) each.
+# What numbers or a category add to the squared distance between a row and its reconstruction, to the squared length of
+# each, and to their product: (rows, 1) each.
 Terms = tuple[Value, Value, Value, Value]
 
 
 class InputValues(NamedTuple):
-    """Encoded rows by name: numbers (rows, numbers), None where there are none; the levels (rows,) of each category."""
+    """Encoded rows: numbers (rows, numbers), None if there are none, and the level numbers (rows,) of each category."""
 
     numbers: str | None
     categories: list[str]
 
 
-def of_autoencoder(graph: Graph, network: Autoencoder, rows: InputValues) -> str:
-    """The weighted errors, as `Autoencoder.score` adds them up."""
-    outputs = each_layer(graph, network.stack, inputs(graph, network.embeddings, rows))[-1]
-    rebuilt, logits = apart(graph, outputs, network)
-    errors = [surprise(graph, *category) for category in zip(logits, rows.categories, strict=True)]
-    if rows.numbers is not None and rebuilt is not None:
-        activated = ACTIVATIONS[network.output](graph, rebuilt)
+def autoencoder_score(graph: Graph, network: Autoencoder, rows: InputValues) -> str:
+    """Add the sum of weighted errors: `Autoencoder.score`."""
+    outputs = layer_outputs(graph, network.stack, network_input(graph, network.embeddings, rows))[-1]
+    reconstructed, logits = split_outputs(graph, outputs, network)
+    errors = [cross_entropy(graph, *category) for category in zip(logits, rows.categories, strict=True)]
+    if rows.numbers is not None and reconstructed is not None:
+        activated = ACTIVATIONS[network.output](graph, reconstructed)
         errors.insert(0, NUMBER_ERRORS[network.error](graph, rows.numbers, activated))
     weights = np.asarray(network.share / network.spread, np.float32)
-    return graph.add("MatMul", graph.side_by_side(errors), weights)
+    return graph.add("MatMul", graph.concat(errors), weights)
 
 
-def of_dagmm(graph: Graph, network: DAGMM, rows: InputValues) -> str:
-    """The energy of [code, distance, cosine], as `DAGMM.compress` makes them."""
-    code = each_layer(graph, network.encoder, inputs(graph, network.embeddings, rows))[-1]
-    rebuilt, logits = apart(graph, each_layer(graph, network.decoder, code)[-1], network)
-    compared = _compared(graph, rows, rebuilt, logits)
-    z = graph.side_by_side([code, *(compared[name] for name in network.features)])
+def dagmm_score(graph: Graph, network: DAGMM, rows: InputValues) -> str:
+    """Add the energy of [code, distance, cosine]: `DAGMM.compress` and `Mixture.energy`."""
+    code = layer_outputs(graph, network.encoder, network_input(graph, network.embeddings, rows))[-1]
+    reconstructed, logits = split_outputs(graph, layer_outputs(graph, network.decoder, code)[-1], network)
+    compared = _reconstruction_features(graph, rows, reconstructed, logits)
+    z = graph.concat([code, *(compared[name] for name in network.features)])
     return _energy(graph, network.mixture, z)
 
 
-def inputs(graph: Graph, embeddings: Embeddings, rows: InputValues) -> str:
-    """Numbers, then the vectors of the categories, (rows, width)."""
+def network_input(graph: Graph, embeddings: Embeddings, rows: InputValues) -> str:
+    """Join the numbers and the embedded categories, (rows, width)."""
     vectors = [
         graph.add("Gather", np.asarray(table), levels)
         for table, levels in zip(embeddings.tables, rows.categories, strict=True)
     ]
-    return graph.side_by_side([*([] if rows.numbers is None else [rows.numbers]), *vectors])
+    return graph.concat([*([] if rows.numbers is None else [rows.numbers]), *vectors])
 
 
-def each_layer(graph: Graph, stack: Stack, values: str) -> list[str]:
-    """What comes out of every layer (rows, width)."""
+def layer_outputs(graph: Graph, stack: Stack, values: str) -> list[str]:
+    """Add all layers and return the output of each, (rows, width)."""
     outputs = []
     for layer, activation in zip(stack.layers, stack.activations, strict=True):
         values = graph.add("Gemm", values, np.asarray(layer.weight), np.asarray(layer.bias))
@@ -75,46 +75,48 @@ def each_layer(graph: Graph, stack: Stack, values: str) -> list[str]:
     return outputs
 
 
-def apart(graph: Graph, outputs: str, network: Autoencoder | DAGMM) -> tuple[str | None, list[str]]:
-    """Rebuilt numbers, None where there are none, and the logits of every category."""
+def split_outputs(graph: Graph, outputs: str, network: Autoencoder | DAGMM) -> tuple[str | None, list[str]]:
+    """Split outputs into reconstructed numbers, None if there are none, and the logits of each category."""
     widths = [*([network.n_numbers] if network.n_numbers else []), *network.n_levels]
     parts = graph.add_several("Split", len(widths), outputs, np.array(widths), axis=1)
     return (parts[0], parts[1:]) if network.n_numbers else (None, parts)
 
 
 def _log_shares(graph: Graph, logits: str, levels: str) -> tuple[str, str]:
-    """The logarithm of the probability of every level (rows, levels), and of the level that is there (rows, 1)."""
+    """Add the log probability of every level (rows, levels) and of the level in the row (rows, 1)."""
     log_shares = graph.add("LogSoftmax", logits, axis=1)
     return log_shares, graph.add("GatherElements", log_shares, graph.as_column(levels), axis=1)
 
 
-def surprise(graph: Graph, logits: str, levels: str) -> str:
-    """Cross-entropy (rows, 1) of a category."""
+def cross_entropy(graph: Graph, logits: str, levels: str) -> str:
+    """Add the cross-entropy (rows, 1) of a category."""
     return graph.add("Neg", _log_shares(graph, logits, levels)[1])
 
 
-def _compared(graph: Graph, rows: InputValues, rebuilt: str | None, logits: Sequence[str]) -> dict[str, str]:
-    """Relative Euclidean distance and cosine similarity of each row and what was rebuilt of it, (rows, 1) each."""
-    terms = [_of_category(graph, *category) for category in zip(logits, rows.categories, strict=True)]
-    if rows.numbers is not None and rebuilt is not None:
-        terms.insert(0, _of_numbers(graph, rows.numbers, rebuilt))
-    away, squared, squared_rebuilt, product = (total(graph, values) for values in zip(*terms, strict=True))
-    # Rounding may bring a row that is rebuilt exactly below 0.
+def _reconstruction_features(
+    graph: Graph, rows: InputValues, reconstructed: str | None, logits: Sequence[str]
+) -> dict[str, str]:
+    """Add the relative Euclidean distance and the cosine similarity of row and reconstruction, (rows, 1) each."""
+    terms = [_category_terms(graph, *category) for category in zip(logits, rows.categories, strict=True)]
+    if rows.numbers is not None and reconstructed is not None:
+        terms.insert(0, _number_terms(graph, rows.numbers, reconstructed))
+    away, squared, squared_reconstructed, product = (add_all(graph, values) for values in zip(*terms, strict=True))
+    # Rounding may bring the squared distance of a perfect reconstruction below 0.
     distance = graph.add("Sqrt", graph.add("Max", graph.add("Add", away, np.float32(TINY)), np.float32(0)))
-    length, length_rebuilt = _length(graph, squared), _length(graph, squared_rebuilt)
+    length, length_reconstructed = _length(graph, squared), _length(graph, squared_reconstructed)
     return {
         "distance": graph.add("Div", distance, length),
-        "cosine": graph.add("Div", product, graph.add("Mul", length, length_rebuilt)),
+        "cosine": graph.add("Div", product, graph.add("Mul", length, length_reconstructed)),
     }
 
 
-def _of_numbers(graph: Graph, numbers: str, rebuilt: str) -> Terms:
-    found = [_squares(graph, values) for values in (graph.add("Sub", numbers, rebuilt), numbers, rebuilt)]
-    return (found[0], found[1], found[2], graph.sum(graph.add("Mul", numbers, rebuilt)))
+def _number_terms(graph: Graph, numbers: str, reconstructed: str) -> Terms:
+    found = [_squares(graph, values) for values in (graph.add("Sub", numbers, reconstructed), numbers, reconstructed)]
+    return (found[0], found[1], found[2], graph.sum(graph.add("Mul", numbers, reconstructed)))
 
 
-def _of_category(graph: Graph, logits: str, levels: str) -> Terms:
-    """A category as a one-hot vector beside its probabilities."""
+def _category_terms(graph: Graph, logits: str, levels: str) -> Terms:
+    """Compare the one-hot vector of a category with its probabilities."""
     log_shares, log_share = _log_shares(graph, logits, levels)
     right, total = graph.add("Exp", log_share), _squares(graph, graph.add("Exp", log_shares))
     wrong = graph.add("Sub", np.float32(1), graph.add("Mul", np.float32(2), right))
@@ -129,13 +131,13 @@ def _squares(graph: Graph, matrix: str) -> str:
     return graph.sum(graph.add("Mul", matrix, matrix))
 
 
-def total(graph: Graph, values: Sequence[Value]) -> Value:
-    """All of them added up."""
+def add_all(graph: Graph, values: Sequence[Value]) -> Value:
+    """Add up values."""
     return reduce(lambda total, value: graph.add("Add", total, value), values)
 
 
 def _energy(graph: Graph, mixture: Mixture, z: str) -> str:
-    """`Mixture.energy` of rows (rows, width), with the factors computed now."""
+    """Add `Mixture.energy` of rows (rows, width). The factors of the covariances are computed here, once."""
     whitening, log_scale = _factors(mixture)
     centred = graph.add("Sub", graph.add("Unsqueeze", z, np.array([0])), np.asarray(mixture.mean)[:, None])
     whitened = graph.add("MatMul", centred, whitening.transpose(0, 2, 1))
@@ -145,8 +147,10 @@ def _energy(graph: Graph, mixture: Mixture, z: str) -> str:
 
 
 def _factors(mixture: Mixture) -> tuple[Array, Array]:
-    """What every component multiplies rows by, (components, width, width), and the logarithm of its density at its
-    mean, with its share (components,): computed as in training, for an ill-conditioned covariance tells ways apart.
+    """Return the whitening matrix of each component and the log of its share times its density at the mean.
+
+    Shapes (components, width, width) and (components,). Computed by JAX as in training: for an ill-conditioned
+    covariance another method gives other scores.
     """
     width = mixture.mean.shape[1]
     factor = jnp.linalg.cholesky(mixture.covariance)
@@ -157,7 +161,7 @@ def _factors(mixture: Mixture) -> tuple[Array, Array]:
 
 
 def _log_sum(graph: Graph, logarithms: str) -> str:
-    """The logarithm of the sum over the first axis, (rows,)."""
+    """Add the log of the sum of exponentials over the first axis, (rows,)."""
     most = graph.add("ReduceMax", logarithms, axes=[0], keepdims=1)
     exponentials = graph.add("Exp", graph.add("Sub", logarithms, most))
     log_sum = graph.add("Log", graph.sum(exponentials, axis=0, keepdims=0))
@@ -172,7 +176,7 @@ def _gelu(graph: Graph, values: str) -> str:
     return graph.add("Mul", values, share)
 
 
-# As in `oddrow.nets.layers`.
+# The same as in `oddrow.nets.layers`.
 ACTIVATIONS: dict[str, Callable[[Graph, str], str]] = {
     "gelu": _gelu,
     "relu": lambda graph, values: graph.add("Relu", values),
@@ -190,46 +194,46 @@ def _logarithm(graph: Graph, numbers: str) -> str:
     return graph.add("Log", graph.add("Add", np.float32(1), least))
 
 
-def _squared(graph: Graph, numbers: str, rebuilt: str) -> str:
-    difference = graph.add("Sub", numbers, rebuilt)
+def _squared(graph: Graph, numbers: str, reconstructed: str) -> str:
+    difference = graph.add("Sub", numbers, reconstructed)
     return graph.add("Mul", difference, difference)
 
 
-# As in `oddrow.nets.autoencoder`.
+# The same as in `oddrow.nets.autoencoder`.
 NUMBER_ERRORS: dict[str, Callable[[Graph, str, str], str]] = {
     "squared": _squared,
-    "squared-log": lambda graph, numbers, rebuilt: _squared(
-        graph, _logarithm(graph, numbers), _logarithm(graph, rebuilt)
+    "squared-log": lambda graph, numbers, reconstructed: _squared(
+        graph, _logarithm(graph, numbers), _logarithm(graph, reconstructed)
     ),
 }
 
-# Kept rows that are looked at more closely, besides those that are asked for: the rough distances round.
+# Extra candidates whose exact distances are computed, because approximate distances are rounded.
 SPARE = 8
 
 
-def of_oddrow(graph: Graph, network: OddRow, rows: InputValues) -> str:
-    """The surprises of `OddRow.parts`: both distances added up, or the error's if that is clearly more."""
+def oddrow_score(graph: Graph, network: OddRow, rows: InputValues) -> str:
+    """Add the score of `OddRow`: the surprise of both distances, or that of the error if it is clearly larger."""
     distances, places = _nearest(graph, network.memory, rows)
-    itself, only = _itself(graph, distances, places, network)
-    found = _rarity(graph, network.tails[0], _mean_without(graph, distances, places, itself))
+    itself, only = _same_rows(graph, distances, places, network)
+    found = _tail_surprise(graph, network.tails[0], _mean_distance(graph, distances, places, itself))
     if network.coder is not None and network.coded is not None:
         codes = _codes(graph, network.coder, rows)
-        distance = _mean_without(graph, *_nearest(graph, network.coded, InputValues(codes, [])), only)
-        far = graph.add("Add", found, _rarity(graph, network.tails[1], distance))
-        wrong = _rarity(graph, network.tails[2], _error(graph, network.coded, codes, network.coder))
+        distance = _mean_distance(graph, *_nearest(graph, network.coded, InputValues(codes, [])), only)
+        far = graph.add("Add", found, _tail_surprise(graph, network.tails[1], distance))
+        wrong = _tail_surprise(graph, network.tails[2], _error(graph, network.coded, codes, network.coder))
         found = graph.add("Max", far, graph.add("Sub", wrong, np.float32(LEAD)))
     return graph.add("Squeeze", found, np.array([1]))
 
 
 def _error(graph: Graph, coded: Neighbours, codes: str, coder: Coder) -> str:
-    """`Coder.error`, (rows, 1)."""
+    """Add `Coder.error`, (rows, 1)."""
     n_wrong = coder.n_codes - coder.middle
     wrong = graph.columns(graph.add("Mul", codes, np.asarray(coded.scale)), range(n_wrong))
     return graph.add("ReduceMean", graph.add("Mul", wrong, wrong), axes=[1])
 
 
-def _itself(graph: Graph, distances: str, places: str, network: OddRow) -> tuple[Value, Value]:
-    """`Nearest.same` and `Nearest.only_same`, (rows, 1), as `OddRow` takes them: no row is a mean."""
+def _same_rows(graph: Graph, distances: str, places: str, network: OddRow) -> tuple[Value, Value]:
+    """Add `Nearest.same` and `Nearest.only_same`, (rows, 1). A mean of rows equals no row: -1."""
     nobody = np.array([[-1]])
     if network.of_means:
         return nobody, nobody
@@ -240,15 +244,15 @@ def _itself(graph: Graph, distances: str, places: str, network: OddRow) -> tuple
     return same, graph.add("Where", alone, same, nobody)
 
 
-def _mean_without(graph: Graph, distances: str, places: str, same: Value) -> str:
-    """`Nearest.mean_without`, (rows, 1): of all in rising order but the last, once what is left out is the last."""
+def _mean_distance(graph: Graph, distances: str, places: str, same: Value) -> str:
+    """Add `Nearest.mean_without`, (rows, 1): the mean of all distances except the same row or else the largest."""
     others = graph.add("Where", graph.add("Equal", places, same), np.float32(np.inf), distances)
     n_others = graph.add("Sub", graph.add("Shape", places, start=1), np.array([1]))
     return graph.add("ReduceMean", graph.add_several("TopK", 2, others, n_others, largest=0)[0], axes=[1])
 
 
-def _rarity(graph: Graph, tail: Tail, scores: str) -> str:
-    """What a tail makes of scores (rows, 1)."""
+def _tail_surprise(graph: Graph, tail: Tail, scores: str) -> str:
+    """Add the surprise of scores (rows, 1): `Tail`."""
     knots, last = np.asarray(tail.knots[None, :-1]), np.asarray(tail.knots[-1])
     gaps = graph.add("Div", graph.add("Sub", scores, knots), np.asarray(tail.gaps))
     passed = graph.sum(graph.add("Clip", gaps, np.float32(0), np.float32(1)))
@@ -258,57 +262,57 @@ def _rarity(graph: Graph, tail: Tail, scores: str) -> str:
 
 
 def _codes(graph: Graph, coder: Coder, rows: InputValues) -> str:
-    """`Coder.codes`, (rows, codes)."""
+    """Add `Coder.codes`, (rows, codes)."""
     scaled = rows.numbers
     if scaled is not None:
         scaled = graph.add("Mul", graph.add("Sub", scaled, np.asarray(coder.center)), np.asarray(coder.scale))
     network, seen = coder.autoencoder, InputValues(scaled, rows.categories)
-    layers = each_layer(graph, network.stack, inputs(graph, network.embeddings, seen))
-    rebuilt, logits = apart(graph, layers[-1], network)
-    wrong = [] if scaled is None or rebuilt is None else [graph.add("Sub", scaled, rebuilt)]
-    surprises = [surprise(graph, *category) for category in zip(logits, rows.categories, strict=True)]
-    return graph.side_by_side([*wrong, *surprises, layers[MIDDLE]])
+    layers = layer_outputs(graph, network.stack, network_input(graph, network.embeddings, seen))
+    reconstructed, logits = split_outputs(graph, layers[-1], network)
+    wrong = [] if scaled is None or reconstructed is None else [graph.add("Sub", scaled, reconstructed)]
+    surprises = [cross_entropy(graph, *category) for category in zip(logits, rows.categories, strict=True)]
+    return graph.concat([*wrong, *surprises, layers[MIDDLE]])
 
 
-def _nearest(graph: Graph, memory: Neighbours, rows: InputValues) -> tuple[str, str]:
-    """`Memory.nearest`: distances (rows, nearest + 1) in rising order, and which kept rows these are."""
-    n_found = memory.n_nearest + 1
-    n_candidates = min(len(memory.numbers), n_found + SPARE)
-    roughly = _roughly(graph, memory, rows)
-    candidates = graph.add_several("TopK", 2, roughly, np.array([n_candidates]), largest=0)[1]
-    exactly = graph.add("Sqrt", graph.add("Add", _exactly(graph, memory, rows, candidates), np.float32(TINY)))
-    distances, order = graph.add_several("TopK", 2, exactly, np.array([n_found]), largest=0)
+def _nearest(graph: Graph, neighbours: Neighbours, rows: InputValues) -> tuple[str, str]:
+    """Add `Neighbours.nearest`: rising distances (rows, nearest + 1) and the numbers of those reference rows."""
+    n_found = neighbours.n_nearest + 1
+    n_candidates = min(len(neighbours.numbers), n_found + SPARE)
+    approximate = _approximate_distances(graph, neighbours, rows)
+    candidates = graph.add_several("TopK", 2, approximate, np.array([n_candidates]), largest=0)[1]
+    exact = graph.add("Sqrt", graph.add("Add", _exact_distances(graph, neighbours, rows, candidates), np.float32(TINY)))
+    distances, order = graph.add_several("TopK", 2, exact, np.array([n_found]), largest=0)
     return distances, graph.add("GatherElements", candidates, order, axis=1)
 
 
-def _roughly(graph: Graph, memory: Neighbours, rows: InputValues) -> str:
-    """`Memory._roughly`: squared distances (rows, kept) up to rounding, less what is the same for all that are kept."""
-    kept = np.asarray(memory.categories, np.int64)
-    terms = [_differ(graph, levels, kept[None, :, place]) for place, levels in enumerate(rows.categories)]
+def _approximate_distances(graph: Graph, neighbours: Neighbours, rows: InputValues) -> str:
+    """Add squared distances (rows, reference rows), up to rounding and a constant for each row."""
+    reference = np.asarray(neighbours.categories, np.int64)
+    terms = [_level_differs(graph, levels, reference[None, :, place]) for place, levels in enumerate(rows.categories)]
     if rows.numbers is not None:
-        middle, scale = np.asarray(memory.middle), np.asarray(memory.scale)
-        around = (np.asarray(memory.numbers) - middle) * scale
+        middle, scale = np.asarray(neighbours.middle), np.asarray(neighbours.scale)
+        around = (np.asarray(neighbours.numbers) - middle) * scale
         seen = graph.add("Mul", graph.add("Sub", rows.numbers, middle), scale)
         product = graph.add("MatMul", seen, np.ascontiguousarray(-2 * around.T))
         terms.append(graph.add("Add", product, np.square(around).sum(axis=1)[None]))
-    return str(total(graph, terms))
+    return str(add_all(graph, terms))
 
 
-def _exactly(graph: Graph, memory: Neighbours, rows: InputValues, candidates: str) -> str:
-    """Squared distances (rows, candidates), one by one."""
-    kept = np.asarray(memory.categories, np.int64)
+def _exact_distances(graph: Graph, neighbours: Neighbours, rows: InputValues, candidates: str) -> str:
+    """Add the squared distances (rows, candidates) without rounding error."""
+    reference = np.asarray(neighbours.categories, np.int64)
     terms = [
-        _differ(graph, levels, graph.add("Gather", kept[:, place], candidates))
+        _level_differs(graph, levels, graph.add("Gather", reference[:, place], candidates))
         for place, levels in enumerate(rows.categories)
     ]
     if rows.numbers is not None:
-        others = graph.add("Gather", np.asarray(memory.numbers), candidates, axis=0)
+        others = graph.add("Gather", np.asarray(neighbours.numbers), candidates, axis=0)
         differences = graph.add("Sub", graph.as_column(rows.numbers), others)
-        scaled = graph.add("Mul", differences, np.asarray(memory.scale))
+        scaled = graph.add("Mul", differences, np.asarray(neighbours.scale))
         terms.append(graph.sum(graph.add("Mul", scaled, scaled), axis=2, keepdims=0))
-    return str(total(graph, terms))
+    return str(add_all(graph, terms))
 
 
-def _differ(graph: Graph, levels: str, kept: Value) -> str:
-    """1 where the level (rows,) is another than the kept ones (rows or 1, kept)."""
-    return graph.add("Cast", graph.add("Not", graph.add("Equal", graph.as_column(levels), kept)), to=FLOAT)
+def _level_differs(graph: Graph, levels: str, reference: Value) -> str:
+    """Add 1 where the level (rows,) differs from that of the reference rows (rows or 1, reference rows)."""
+    return graph.add("Cast", graph.add("Not", graph.add("Equal", graph.as_column(levels), reference)), to=FLOAT)

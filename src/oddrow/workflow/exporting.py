@@ -9,7 +9,7 @@ from pathlib import Path
 
 from oddrow.artifact import Artifact
 from oddrow.errors import ParameterError, counted, first_names
-from oddrow.export import ROWS_TRIED, check_packages, check_parity, columns_seen, to_onnx
+from oddrow.export import N_PARITY_ROWS, check_packages, check_parity, input_columns, to_onnx
 from oddrow.files import check_output_file, replaced_file
 from oddrow.typing import Tell, silent
 
@@ -30,10 +30,10 @@ def export(model: str | Path, onnx_path: str | Path, *, tell: Tell = silent) -> 
         unfinished.write_bytes(exported)
     for note in _notes(artifact):
         tell(note)
-    n_inputs = counted(len(columns_seen(artifact.detector)), "column")
+    n_inputs = counted(len(input_columns(artifact.detector)), "column")
     tell(
         f"Wrote {place} ({len(exported) / 1e6:.1f} MB): {n_inputs} in, anomaly_score out. "
-        f"On {ROWS_TRIED:,} made-up rows it differs from the model by {difference:.1g} of the score at most."
+        f"On {N_PARITY_ROWS:,} made-up rows it differs from the model by {difference:.1g} of the score at most."
     )
     return place
 
@@ -71,4 +71,4 @@ def _notes(artifact: Artifact) -> Iterator[str]:
 def _made_before(artifact: Artifact) -> list[str]:
     """The columns that the model's history makes, among those that the network sees."""
     made = set() if artifact.history is None else set(artifact.history.names)
-    return [column.name for column in columns_seen(artifact.detector) if column.name in made]
+    return [column.name for column in input_columns(artifact.detector) if column.name in made]
