@@ -22,7 +22,6 @@ from oddrow.metrics.classification import auroc, average_precision
 from oddrow.metrics.daily import card_precision_at_k
 from oddrow.recipes.prequential import Transactions
 from oddrow.recipes.recipe import load_recipe
-from oddrow.thresholds.outcomes import day_of
 from race import machine, table, versions, write_json
 
 K = 100
@@ -48,7 +47,8 @@ def handbook(seed: int) -> Iterator[Line]:
     rows = Transactions.read(recipe, Path(os.environ["ODDROW_DATA"], "fraud_detection_handbook"))
     fold = rows.fold(WEEK)
     train, test = (rows.data.table.take(part) for part in (fold.train, fold.test))
-    y, day, card = rows.data.y[fold.test], day_of(rows.time[fold.test]), rows.entity[fold.test]
+    known = rows.data.outcomes.take(fold.test)
+    y, day, card = known.labels, known.day, known.entity
     for new in (OddRowDetector, AutoencoderDetector):
         scores = new(random_state=seed).fit(train).anomaly_score(test)
         yield {

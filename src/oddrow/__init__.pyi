@@ -26,6 +26,7 @@ from .errors import TableError as TableError
 from .errors import TrainingError as TrainingError
 from .evaluate import Evaluation as Evaluation
 from .explain import Explanation as Explanation
+from .outcomes import Outcomes as Outcomes
 from .resampling import CVAESampler as CVAESampler
 from .simulation import simulate as simulate
 from .table import History as History
@@ -33,7 +34,6 @@ from .table import HistoryState as HistoryState
 from .table import Schema as Schema
 from .table import Table as Table
 from .table import read_table as read_table
-from .thresholds import Outcomes as Outcomes
 from .thresholds import Rule as Rule
 from .thresholds import Threshold as Threshold
 from .train import Training as Training

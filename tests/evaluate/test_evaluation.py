@@ -12,8 +12,8 @@ from sklearn.covariance import EmpiricalCovariance
 from oddrow.errors import EvaluationError
 from oddrow.evaluate.baselines import Mahalanobis, Supervised, baselines
 from oddrow.evaluate.evaluation import Evaluation, HeldOutSet, measure
+from oddrow.outcomes import Outcomes
 from oddrow.thresholds.fingerprint import Fingerprint
-from oddrow.thresholds.outcomes import Outcomes
 from oddrow.thresholds.rule import Rule
 from oddrow.thresholds.threshold import Cap, Threshold
 
@@ -23,12 +23,9 @@ CUT = Threshold(3.5, "fixed:3.5")
 
 
 def held_out(n: int = 5, **other: Any) -> HeldOutSet:
-    values: dict[str, Any] = {
-        "y": np.resize(Y, n),
-        "hashes": np.arange(n, dtype=np.uint64),
-        "synthetic": np.zeros(n, dtype=bool),
-    }
-    return HeldOutSet(**{**values, **other})
+    hashes, synthetic = np.arange(n, dtype=np.uint64), np.zeros(n, dtype=bool)
+    rows = {name: other.pop(name, values) for name, values in {"hashes": hashes, "synthetic": synthetic}.items()}
+    return HeldOutSet(Outcomes(**{"y": np.resize(Y, n), **other}), **rows)
 
 
 def test_a_measurement_by_hand() -> None:
@@ -110,7 +107,7 @@ def test_an_evaluation_is_plain_json() -> None:
 def test_permuting_test_labels_changes_no_threshold() -> None:
     rng = np.random.default_rng(0)
     scores = rng.normal(size=200)
-    cut = Rule.parse("contamination:0.1").threshold(Outcomes(scores))
+    cut = Rule.parse("contamination:0.1").threshold(scores)
     y = (rng.random(200) < 0.2).astype(float)
     results = [measure("it", held_out(200, y=labels), scores, cut) for labels in (y, rng.permutation(y))]
     assert results[0].threshold == results[1].threshold
@@ -157,7 +154,7 @@ def test_days_and_amounts_by_hand() -> None:
     assert result.daily.ceiling == pytest.approx((1 + 1) / 100 / 3)
     assert result.daily.card_precision is None
     assert result.recall_at_false_alarm_rate == 1 / 2
-    by_card = measure("it", held_out(time=rows.time, entity=np.array([1, 2, 1, 2, 3])), SCORES, CUT)
+    by_card = measure("it", held_out(time=rows.outcomes.time, entity=np.array([1, 2, 1, 2, 3])), SCORES, CUT)
     assert by_card.daily is not None
     assert by_card.daily.card_precision == pytest.approx(1 / 100 / 3), "a card that was found leaves the later days"
 
@@ -185,7 +182,7 @@ def test_intervals_at_a_capped_cut_are_of_its_alerts() -> None:
 
 def test_a_threshold_chosen_on_the_normal_rows_of_the_test_is_refused() -> None:
     rows = held_out()
-    cut = Threshold(1.0, "quantile:0.99", "given", Fingerprint.of(rows.hashes[rows.y == 0]))
+    cut = Threshold(1.0, "quantile:0.99", "given", Fingerprint.of(rows.hashes[rows.outcomes.y == 0]))
     with pytest.raises(EvaluationError, match="was chosen on these very rows, 3 of them"):
         measure("it", rows, SCORES, cut)
 

@@ -58,14 +58,17 @@ def out(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_fold_is_the_weeks_without_cards_known_by_then(folder: Path) -> None:
     rows = Transactions.read(recipe(), folder)
     fold = rows.fold("2018-05-08")
-    days, y = rows.time / 86_400, rows.data.y
+    time, entity, y = rows.data.outcomes.time, rows.data.outcomes.entity, rows.data.y
+    assert time is not None
+    assert entity is not None
+    days = time / 86_400
     first = days.min() // 1 + 7
     assert (days[fold.train] // 1).min() - first == 0
     assert (days[fold.train] // 1).max() - first == 3
     assert {*(days[fold.test] // 1 - first)} == {6, 7, 8}
     frauds = y == 1
     for row in fold.test:
-        of_card = frauds & (rows.entity == rows.entity[row]) & (days >= first)
+        of_card = frauds & (entity == entity[row]) & (days >= first)
         assert not (of_card & (days < days[row] // 1 - 2)).any()
         assert not (of_card & (days < first + 4)).any()
     names = rows.data.table.fitted_schema().feature_names

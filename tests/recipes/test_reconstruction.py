@@ -17,7 +17,6 @@ from oddrow.recipes.data import Case, LabelledTable, divide_case
 from oddrow.recipes.recipe import CONTESTANTS, Recipe, recipe_values
 from oddrow.recipes.run import run_recipe
 from oddrow.recipes.runner import kept_scores
-from oddrow.thresholds.outcomes import Outcomes
 from oddrow.thresholds.rule import Rule
 
 N_ROWS, N_FRAUDS = 1200, 120
@@ -85,7 +84,7 @@ def test_anomalies_are_held_out_for_the_honest_cut_and_no_test_row_is(out: Path,
     artifact = Artifact.load(out / "model")
     chosen_on = np.concatenate([rows.held_out, rows.known])
     scores = artifact.detector.anomaly_score(data.table.take(chosen_on))
-    by_hand = Rule.parse("fbeta:1").threshold(Outcomes(scores, data.weight_of(chosen_on), data.y[chosen_on]))
+    by_hand = Rule.parse("fbeta:1").threshold(scores, data.outcomes.take(chosen_on))
     assert artifact.threshold.value == pytest.approx(by_hand.value)
     assert artifact.threshold.fingerprint == data.fingerprint(chosen_on)
 
@@ -94,7 +93,8 @@ def test_the_published_cut_is_the_number_itself(out: Path, folder: Path) -> None
     data, artifact = LabelledTable.read(recipe(), folder), Artifact.load(out / "model")
     rows = divide_case(recipe(), data.y, Case(1, 0.0)).test
     alerts = artifact.detector.anomaly_score(data.table.take(rows)) >= 2.9
-    weight, truth = data.weight_of(rows), data.y[rows] == 1
+    known = data.outcomes.take(rows)
+    weight, truth = known.weight, known.anomalous
     assert weight is not None
     found = lines_of(out, 1)["autoencoder", "published 2.9"]
     assert found["recall"] == pytest.approx((alerts & truth).sum() / truth.sum())

@@ -67,9 +67,9 @@ def test_a_sample_of_the_normal_rows_stands_for_all(folder: Path) -> None:
     data = LabelledTable.read(recipe(), folder)
     assert data.table.n_rows == 40 + 200
     assert set(data.table.columns) == {*(f"V{column}" for column in range(1, 29)), "Time", "Amount"}
-    assert data.weight is not None
-    assert set(data.weight[data.y == 1]) == {1.0}
-    assert data.weight[data.y == 0].sum() == pytest.approx(284_315)
+    assert data.outcomes.weight is not None
+    assert set(data.outcomes.weight[data.y == 1]) == {1.0}
+    assert data.outcomes.weight[data.y == 0].sum() == pytest.approx(284_315)
 
 
 def test_the_public_file_has_no_weights(folder: Path, tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_the_public_file_has_no_weights(folder: Path, tmp_path: Path) -> None:
     frame.write_csv(tmp_path / "creditcard.csv")
     data = LabelledTable.read(recipe(), tmp_path)
     assert data.table.n_rows == 840
-    assert data.weight is None
+    assert data.outcomes.weight is None
 
 
 def test_a_file_that_lacks_a_column_of_the_public_one_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oddrow.errors import ParameterError, TableError
+from oddrow.outcomes import Outcomes
 from oddrow.table.dataset import Dataset, Split, read_dataset, rising_with_time, split_dataset
 from oddrow.table.delimited import ReadOptions
 from oddrow.table.join import Join
@@ -35,15 +36,15 @@ def test_rows_keep_their_places_labels_and_weights(path: str) -> None:
     chosen = selected(path, Roles(label="y", time="t", weight="w"), "2", "4")
     assert chosen.rows.tolist() == [0, 2]
     assert chosen.table.frame["x"].to_list() == [30, 20]
-    np.testing.assert_array_equal(chosen.y, [0, np.nan])
-    np.testing.assert_array_equal(chosen.weight, [1, 3])
+    np.testing.assert_array_equal(chosen.outcomes.y, [0, np.nan])
+    np.testing.assert_array_equal(chosen.outcomes.weight, [1, 3])
 
 
 def test_without_a_range_every_row_is_taken(path: str) -> None:
     chosen = selected(path, Roles())
     assert chosen.rows.tolist() == [0, 1, 2, 3]
-    assert chosen.y is None
-    assert chosen.weight is None
+    assert chosen.outcomes.y is None
+    assert chosen.outcomes.weight is None
     assert chosen.normal is chosen
 
 
@@ -55,8 +56,8 @@ def test_taking_rows_takes_everything_along(path: str) -> None:
     chosen = selected(path, Roles(label="y", weight="w")).take(np.array([3, 1]))
     assert chosen.rows.tolist() == [3, 1]
     assert chosen.table.frame["x"].to_list() == [40, 10]
-    assert chosen.y is not None
-    assert chosen.y.tolist() == [0, 1]
+    assert chosen.outcomes.y is not None
+    assert chosen.outcomes.y.tolist() == [0, 1]
     assert chosen.take(np.array([False, True])).rows.tolist() == [1]
 
 
@@ -78,8 +79,8 @@ def test_read_options_are_followed(tmp_path: Path) -> None:
     read = ReadOptions(names=("y", "x"), missing=("-",))
     chosen = read_dataset(str(tmp_path / "rows.csv"), read, Roles(label="y"), None, None)
     assert chosen.table.frame["x"].to_list() == [None, 2]
-    assert chosen.y is not None
-    assert chosen.y.tolist() == [1, 0]
+    assert chosen.outcomes.y is not None
+    assert chosen.outcomes.y.tolist() == [1, 0]
 
 
 def test_roles_may_be_columns_of_the_joined_table(path: str, tmp_path: Path) -> None:
@@ -87,14 +88,14 @@ def test_roles_may_be_columns_of_the_joined_table(path: str, tmp_path: Path) -> 
     join = Join(str(tmp_path / "more.csv"), "t")
     chosen = selected(path, Roles(label="fraud", time="day"), "5", "9", join=join)
     assert chosen.rows.tolist() == [1, 2]
-    assert chosen.y is not None
-    assert chosen.y.tolist() == [1, 0]
+    assert chosen.outcomes.y is not None
+    assert chosen.outcomes.y.tolist() == [1, 0]
 
 
 def chosen_rows(times: list[int], y: list[float] | None) -> Dataset:
     frame = pl.DataFrame({"t": times, "x": range(len(times))})
     labels = None if y is None else np.array(y, dtype=np.float64)
-    return Dataset(Table.from_frame(frame), np.arange(len(times)), labels, None)
+    return Dataset(Table.from_frame(frame), np.arange(len(times)), Outcomes(y=labels, n_rows=len(times)))
 
 
 def held_out(division: Split) -> list[int]:

@@ -10,9 +10,9 @@ import pytest
 from scipy.stats import norm
 
 from oddrow.errors import EvaluationError, ParameterError
+from oddrow.outcomes import DAY_S, Outcomes
 from oddrow.structure import build, to_plain
 from oddrow.thresholds.conformal import discoveries, fewest_for, p_values, rank_for
-from oddrow.thresholds.outcomes import DAY_S, Outcomes
 from oddrow.thresholds.rule import Rule
 from oddrow.thresholds.threshold import Cap, Threshold
 
@@ -25,7 +25,7 @@ def draws(rule: str, n_normal: int, n_anomalous: int, shift: float = SHIFT) -> n
     rng = np.random.default_rng(0)
     y = np.repeat([0.0, 1.0], [n_normal, n_anomalous])
     scores = rng.normal(shift * y, 1, (N_DRAWS, len(y)))
-    return np.array([Rule.parse(rule).threshold(Outcomes(row, y=y)).value for row in scores])
+    return np.array([Rule.parse(rule).threshold(row, Outcomes(y=y)).value for row in scores])
 
 
 @pytest.mark.parametrize(("rate", "n"), [(0.01, 99), (0.05, 150), (0.05, 1000)])
@@ -72,7 +72,7 @@ def _cuts_or_none(rule: str, n_normal: int, n_anomalous: int, shift: float) -> I
     y = np.repeat([0.0, 1.0], [n_normal, n_anomalous])
     for row in rng.normal(shift * y, 1, (N_DRAWS, len(y))):
         try:
-            yield Rule.parse(rule).threshold(Outcomes(row, y=y)).value
+            yield Rule.parse(rule).threshold(row, Outcomes(y=y)).value
         except EvaluationError:
             yield None
 
@@ -83,10 +83,11 @@ def test_a_budget_is_never_exceeded() -> None:
         times = rng.uniform(0, 9 * DAY_S, 400)
         scores = rng.integers(0, rng.integers(2, 50), 400).astype(float)
         some, entity = times < 4 * DAY_S, rng.integers(0, 5, 400)
-        chosen, to_come = (Outcomes(scores[m], time=times[m], entity=entity[m]) for m in (some, ~some))
+        rows = Outcomes(time=times, entity=entity)
+        chosen, to_come = rows.take(some), rows.take(~some)
         for rule, k in (("budget:7", 7), ("budget-per-entity:2", 2)):
-            threshold = Rule.parse(rule).threshold(chosen)
-            alerts = threshold.alerts(to_come.scores, to_come.time, to_come.entity)
+            threshold = Rule.parse(rule).threshold(scores[some], chosen)
+            alerts = threshold.alerts(scores[~some], to_come.time, to_come.entity)
             assert _most_in_a_group(to_come, alerts, per_entity="entity" in rule) <= k
 
 
@@ -101,8 +102,7 @@ def test_of_the_alerts_of_a_batch_no_more_are_false_than_promised() -> None:
     rng = np.random.default_rng(0)
     shares = []
     for _ in range(N_DRAWS):
-        rows = Outcomes(rng.normal(size=500))
-        threshold = Rule.parse("false-discoveries:0.2").threshold(rows)
+        threshold = Rule.parse("false-discoveries:0.2").threshold(rng.normal(size=500))
         is_odd = np.arange(300) < 30
         alerts = threshold.alerts(rng.normal(4.0 * is_odd))
         shares.append((alerts & ~is_odd).sum() / max(alerts.sum(), 1))
@@ -149,13 +149,13 @@ def test_the_fewest_rows_are_the_fewest(rate: float, confidence: float | None) -
 def test_what_rows_cannot_support_is_refused(rule: str, n: int, m: int, said: str) -> None:
     y = np.repeat([0.0, 1.0], [n, m])
     with pytest.raises(EvaluationError, match=said):
-        Rule.parse(rule).threshold(Outcomes(np.arange(n + m) % 7.0, y=y))
+        Rule.parse(rule).threshold(np.arange(n + m) % 7.0, Outcomes(y=y))
 
 
 def test_a_budget_beyond_the_rows_is_refused() -> None:
-    rows = Outcomes(np.arange(50.0), time=np.linspace(0, 2 * DAY_S, 50))
+    rows = Outcomes(time=np.linspace(0, 2 * DAY_S, 50))
     with pytest.raises(EvaluationError, match="50 rows to choose by are no more than the 200 alerts"):
-        Rule.parse("budget:100").threshold(rows)
+        Rule.parse("budget:100").threshold(np.arange(50.0), rows)
 
 
 @pytest.mark.parametrize("rule", ["recall:0.5", "precision:0.5", "false-alarms:0.1", "budget:1"])
@@ -163,9 +163,9 @@ def test_promises_need_rows_that_count_alike(rule: str) -> None:
     n = 100
     y = (np.arange(n) % 2).astype(float)
     weight = np.linspace(1, 2, n)
-    rows = Outcomes(np.arange(float(n)), weight, y, time=np.arange(n) * DAY_S / 10)
+    rows = Outcomes(weight=weight, y=y, time=np.arange(n) * DAY_S / 10)
     with pytest.raises(EvaluationError, match=r"these have weights from 1 to \d|these have weights from 1.0\d* to 2"):
-        Rule.parse(rule).threshold(rows)
+        Rule.parse(rule).threshold(np.arange(float(n)), rows)
 
 
 # By hand
@@ -187,35 +187,34 @@ SCORES = np.array([6.0, 5.0, 4.0, 3.0, 2.0, 1.0])
     ],
 )
 def test_rules_by_labels_by_hand(rule: str, value: float) -> None:
-    rows = Outcomes(SCORES, y=Y, amount=np.full(6, 10.0))
-    assert Rule.parse(rule).threshold(rows).value == value
+    rows = Outcomes(y=Y, amount=np.full(6, 10.0))
+    assert Rule.parse(rule).threshold(SCORES, rows).value == value
 
 
 def test_where_no_alert_is_cheapest_there_is_none() -> None:
-    rows = Outcomes(SCORES, y=np.array([0.0, 1.0, 0, 0, 0, 0]), amount=np.full(6, 10.0))
-    threshold = Rule.parse("cost:11").threshold(rows)
+    rows = Outcomes(y=np.array([0.0, 1.0, 0, 0, 0, 0]), amount=np.full(6, 10.0))
+    threshold = Rule.parse("cost:11").threshold(SCORES, rows)
     assert not threshold.alerts(SCORES).any()
     assert "a cost of 10" in threshold.promise
 
 
 def test_weights_enter_costs_and_f() -> None:
     weight = np.array([1.0, 100.0, 1.0, 1.0, 1.0, 1.0])
-    rows = Outcomes(SCORES, weight, Y, amount=np.full(6, 10.0))
-    assert Rule.parse("cost:1").threshold(rows).value == 6
-    assert Rule.parse("fbeta:1").threshold(rows).value == 6
+    rows = Outcomes(weight=weight, y=Y, amount=np.full(6, 10.0))
+    assert Rule.parse("cost:1").threshold(SCORES, rows).value == 6
+    assert Rule.parse("fbeta:1").threshold(SCORES, rows).value == 6
 
 
 def test_unknown_rows_choose_nothing() -> None:
     y = np.append(Y, np.nan)
-    rows = Outcomes(np.append(SCORES, 9.0), y=y)
-    assert Rule.parse("fbeta:1").threshold(rows).value == 4
+    assert Rule.parse("fbeta:1").threshold(np.append(SCORES, 9.0), Outcomes(y=y)).value == 4
 
 
 def test_a_budget_by_hand() -> None:
     # Two days with six and three rows: a cut that four rows reach is two a day; the second day fills it alone.
     time = np.array([0, 1, 2, 3, 4, 5, 86_400, 86_401, 2 * 86_400.0])
     scores = np.array([9.0, 1, 2, 3, 4, 5, 8, 7, 6])
-    threshold = Rule.parse("budget:2").threshold(Outcomes(scores, time=time))
+    threshold = Rule.parse("budget:2").threshold(scores, Outcomes(time=time))
     assert threshold.value == 6
     assert "at most 2 a day" in threshold.promise
     assert threshold.alerts(scores, time).tolist() == [True] + [False] * 5 + [True, True, True]
@@ -224,16 +223,16 @@ def test_a_budget_by_hand() -> None:
 
 
 def test_of_rows_that_tie_at_the_border_of_a_budget_the_first_are_kept() -> None:
-    threshold = Rule.parse("budget:2").threshold(Outcomes(np.arange(9.0), time=np.zeros(9)))
+    threshold = Rule.parse("budget:2").threshold(np.arange(9.0), Outcomes(time=np.zeros(9)))
     assert threshold.alerts(np.full(4, 9.0), np.zeros(4)).tolist() == [True, True, False, False]
 
 
 def test_a_budget_needs_to_know_the_day() -> None:
-    threshold = Rule.parse("budget:2").threshold(Outcomes(np.arange(9.0), time=np.zeros(9)))
+    threshold = Rule.parse("budget:2").threshold(np.arange(9.0), Outcomes(time=np.zeros(9)))
     with pytest.raises(EvaluationError, match="allows at most 2 a day: it needs the time of each row"):
         threshold.alerts(np.arange(3.0))
     per_entity = Rule.parse("budget-per-entity:1").threshold(
-        Outcomes(np.arange(9.0), time=np.zeros(9), entity=np.arange(9) % 2)
+        np.arange(9.0), Outcomes(time=np.zeros(9), entity=np.arange(9) % 2)
     )
     with pytest.raises(EvaluationError, match="it needs the entity of each row"):
         per_entity.alerts(np.arange(3.0), np.zeros(3))
@@ -242,25 +241,24 @@ def test_a_budget_needs_to_know_the_day() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"amount": np.array([1.0, np.nan, 1.0])}, "amount holds values that mean nothing"),
-        ({"amount": np.array([1.0, -1.0, 1.0])}, "amount holds values that mean nothing"),
-        ({"y": np.array([0.0, 2.0, 1.0])}, "y holds values that mean nothing. Expected 1, 0 or NaN"),
-        ({"time": np.array([0.0, np.nan, 1.0])}, "time holds values that mean nothing"),
-        ({"weight": np.array([1.0, -1.0, 1.0])}, "weight holds values that mean nothing"),
-        ({"amount": np.ones(2)}, "amount has 2 values for 3 scores"),
+        ({"amount": np.array([1.0, np.nan, 1.0])}, "amount is nan in row 1. Expected finite values of at least 0"),
+        ({"amount": np.array([1.0, -1.0, 1.0])}, "amount is -1 in row 1"),
+        ({"y": np.array([0.0, 2.0, 1.0])}, "y is 2 in row 1. Expected 1, 0 or NaN"),
+        ({"time": np.array([0.0, np.nan, 1.0])}, "time is nan in row 1"),
+        ({"weight": np.array([1.0, -1.0, 1.0])}, "weight is -1 in row 1"),
+        ({"amount": np.ones(2)}, r"the outcomes differ in length \(y: 3, amount: 2, time: 3\)"),
     ],
 )
 def test_rows_that_mean_nothing_choose_nothing(change: dict[str, np.ndarray], said: str) -> None:
     known = {"y": np.array([0.0, 0.0, 1.0]), "amount": np.ones(3), **change}
     with pytest.raises(EvaluationError, match=said):
-        Rule.parse("budget:1").threshold(Outcomes(np.arange(3.0), **{"time": np.zeros(3), **known}))
+        Rule.parse("budget:1").threshold(np.arange(3.0), Outcomes(**{"time": np.zeros(3), **known}))
 
 
 def test_rows_of_one_entity_are_said_to_be_dependent() -> None:
-    rows = Outcomes(np.arange(200.0), entity=np.arange(200) // 10)
-    assert "entities repeat here" in Rule.parse("false-alarms:0.05").threshold(rows).promise
-    alone = Outcomes(np.arange(200.0), entity=np.arange(200))
-    assert "entities repeat here" not in Rule.parse("false-alarms:0.05").threshold(alone).promise
+    rule, scores = Rule.parse("false-alarms:0.05"), np.arange(200.0)
+    assert "entities repeat here" in rule.threshold(scores, Outcomes(entity=np.arange(200) // 10)).promise
+    assert "entities repeat here" not in rule.threshold(scores, Outcomes(entity=np.arange(200))).promise
 
 
 @pytest.mark.parametrize(
@@ -279,12 +277,13 @@ def test_thresholds_whose_parts_do_not_go_together(parts: dict[str, Any]) -> Non
 
 
 def test_dates_stand_for_whole_days() -> None:
-    rows = Outcomes(np.arange(30.0), time=np.repeat([0, DAY_S, 2 * DAY_S], 10))
-    assert (Rule.parse("budget:2").threshold(rows).value, 6) == (24, 6), "the six highest of three days"
+    rows = Outcomes(time=np.repeat([0, DAY_S, 2 * DAY_S], 10))
+    threshold = Rule.parse("budget:2").threshold(np.arange(30.0), rows)
+    assert threshold.value == 24, "the six highest of three days"
 
 
 def test_a_replaced_threshold_keeps_no_rows() -> None:
-    threshold = Rule.parse("false-discoveries:0.1").threshold(Outcomes(np.arange(100.0)))
+    threshold = Rule.parse("false-discoveries:0.1").threshold(np.arange(100.0))
     assert len(threshold.calibration) == 100
     assert threshold.remembered.calibration == ()
     assert build(Threshold, to_plain(threshold)) == threshold
@@ -292,13 +291,13 @@ def test_a_replaced_threshold_keeps_no_rows() -> None:
 
 def test_rows_may_be_lists_and_times() -> None:
     days = np.array(["2024-01-01T05", "2024-01-01T06", "2024-01-02T07"], dtype="datetime64[h]")
-    rows = Outcomes([1, 3, 2], time=days, entity=["a", "a", "b"])  # type: ignore[arg-type]
-    threshold = Rule.parse("budget:1").threshold(rows)
+    rows = Outcomes(time=days, entity=["a", "a", "b"])  # type: ignore[arg-type]
+    threshold = Rule.parse("budget:1").threshold([1, 3, 2], rows)  # type: ignore[arg-type]
     assert threshold.alerts([1, 3, 2], days).tolist() == [False, True, False]  # type: ignore[arg-type]
     with pytest.raises(EvaluationError, match="2 times or entities were given for 3 scores"):
-        threshold.alerts(rows.scores, days[:2])
-    with pytest.raises(EvaluationError, match="scores: <U1 values are no numbers"):
-        Outcomes(["x"])  # type: ignore[arg-type]
+        threshold.alerts(np.arange(3.0), days[:2])
+    with pytest.raises(EvaluationError, match="scores: <U1 values are not numbers"):
+        Rule.parse("quantile").threshold(["x"])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("text", ["recall:80", "quantile:99", "recall:0.8:95"])

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oddrow.errors import EvaluationError, ParameterError
+from oddrow.outcomes import Outcomes
 from oddrow.structure import build, to_plain
 from oddrow.thresholds.fingerprint import SKETCH_SIZE, Fingerprint
-from oddrow.thresholds.outcomes import Outcomes
 from oddrow.thresholds.rule import RULES, Rule
 from oddrow.thresholds.threshold import Threshold
 
@@ -23,7 +23,7 @@ WEIGHT = np.array([1.0, 5.0, 2.0, 2.0])  # of the scores 4, 1, 3, 2
 
 
 def cut(rule: str, scores: np.ndarray, weight: np.ndarray | None = None) -> float:
-    return Rule.parse(rule).threshold(Outcomes(scores, weight)).value
+    return Rule.parse(rule).threshold(scores, Outcomes(weight=weight, n_rows=len(scores))).value
 
 
 @pytest.mark.parametrize(
@@ -106,16 +106,17 @@ WRITTEN = {name: f"{name}:5" if name == "cost" else name for name in RULES}
 def test_scores_that_choose_nothing_are_refused(name: str) -> None:
     rule = Rule.parse(WRITTEN[name])
 
-    def rows(scores: list[float], weight: float = 1.0) -> Outcomes:
+    def rows(scores: list[float], weight: float = 1.0) -> tuple[np.ndarray, Outcomes]:
         zeros, y = np.zeros(len(scores)), np.arange(len(scores)) % 2.0
-        return Outcomes(np.array(scores), zeros + weight, y, zeros, zeros, zeros.astype(np.int64))
+        known = Outcomes(y=y, weight=zeros + weight, amount=zeros, time=zeros, entity=zeros.astype(np.int64))
+        return np.array(scores), known
 
     with pytest.raises(EvaluationError, match=rf"threshold rule {rule}: (0 scores|no known anomaly)"):
-        rule.threshold(rows([]))
+        rule.threshold(*rows([]))
     with pytest.raises(EvaluationError, match="must be finite"):
-        rule.threshold(rows([1.0, np.nan] if rule.needs_labels else [np.nan, 1.0]))
+        rule.threshold(*rows([1.0, np.nan] if rule.needs_labels else [np.nan, 1.0]))
     with pytest.raises(EvaluationError, match="add up to 0"):
-        rule.threshold(rows([1.0, 2.0, 3.0, 4.0], weight=0.0))
+        rule.threshold(*rows([1.0, 2.0, 3.0, 4.0], weight=0.0))
 
 
 # How rules are written

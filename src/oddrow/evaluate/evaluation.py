@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -22,11 +22,11 @@ from oddrow.metrics.classification import (
     value_caught,
 )
 from oddrow.metrics.daily import alerts_per_day, card_precision_at_k, precision_at_k_per_day
+from oddrow.outcomes import Outcomes
 from oddrow.structure import to_plain
 from oddrow.thresholds.fingerprint import Fingerprint
-from oddrow.thresholds.outcomes import day_of
 from oddrow.thresholds.threshold import Threshold
-from oddrow.typing import Floats, Ints, Mask
+from oddrow.typing import Floats, Mask
 
 # An entity with a larger share of the rows than this decides most draws of entities.
 CROWD = 0.2
@@ -39,24 +39,18 @@ MOST_REPEATED = 0.5
 
 @dataclass(frozen=True)
 class HeldOutSet:
-    """The rows to decide on and measure: labels y (n,) of 0 and 1, NaN where nobody knows, content hashes, which are
-    synthetic; weight, amount, time in seconds and entity where they are known.
-    """
+    """The rows to decide on and measure: what is known of them, content hashes (n,), and which are synthetic."""
 
-    y: Floats
+    outcomes: Outcomes
     hashes: npt.NDArray[np.uint64]
-    synthetic: npt.NDArray[np.bool_]
-    weight: Floats | None = None
-    amount: Floats | None = None
-    time: Floats | None = None
-    entity: Ints | None = None
+    synthetic: Mask
 
     def check(self, threshold: Threshold) -> None:
         """Raise `EvaluationError` for synthetic rows, or a threshold that was chosen on these very rows."""
         if self.synthetic.any():
             raise EvaluationError(
-                f"{int(self.synthetic.sum()):,} of {len(self.y):,} test rows are synthetic (oddrow_synthetic is true). "
-                "Test on real rows only."
+                f"{int(self.synthetic.sum()):,} of {len(self.synthetic):,} test rows are synthetic "
+                "(oddrow_synthetic is true). Test on real rows only."
             )
         mark = threshold.fingerprint
         if mark is not None and self._has_chosen(mark):
@@ -70,25 +64,16 @@ class HeldOutSet:
 
         Where many rows repeat each other, other rows look the same, and only equality tells.
         """
-        parts = (self.hashes, self.hashes[self.y != 1], self.hashes[~np.isnan(self.y)])
+        parts = (self.hashes, self.hashes[self.outcomes.normal], self.hashes[self.outcomes.labelled])
         if any(mark.is_of(part) for part in parts):
             return True
         repeats = self.duplicate_share > MOST_REPEATED
         return not repeats and any(mark.overlap(part) > NEARLY_ALL for part in parts if len(part))
 
     @cached_property
-    def labelled(self) -> HeldOutSet:
-        """The rows of which is known what they are."""
-        known = ~np.isnan(self.y)
-        if known.all():
-            return self
-        columns = {field.name: getattr(self, field.name) for field in fields(self)}
-        return HeldOutSet(**{name: values[known] for name, values in columns.items() if values is not None})
-
-    @cached_property
-    def day(self) -> Ints | None:
-        """The day of each row, (n,)."""
-        return None if self.time is None else day_of(self.time)
+    def labelled(self) -> Outcomes:
+        """The outcomes of the labelled rows."""
+        return self.outcomes.take(self.outcomes.labelled)
 
     @property
     def notes(self) -> list[str]:
@@ -96,14 +81,14 @@ class HeldOutSet:
         return [*self._gaps(), *self._crowds()]
 
     def _gaps(self) -> Iterator[str]:
-        if self.day is not None:
-            n_days, n_with_rows = int(np.ptp(self.day)) + 1, len(np.unique(self.day))
+        if (day := self.outcomes.day) is not None:
+            n_days, n_with_rows = int(np.ptp(day)) + 1, len(np.unique(day))
             if n_with_rows < n_days:
                 yield f"{n_days - n_with_rows:,} of {n_days:,} days have no rows; they count as days without alerts."
 
     def _crowds(self) -> Iterator[str]:
-        if self.entity is not None:
-            share = np.unique(self.entity, return_counts=True)[1].max() / len(self.entity)
+        if (entity := self.outcomes.entity) is not None:
+            share = np.unique(entity, return_counts=True)[1].max() / len(entity)
             if share > CROWD:
                 yield f"One entity holds {share:.0%} of the rows: intervals by entity say little of others."
 
@@ -173,15 +158,15 @@ def measure(name: str, test: HeldOutSet, scores: Floats, threshold: Threshold, *
     test.check(threshold)
     if not np.isfinite(scores).all():
         raise EvaluationError(f"{name}: {int((~np.isfinite(scores)).sum()):,} scores are not finite.")
-    alerts = threshold.alerts(scores, test.time, test.entity)
-    counts = None if test.day is None else alerts_per_day(alerts, test.day, test.weight)
-    known = ~np.isnan(test.y)
+    rows, known = test.outcomes, test.outcomes.labelled
+    alerts = threshold.alerts(scores, rows.time, rows.entity)
+    counts = None if rows.day is None else alerts_per_day(alerts, rows.day, rows.weight)
     return _of_labelled(name, test.labelled, scores[known], alerts[known], counts, threshold, intervals)
 
 
 def _of_labelled(
     name: str,
-    test: HeldOutSet,
+    rows: Outcomes,
     scores: Floats,
     alerts: Mask,
     counts: Floats | None,
@@ -189,50 +174,50 @@ def _of_labelled(
     intervals: bool,
 ) -> Result:
     """The numbers of rows whose labels are known, beside the alerts of every day among all rows."""
-    total = len(test.y) if test.weight is None else test.weight.sum()
+    y, weight, total = rows.labels, rows.weight, rows.weights.sum()
     return Result(
         name,
-        average_precision(test.y, scores, test.weight),
-        auroc(test.y, scores, test.weight),
-        recall_at_false_alarm_rate(FALSE_ALARM_RATE, test.y, scores, test.weight),
-        {k: precision_at(k, test.y, scores, test.weight) for k in K if k <= total},
+        average_precision(y, scores, weight),
+        auroc(y, scores, weight),
+        recall_at_false_alarm_rate(FALSE_ALARM_RATE, y, scores, weight),
+        {k: precision_at(k, y, scores, weight) for k in K if k <= total},
         threshold.value,
-        confusion(test.y, alerts, test.weight),
-        None if test.amount is None else value_caught(test.y, alerts, test.amount, test.weight),
-        None if counts is None else _daily(test, scores, counts),
-        _intervals(test, scores, alerts, threshold) if intervals else {},
+        confusion(y, alerts, weight),
+        None if rows.amount is None else value_caught(y, alerts, rows.amount, weight),
+        None if counts is None else _daily(rows, scores, counts),
+        _intervals(rows, scores, alerts, threshold) if intervals else {},
     )
 
 
-def _daily(test: HeldOutSet, scores: Floats, counts: Floats) -> Daily:
+def _daily(rows: Outcomes, scores: Floats, counts: Floats) -> Daily:
     numbers = len(counts), float(counts.mean()), float(counts.max())
     # Where rows stand for others, a hundred of them are no day's work.
-    if test.weight is not None or test.day is None:
+    if rows.weight is not None or rows.day is None:
         return Daily(*numbers)
-    rows = precision_at_k_per_day(K_PER_DAY, test.y, scores, test.day)
-    if test.entity is None:
-        return Daily(*numbers, rows.mean, rows.mean_ceiling)
-    cards = card_precision_at_k(K_PER_DAY, test.y, scores, test.day, test.entity)
-    return Daily(*numbers, rows.mean, rows.mean_ceiling, cards.mean, cards.mean_ceiling)
+    found = precision_at_k_per_day(K_PER_DAY, rows.labels, scores, rows.day)
+    if rows.entity is None:
+        return Daily(*numbers, found.mean, found.mean_ceiling)
+    cards = card_precision_at_k(K_PER_DAY, rows.labels, scores, rows.day, rows.entity)
+    return Daily(*numbers, found.mean, found.mean_ceiling, cards.mean, cards.mean_ceiling)
 
 
-def _intervals(test: HeldOutSet, scores: Floats, alerts: Mask, threshold: Threshold) -> dict[str, Interval]:
-    known: dict[str, Any] = {"weight": test.weight, "amount": test.amount, "entity": test.entity}
-    found = {**ranking_intervals(test.y, scores, cut=threshold.value, **known), **_daily_intervals(test, scores)}
+def _intervals(rows: Outcomes, scores: Floats, alerts: Mask, threshold: Threshold) -> dict[str, Interval]:
+    known: dict[str, Any] = {"weight": rows.weight, "amount": rows.amount, "entity": rows.entity}
+    found = {**ranking_intervals(rows.labels, scores, cut=threshold.value, **known), **_daily_intervals(rows, scores)}
     if threshold.cap is None and threshold.discoveries is None:
         return found
     # Not every row that reaches the value is an alert.
-    at_cut = ranking_intervals(test.y, alerts.astype(np.float64), cut=0.5, **known)
+    at_cut = ranking_intervals(rows.labels, alerts.astype(np.float64), cut=0.5, **known)
     return {**found, **{name: at_cut[name] for name in AT_CUT if name in at_cut}}
 
 
-def _daily_intervals(test: HeldOutSet, scores: Floats) -> dict[str, Interval]:
+def _daily_intervals(rows: Outcomes, scores: Floats) -> dict[str, Interval]:
     """The daily precisions with their intervals by the days, where there are several."""
-    if test.day is None or test.weight is not None or np.ptp(test.day) == 0:
+    if rows.day is None or rows.weight is not None or np.ptp(rows.day) == 0:
         return {}
-    found = {"daily_precision": precision_at_k_per_day(K_PER_DAY, test.y, scores, test.day)}
-    if test.entity is not None:
-        found["daily_card_precision"] = card_precision_at_k(K_PER_DAY, test.y, scores, test.day, test.entity)
+    found = {"daily_precision": precision_at_k_per_day(K_PER_DAY, rows.labels, scores, rows.day)}
+    if rows.entity is not None:
+        found["daily_card_precision"] = card_precision_at_k(K_PER_DAY, rows.labels, scores, rows.day, rows.entity)
     return {name: daily_interval(daily.values) for name, daily in found.items()}
 
 
@@ -261,8 +246,8 @@ class Evaluation:
         overlap = {name: mark.overlap(test.hashes) for name, mark in seen.items() if mark is not None}
         overlap["duplicates"] = test.duplicate_share
         labelled = test.labelled
-        rate = float(np.average(labelled.y, weights=labelled.weight))
-        return cls(len(test.y), int(labelled.y.sum()), rate, threshold, results, overlap, notes)
+        rate = float(np.average(labelled.labels, weights=labelled.weight))
+        return cls(len(test.outcomes), int(labelled.labels.sum()), rate, threshold, results, overlap, notes)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -14,6 +14,7 @@ import polars as pl
 
 from oddrow.errors import ParameterError, raise_all
 from oddrow.evaluate.evaluation import HeldOutSet
+from oddrow.outcomes import Outcomes
 from oddrow.recipes.recipe import Protocol, Recipe
 from oddrow.table.fingerprint import table_hashes
 from oddrow.table.join import Join, read_joined
@@ -25,17 +26,15 @@ from oddrow.typing import Floats, Ints
 
 @dataclass(frozen=True)
 class LabelledTable:
-    """Features alone, with their schema, and the label y (n,): 1 anomaly, 0 normal, NaN unknown.
+    """Features alone, with their schema, and the outcomes of the rows.
 
-    `weight` (n,) says how many rows each stands for, None where all are there; `places` (n,) the number of each in the
-    file, None where that is its own.
+    `places` (n,) is the number of each row in the file, None where that is its own.
     """
 
     table: Table
-    y: Floats
+    outcomes: Outcomes
     path: Path
     join: Join | None
-    weight: Floats | None = None
     places: Ints | None = None
 
     @classmethod
@@ -49,12 +48,18 @@ class LabelledTable:
         y = settings.roles.labels(table.frame, both=True)
         schema = settings.schema_of(table)
         features = replace(table, source=path.name).keep(schema.feature_names).with_schema(schema)
-        return cls(features, y, path, join, None if weight is None else np.where(y == 0, weight, 1.0), places)
+        outcomes = Outcomes(y=y, weight=None if weight is None else np.where(y == 0, weight, 1.0))
+        return cls(features, outcomes, path, join, places)
+
+    @property
+    def y(self) -> Floats:
+        """The labels, (n,): 1 anomaly, 0 normal, NaN unknown."""
+        return self.outcomes.labels
 
     @property
     def n_anomalies(self) -> int:
         """How many rows are known to be anomalous."""
-        return int((self.y == 1).sum())
+        return int(self.outcomes.anomalous.sum())
 
     @cached_property
     def hashes(self) -> npt.NDArray[np.uint64]:
@@ -72,15 +77,11 @@ class LabelledTable:
 
     def held_out(self, rows: Ints) -> HeldOutSet:
         """These rows as ones to measure on."""
-        return HeldOutSet(self.y[rows], self.hashes[rows], self.table.synthetic[rows], self.weight_of(rows))
+        return HeldOutSet(self.outcomes.take(rows), self.hashes[rows], self.table.synthetic[rows])
 
     def places_of(self, rows: Ints) -> Ints:
         """Their numbers in the file."""
         return rows if self.places is None else self.places[rows]
-
-    def weight_of(self, rows: Ints) -> Floats | None:
-        """How many rows each of these stands for."""
-        return None if self.weight is None else self.weight[rows]
 
 
 def _sampled(table: Table, recipe: Recipe[Any]) -> tuple[Table, float | None, Ints | None]:

@@ -28,7 +28,6 @@ from oddrow.recipes.runner import Runs, keep_scores, kept_scores, page_of_model,
 from oddrow.report import Page
 from oddrow.table.dataset import Dataset
 from oddrow.table.table import Table
-from oddrow.thresholds.outcomes import Outcomes
 from oddrow.thresholds.rule import Rule
 from oddrow.thresholds.threshold import Threshold
 from oddrow.typing import Floats, Ints, Tell
@@ -131,7 +130,7 @@ class DetectionRuns:
         test = self.data.held_out(rows.test)
         others = kept_scores(self.folder, self.data.places_of(rows.test))
         cuts = {line["detector"]: line["threshold"] for line in self._read(case) if line["rule"] == HONEST}
-        chosen = Dataset(self.data.table.take(rows.test), self.data.places_of(rows.test), test.y, test.weight)
+        chosen = Dataset(self.data.table.take(rows.test), self.data.places_of(rows.test), test.outcomes)
         name, own = self.recipe.settings.detector, artifact.detector.anomaly_score(chosen.table)
         beside = [other for other in self.contestants if other in others and other != name]
         ranked = [RankedScores(name, own, artifact.threshold)]
@@ -237,21 +236,20 @@ class DetectionRuns:
             rule = Rule.parse(cut.rule)
             if not rule.is_fixed or name in (of, f"{of}-untrained"):
                 chosen_on = rows.test if cut.rows == "test" else rows.fitting
-                yield cut.name, rule.threshold(self._scored(model, chosen_on, scores if cut.rows == "test" else None))
+                their_scores = scores if cut.rows == "test" else self._scores(model, chosen_on)
+                yield cut.name, rule.threshold(their_scores, self.data.outcomes.take(chosen_on))
         yield HONEST, self._honest_cut(model, rows)
 
-    def _scored(self, model: Any, rows: Ints, scores: Floats | None = None) -> Outcomes:
-        """Rows as those that a rule looks at."""
-        scores = model.anomaly_score(self.data.table.take(rows)) if scores is None else scores
-        return Outcomes(scores, self.data.weight_of(rows), self.data.y[rows])
+    def _scores(self, model: Any, rows: Ints) -> Floats:
+        scores: Floats = model.anomaly_score(self.data.table.take(rows))
+        return scores
 
     def _honest_cut(self, model: Any, rows: Divided) -> Threshold:
         """The threshold by held-out rows: normal ones, and where the rule knows labels the held-out anomalies too."""
         rule = self.recipe.settings.threshold
         chosen_on = np.concatenate([rows.held_out, rows.known]) if rule.needs_labels else rows.held_out
-        return rule.threshold(
-            self._scored(model, chosen_on), source=rule.source, fingerprint=self.data.fingerprint(chosen_on)
-        )
+        scores, outcomes = self._scores(model, chosen_on), self.data.outcomes.take(chosen_on)
+        return rule.threshold(scores, outcomes, source=rule.source, fingerprint=self.data.fingerprint(chosen_on))
 
     def _keep(self, detector: Any, case: Case, rows: Divided) -> None:
         """Save the model with its honest cut."""

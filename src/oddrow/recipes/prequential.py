@@ -27,18 +27,15 @@ from oddrow.resampling.candidates import default_classifiers
 from oddrow.resampling.trial import scores_of
 from oddrow.table.split import duration, moment_on_clock
 from oddrow.table.table import Table
-from oddrow.thresholds.outcomes import day_of
-from oddrow.typing import Floats, Ints, Tell
+from oddrow.typing import Floats, Tell
 from oddrow.workflow.settings import Settings
 
 
 @dataclass(frozen=True)
 class Transactions:
-    """Labelled features with the time (n,) in seconds and the card (n,) of each row."""
+    """Labelled rows whose time and card are known, and the spans of time that recipes divide them by."""
 
     data: LabelledTable
-    time: Floats
-    entity: Ints
     spans: Spans
     begins: dict[str, float]
 
@@ -48,9 +45,6 @@ class Transactions:
         path, _ = recipe.find(folder)
         settings, protocol = recipe.settings, recipe.protocol
         chosen = settings.select(str(path), both=True)
-        assert chosen.y is not None
-        assert chosen.time is not None
-        assert chosen.entity is not None
         made = [] if settings.history is None else settings.history.names
         table = chosen.table.keep([*recipe.data.columns, *made])
         schema = settings.schema_of(table)
@@ -59,14 +53,16 @@ class Transactions:
         spans = Spans(*(duration(part, times) for part in protocol.spans.split(",")))
         starts = [*protocol.starts, *protocol.tuned_from]
         begins = {start: moment_on_clock(start, times) for start in starts}
-        return cls(LabelledTable(features, chosen.y, path, None), chosen.time, chosen.entity, spans, begins)
+        return cls(LabelledTable(features, chosen.outcomes, path, None), spans, begins)
 
     def fold(self, start: str) -> Fold:
         """The rows that teach from this day on, and those to test: of cards not known to be compromised by then."""
-        begin = self.begins[start]
-        (fold,) = walk_forward(self.time, self.spans, 1, start=begin)
-        y = self.data.y
-        left = without_compromised(fold, y, self.entity, self.time, delay=self.spans.delay, begin=begin)
+        begin, y = self.begins[start], self.data.y
+        time, entity = self.data.outcomes.time, self.data.outcomes.entity
+        assert time is not None
+        assert entity is not None
+        (fold,) = walk_forward(time, self.spans, 1, start=begin)
+        left = without_compromised(fold, y, entity, time, delay=self.spans.delay, begin=begin)
         check_folds([left], y)
         return left
 
@@ -228,7 +224,10 @@ class PrequentialRuns:
             yield {**line, "score_s": time.perf_counter() - started}
 
     def _numbers(self, fold: Fold, scores: Any) -> dict[str, float]:
-        y, day, card = self.rows.data.y[fold.test], day_of(self.rows.time[fold.test]), self.rows.entity[fold.test]
+        test = self.rows.data.outcomes.take(fold.test)
+        y, day, card = test.labels, test.day, test.entity
+        assert day is not None
+        assert card is not None
         return {
             "auroc": auroc(y, scores),
             "ap": average_precision(y, scores),

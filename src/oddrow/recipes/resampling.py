@@ -207,10 +207,10 @@ class ResamplingRuns:
         tell: Tell,
         command: str = "",
     ) -> None:
-        known = ~np.isnan(data.y)
+        known = data.outcomes.take(data.outcomes.labelled)
         self.recipe, self.data, self.folder, self.tell, self.command = recipe, data, folder, tell, command
-        self.table, self.y = data.table.take(known), data.y[known]
-        self.weight = np.ones(len(self.y)) if data.weight is None else data.weight[known]
+        self.table = data.table.take(data.outcomes.labelled)
+        self.y, self.weight = known.labels, known.weights
         self.share = recipe.protocol.test_share
         described = {"rows": data.sha256, "protocol": {**asdict(recipe.protocol), "runs": None}}
         self.runs = Runs(folder, described, (*LINE, *MORE))

@@ -47,7 +47,7 @@ def run_recipe(
 def _tell_rows(rows: LabelledTable, tell: Tell) -> None:
     table = rows.table
     tell(f"{table.source}: {table.n_rows:,} rows, {len(table.columns)} columns used, {rows.n_anomalies:,} anomalies.")
-    if rows.weight is not None:
-        tell(f"The normal rows are a random sample: each stands for {rows.weight.max():.4g} of them in every number.")
+    if (weight := rows.outcomes.weight) is not None:
+        tell(f"The normal rows are a random sample: each stands for {weight.max():.4g} of them in every number.")
     if table.note:
         tell(table.note)

@@ -100,7 +100,7 @@ def _contributions(odd: Sequence[AlertRow], found: Sequence[Sequence[Reason]]) -
 
 def _series(subject: ReportData) -> Iterator[Picture]:
     """A row of each class, whose score is in the middle of its class; without labels, of all rows, and the oddest."""
-    if subject.chosen.y is None:
+    if subject.chosen.outcomes.y is None:
         typical = {"A usual": np.arange(len(subject.own)), "The oddest": subject.from_the_oddest[:1]}
     else:
         typical = {"A normal": np.flatnonzero(subject.y == 0), "An anomalous": np.flatnonzero(subject.y == 1)}
@@ -165,7 +165,7 @@ def _data(subject: ReportData) -> Section:
     """The rows, their classes, and what each column was taken for."""
     chosen, schema = subject.chosen, subject.artifact.detector.schema_
     texts = [f"{chosen.table.source}: {len(chosen.rows):,} rows, {len(schema.features):,} columns used."]
-    if chosen.weight is not None:
+    if chosen.outcomes.weight is not None:
         texts.append("Rows have weights: where the numbers below count rows, they count what these stand for.")
     texts += [chosen.table.note] if chosen.table.note else []
     return Section("The data", texts, list(of_schema(schema)), list(of_classes(subject.drawn)))

@@ -42,12 +42,12 @@ class ReportData:
     @cached_property
     def alerts(self) -> npt.NDArray[np.bool_]:
         """Which rows are alerts, (n,)."""
-        return self.artifact.threshold.alerts(self.own, self.chosen.time, self.chosen.entity)
+        return self.artifact.threshold.alerts(self.own, self.chosen.outcomes.time, self.chosen.outcomes.entity)
 
-    @cached_property
+    @property
     def y(self) -> Floats:
-        """Labels (n,), NaN where nobody knows."""
-        return np.full(len(self.own), np.nan) if self.chosen.y is None else self.chosen.y
+        """The labels, (n,), NaN where unknown."""
+        return self.chosen.outcomes.labels
 
     @cached_property
     def from_the_oddest(self) -> Ints:
@@ -59,7 +59,7 @@ class ReportData:
         """The rows as pictures take them."""
         cuts = {"threshold": self.artifact.threshold, "block": self.artifact.block}
         values = {name: cut.value for name, cut in cuts.items() if cut is not None}
-        return PlotData(self.y, self.scores, values, self.chosen.weight, self.chosen.amount)
+        return PlotData(self.chosen.outcomes, self.scores, values)
 
     @cached_property
     def words(self) -> Mapping[str, str]:

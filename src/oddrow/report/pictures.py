@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from oddrow import plots
 from oddrow.evaluate.curves import at_k_points, by_threshold_points, cost_points, roc_points
 from oddrow.metrics.classification import Confusion
+from oddrow.outcomes import Outcomes
 from oddrow.report.page import Picture
 from oddrow.typing import Floats
 
@@ -25,16 +25,14 @@ MOST_CURVES = 6
 
 @dataclass(frozen=True)
 class PlotData:
-    """Rows to draw: labels y (n,) of 0, 1 and NaN, scores (n,) by the name of who gave them, cuts by name.
+    """Rows to draw: their outcomes, scores (n,) by the name of who gave them, cuts by name.
 
-    The first scores are those that the report is about; `weight` and `amount` (n,) where they are known.
+    The first scores are those that the report is about.
     """
 
-    y: Floats
+    outcomes: Outcomes
     scores: Mapping[str, Floats]
     cuts: Mapping[str, float]
-    weight: Floats | None = None
-    amount: Floats | None = None
 
     @property
     def name(self) -> str:
@@ -46,15 +44,11 @@ class PlotData:
         """The scores that the report is about, (n,)."""
         return self.scores[self.name]
 
-    @property
-    def known(self) -> npt.NDArray[np.bool_]:
-        """Which rows have a label, (n,)."""
-        return ~np.isnan(self.y)
-
     def measured(self, scores: Floats) -> tuple[Floats, Floats, Floats | None]:
         """Labels, scores and weights of the rows with a label."""
-        known = self.known
-        return self.y[known], scores[known], None if self.weight is None else self.weight[known]
+        known = self.outcomes.labelled
+        rows = self.outcomes.take(known)
+        return rows.labels, scores[known], rows.weight
 
 
 def plane(size: tuple[float, float] = SMALL) -> Any:
@@ -98,8 +92,8 @@ def of_cut(drawn: PlotData, confusion: Confusion, per_false_alarm: float | None 
     counts = [[confusion.passed, confusion.false_alerts], [confusion.missed, confusion.true_alerts]]
     axes = plots.confusion_matrix(counts, axes=plane())
     yield Picture.of(axes, "What became of the normal rows and of the anomalies at the cut.")
-    if per_false_alarm is not None and drawn.amount is not None:
-        found = cost_points(y, scores, drawn.amount[drawn.known], per_false_alarm, weight)
+    if per_false_alarm is not None and drawn.outcomes.amount is not None:
+        found = cost_points(y, scores, drawn.outcomes.amount[drawn.outcomes.labelled], per_false_alarm, weight)
         axes = plots.cost_curve(*found, drawn.cuts, axes=plane())
         said = (
             f"What each threshold costs where a false alarm costs {per_false_alarm:g} and a missed anomaly its amount."
@@ -109,19 +103,23 @@ def of_cut(drawn: PlotData, confusion: Confusion, per_false_alarm: float | None 
 
 def of_scores(drawn: PlotData) -> Iterator[Picture]:
     """How the scores lie, by class."""
-    axes = plots.scores_by_row(drawn.own, drawn.y, drawn.cuts, axes=plane())
+    axes = plots.scores_by_row(drawn.own, drawn.outcomes.labels, drawn.cuts, axes=plane())
     yield Picture.of(axes, "The score of each row in the order of the table, and the cuts.")
-    axes = plots.score_histogram(drawn.own, drawn.y, drawn.cuts, axes=plane())
+    axes = plots.score_histogram(drawn.own, drawn.outcomes.labels, drawn.cuts, axes=plane())
     yield Picture.of(axes, "How the scores of each class are spread.")
 
 
 def of_classes(drawn: PlotData) -> Iterator[Picture]:
     """How many rows of each class there are, and their amounts."""
-    if drawn.known.any():
-        yield Picture.of(plots.class_counts(drawn.y, axes=plane()), "How many rows of each class there are.")
-    if drawn.amount is not None:
-        rows = np.arange(len(drawn.y))
-        axes = plots.amount_by_row(drawn.amount, rows, drawn.y, name="amount", x_name="row", axes=plane())
+    if drawn.outcomes.labelled.any():
+        yield Picture.of(
+            plots.class_counts(drawn.outcomes.labels, axes=plane()), "How many rows of each class there are."
+        )
+    if drawn.outcomes.amount is not None:
+        rows = np.arange(len(drawn.outcomes.labels))
+        axes = plots.amount_by_row(
+            drawn.outcomes.amount, rows, drawn.outcomes.labels, name="amount", x_name="row", axes=plane()
+        )
         yield Picture.of(axes, "The amount of each row in the order of the table.")
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from oddrow.errors import ParameterError, TableError
+from oddrow.outcomes import Outcomes
 from oddrow.table.delimited import ReadOptions
 from oddrow.table.history import History
 from oddrow.table.join import Join, read_joined
@@ -29,38 +30,22 @@ RISING = 0.99
 
 @dataclass(frozen=True)
 class Dataset:
-    """The rows of a table that were asked for, with their places in the table, and (n,) of each where it is known:
-    label, weight, amount, entity, time in seconds.
-    """
+    """The rows of a table that were asked for, their numbers in the table, and what is known of each."""
 
     table: Table
     rows: Ints
-    y: Floats | None
-    weight: Floats | None
-    amount: Floats | None = None
-    entity: Ints | None = None
-    time: Floats | None = None
-
-    @property
-    def all(self) -> Dataset:
-        """All of them."""
-        return self
+    outcomes: Outcomes
 
     @property
     def normal(self) -> Dataset:
-        """The rows not known to be anomalous."""
-        return self if self.y is None else self.take(self.y != 1)
-
-    @property
-    def labelled(self) -> Dataset:
-        """The rows of which is known what they are."""
-        return self.take(np.zeros(len(self.rows), bool) if self.y is None else ~np.isnan(self.y))
+        """The rows that are not known anomalies."""
+        return self.take(self.outcomes.normal)
 
     def take(self, rows: npt.NDArray[Any]) -> Dataset:
         """Some of these rows, by number (m,) or mask (n,)."""
-        known = {name: getattr(self, name) for name in ("y", "weight", "amount", "entity", "time")}
-        taken = {name: None if values is None else values[rows] for name, values in known.items()}
-        return Dataset(self.table.take(rows), self.rows[rows], **taken)
+        if rows.dtype == bool and rows.all():
+            return self
+        return Dataset(self.table.take(rows), self.rows[rows], self.outcomes.take(rows))
 
 
 @dataclass(frozen=True)
@@ -136,15 +121,15 @@ def no_row(source: str, time: str, start: str | None, until: str | None) -> Tabl
 
 
 def _dataset(table: Table, rows: Ints, roles: Roles, y: Floats | None) -> Dataset:
-    return Dataset(
-        table,
-        rows,
-        y,
-        roles.weights(table.frame, rows),
-        roles.amounts(table.frame, rows),
-        roles.entities(table.frame),
-        None if roles.time is None else wall_clock(table.frame[roles.time]),
+    outcomes = Outcomes(
+        y=y,
+        weight=roles.weights(table.frame, rows),
+        amount=roles.amounts(table.frame, rows),
+        time=None if roles.time is None else wall_clock(table.frame[roles.time]),
+        entity=roles.entities(table.frame),
+        n_rows=len(rows),
     )
+    return Dataset(table, rows, outcomes)
 
 
 def _usable(table: Table, time: str | None) -> list[str]:
@@ -229,10 +214,9 @@ def span(time: str, start: str | None, until: str | None) -> str:
 
 def split_dataset(chosen: Dataset, roles: Roles, fraction: float, seed: int) -> Split:
     """Hold out a share of the rows: the latest ones where there is a time, else a random one of either class."""
-    anomalous = np.zeros(len(chosen.rows), bool) if chosen.y is None else chosen.y == 1
-    normal = np.flatnonzero(~anomalous)
+    normal = np.flatnonzero(chosen.outcomes.normal)
     if roles.time is None:
-        held_out = _drawn(normal, np.flatnonzero(anomalous), fraction, seed)
+        held_out = _drawn(normal, np.flatnonzero(chosen.outcomes.anomalous), fraction, seed)
     else:
         held_out = _latest(chosen.table.frame[roles.time], normal, fraction)
     return Split(chosen.take(~held_out), chosen.take(held_out)) if held_out.any() else Split(chosen, None)

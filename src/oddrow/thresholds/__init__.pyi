@@ -1,3 +1,2 @@
-from .outcomes import Outcomes as Outcomes
 from .rule import Rule as Rule
 from .threshold import Threshold as Threshold

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from oddrow.errors import ParameterError, check_choice, check_number
+from oddrow.errors import EvaluationError, ParameterError, check_choice, check_number
+from oddrow.outcomes import Outcomes, as_numbers
 from oddrow.thresholds.cutoffs import (
     budget,
     budget_per_entity,
@@ -25,8 +25,8 @@ from oddrow.thresholds.cutoffs import (
     recall,
 )
 from oddrow.thresholds.fingerprint import Fingerprint
-from oddrow.thresholds.outcomes import Outcomes
 from oddrow.thresholds.threshold import Choice, Threshold
+from oddrow.typing import Floats, Ints, Mask
 
 INFINITE = np.inf
 
@@ -133,7 +133,7 @@ class Rule:
         """Whether it looks at no row at all."""
         return self.name == "fixed"
 
-    def check(self, known: Any, *, trained: bool = False) -> None:
+    def check(self, known: Outcomes, *, trained: bool = False) -> None:
         """Raise `ParameterError` for what the rule must know of each row and is None there: y, amount, time, entity.
 
         `trained` says that there are only rows that were trained on.
@@ -147,34 +147,67 @@ class Rule:
                 "Raise training.validation_fraction."
             )
 
-    def threshold(self, rows: Outcomes, *, source: str = "given", fingerprint: Fingerprint | None = None) -> Threshold:
-        """The threshold that these rows lead to.
+    def threshold(
+        self,
+        scores: Floats,
+        outcomes: Outcomes | None = None,
+        *,
+        source: str = "given",
+        fingerprint: Fingerprint | None = None,
+    ) -> Threshold:
+        """The threshold that the scores (n,) of these rows lead to, and what is known of them.
 
         Raises `ParameterError` as `check`, and `EvaluationError` where the rows cannot support what the rule promises.
 
-        >>> rows = Outcomes(np.array([1.0, 2.0, 3.0, 4.0]), y=np.array([0.0, 0.0, 1.0, 1.0]))
-        >>> Rule.parse("fbeta:1").threshold(rows).value
+        >>> y = np.array([0.0, 0.0, 1.0, 1.0])
+        >>> Rule.parse("fbeta:1").threshold(np.array([1.0, 2.0, 3.0, 4.0]), Outcomes(y=y)).value
         3.0
         """
+        scores, what = as_numbers("scores", scores), f"threshold rule {self}"
+        known = Outcomes(n_rows=len(scores)) if outcomes is None else outcomes
+        if len(known) != len(scores):
+            raise EvaluationError(f"{what}: {len(scores):,} scores and outcomes of {len(known):,} rows.")
         if self.is_fixed:
-            return Threshold(self.numbers[0], str(self), promise=fixed(rows, *self.numbers).promise)
-        self.check(rows)
-        rows.check_values(f"threshold rule {self}")
+            return Threshold(self.numbers[0], str(self), promise=fixed(scores, known, *self.numbers).promise)
+        self.check(known)
+        known.check(what)
         if self.needs_labels:
-            check_known(rows.labelled, f"threshold rule {self}")
-        used: Outcomes = self.of(rows)
-        used.check(f"threshold rule {self}")
-        choice = self._kind.choose(used, *self.numbers)
-        promise = choice.promise + (DEPENDENT if self.is_promise and used.has_repeated_entities else "")
-        return Threshold(choice.value, str(self), source, fingerprint, promise, *choice[2:])
+            check_known(known.take(known.labelled), what)
+        used = self.rows(known)
+        scores, known = scores[used], known.take(used)
+        _check_rows(scores, known, what)
+        choice = self._kind.choose(scores, known, *self.numbers)
+        return Threshold(
+            choice.value,
+            str(self),
+            source,
+            fingerprint,
+            choice.promise + (DEPENDENT if self.is_promise and _repeats(known.entity) else ""),
+            choice.cap,
+            choice.discoveries,
+            choice.calibration,
+        )
 
-    def of(self, rows: Any) -> Any:
-        """The part of some rows that the rule looks at: those taken for normal, those with a label, or all."""
-        return getattr(rows, self._kind.rows)
+    def rows(self, outcomes: Outcomes) -> Mask:
+        """Mask (n,) of the rows that the rule looks at: those taken for normal, those with a label, or all."""
+        if self._kind.rows == "all":
+            return np.ones(len(outcomes), bool)
+        return outcomes.labelled if self._kind.rows == "labelled" else outcomes.normal
 
     @property
     def _kind(self) -> Kind:
         return RULES[self.name]
+
+
+def _check_rows(scores: Floats, known: Outcomes, what: str) -> None:
+    if len(scores) == 0 or not np.isfinite(scores).all():
+        raise EvaluationError(f"{what}: {len(scores)} scores, all of which must be finite.")
+    if not known.weights.sum() > 0:
+        raise EvaluationError(f"{what}: the weights of the {len(scores)} rows add up to 0.")
+
+
+def _repeats(entity: Ints | None) -> bool:
+    return entity is not None and len(np.unique(entity)) < len(entity)
 
 
 def _numbers(text: str, name: str, given: list[str]) -> tuple[float, ...]:

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from oddrow.errors import EvaluationError, ParameterError, check_number
+from oddrow.outcomes import as_codes, as_numbers, day_of
 from oddrow.thresholds.conformal import MOST_CALIBRATION, discoveries
 from oddrow.thresholds.fingerprint import Fingerprint
-from oddrow.thresholds.outcomes import as_codes, as_numbers, day_of
 from oddrow.typing import Floats, Ints, Mask
 
 BANDS = ("pass", "review", "block")

@@ -17,7 +17,7 @@ from oddrow.thresholds.threshold import Threshold
 from oddrow.typing import Floats, Tell
 from oddrow.workflow.fitting import training_rows, untrained_copy
 from oddrow.workflow.request import hashes_of
-from oddrow.workflow.thresholding import STAND_IN_RULE, check_rules, outcomes, rows_for
+from oddrow.workflow.thresholding import STAND_IN_RULE, check_rules, rows_for
 
 
 class RankedScores(NamedTuple):
@@ -61,7 +61,7 @@ class Baselines:
     def _by_rule(self, rule: Rule, scorer: TableScorer) -> Threshold:
         rows = rows_for(rule, self.division)
         fingerprint = Fingerprint.of(hashes_of(self.artifact.detector, self.artifact.history, rows))
-        return rule.threshold(outcomes(rows, scorer(rows.table)), source=rule.source, fingerprint=fingerprint)
+        return rule.threshold(scorer(rows.table), rows.outcomes, source=rule.source, fingerprint=fingerprint)
 
     def _scorers(self) -> dict[str, TableScorer]:
         normal = self.division.fitting.normal.table
@@ -77,12 +77,12 @@ class Baselines:
 
     def _supervised(self, numbers: NumericMatrix, seed: int) -> dict[str, TableScorer]:
         """A classifier that has the labels, where there are enough of them to learn from."""
-        y = self.division.fitting.y
-        if y is None or (y == 1).sum() < FEWEST_LABELLED:
+        known = self.division.fitting.outcomes
+        if known.anomalous.sum() < FEWEST_LABELLED:
             return {}
-        labelled = self.division.fitting.labelled
-        assert labelled.y is not None
-        return {"forest with labels": numbers.scorer(Supervised(seed).fit(numbers(labelled.table), labelled.y))}
+        labelled = self.division.fitting.take(known.labelled)
+        forest = Supervised(seed).fit(numbers(labelled.table), labelled.outcomes.labels)
+        return {"forest with labels": numbers.scorer(forest)}
 
 
 def _rule(artifact: Artifact, division: Split) -> tuple[Rule, tuple[str, ...]]:

@@ -98,7 +98,7 @@ def compare_samplers(
         chosen.table.frame.select(schema.feature_names),
         y,
         folds,
-        weight=chosen.weight,
+        weight=chosen.outcomes.weight,
         synthetic=chosen.table.synthetic,
         encode=lambda rows: _encoder(rows, schema),
         max_rows=max_rows,
@@ -142,15 +142,15 @@ def _check_ratio(sampling_strategy: float | str, y: Floats, folds: Sequence[Fold
 
 def _labelled(chosen: Dataset, settings: Settings, tell: Tell) -> tuple[Schema, Dataset, Floats]:
     """The schema of the features, the rows with a label, and it."""
-    assert chosen.y is not None
     schema = settings.schema_of(chosen.table)
     tell_columns(chosen.table, schema, settings.roles.time, tell)
     check_features(schema)
     schema.check(chosen.table.frame, chosen.rows)
-    known = ~np.isnan(chosen.y)
+    known = chosen.outcomes.labelled
     if not known.all():
         tell(f"{int((~known).sum()):,} rows without a label are left out.")
-    return schema, chosen.take(known), chosen.y[known]
+    chosen = chosen.take(known)
+    return schema, chosen, chosen.outcomes.labels
 
 
 def _cvae(settings: Settings, schema: Schema, sampling_strategy: float | str) -> CVAESampler:

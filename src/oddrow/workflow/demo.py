@@ -90,13 +90,13 @@ def _amount(table: Table) -> npt.NDArray[np.float64]:
 def _tell_by_kind(artifact: Artifact, chosen: Dataset, tell: Tell) -> None:
     """How each kind of fraud fares against all normal rows."""
     scores = artifact.detector.anomaly_score(chosen.table)
-    alerts = artifact.threshold.alerts(scores, chosen.time)
+    alerts = artifact.threshold.alerts(scores, chosen.outcomes.time)
     kinds = chosen.table.frame[KIND].to_numpy()
     for kind in FRAUD_KINDS[1:]:
         of_kind = kinds == kind
         if not of_kind.any():
             continue
-        compared = of_kind | (chosen.y == 0)
+        compared = of_kind | (chosen.outcomes.y == 0)
         ranking = average_precision(of_kind[compared].astype(np.float64), scores[compared])
         found = alerts[of_kind].mean()
         tell(f"{kind}: {int(of_kind.sum()):,} rows, {found:.0%} are alerts, AP {ranking:.3f} against all normal rows")

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from oddrow.artifact import Artifact
 from oddrow.encoding.matrix import TableScorer
 from oddrow.errors import OddrowError, ParameterError
@@ -75,9 +73,10 @@ def measured(
     artifact: Artifact, chosen: Dataset, *, others: Mapping[str, TableScorer] | None = None, tell: Tell = silent
 ) -> Measured:
     """As `evaluate_dataset`, with the scores behind the numbers."""
-    if chosen.y is None:
+    if chosen.outcomes.y is None:
         raise ParameterError("evaluate needs to know the label: --label C.")
-    test = held_out_set(artifact, chosen)
+    hashes = hashes_of(artifact.detector, artifact.history, chosen)
+    test = HeldOutSet(chosen.outcomes, hashes, chosen.table.synthetic)
     test.check(artifact.threshold)
     tell("Measuring the model …")
     name, scores = type(artifact.detector).__name__, artifact.detector.anomaly_score(chosen.table)
@@ -88,7 +87,7 @@ def measured(
         notes += beside.notes
     except OddrowError as error:
         notes.append(f"No baselines: {error}")
-    if artifact.roles.weight is not None and chosen.weight is None:
+    if artifact.roles.weight is not None and chosen.outcomes.weight is None:
         notes.append(f"Rows count alike here; the model was fitted with --weight {artifact.roles.weight}.")
     return Measured(of_ranked(artifact, test, ranked, notes), {each.name: each.scores for each in ranked})
 
@@ -97,7 +96,7 @@ def of_ranked(
     artifact: Artifact, test: HeldOutSet, ranked: Sequence[RankedScores], notes: Sequence[str] = ()
 ) -> Evaluation:
     """The numbers of everybody on the test rows, the model first, and how many of these it has seen before."""
-    n_unknown = int(np.isnan(test.y).sum())
+    n_unknown = int((~test.outcomes.labelled).sum())
     unknown = [f"{n_unknown:,} rows without a label are decided on and not measured."] if n_unknown else []
     results = tuple(measure(each.name, test, each.scores, each.cut, intervals=True) for each in ranked)
     return Evaluation.of(test, artifact.threshold, results, seen_before(artifact), (*unknown, *notes))
@@ -115,17 +114,11 @@ def _of_block(artifact: Artifact, test: HeldOutSet, scores: Floats) -> list[str]
     if block is None:
         return []
     test.check(block)
-    blocked = block.alerts(scores, test.time, test.entity) & artifact.threshold.alerts(scores, test.time, test.entity)
-    found = confusion(test.labelled.y, blocked[~np.isnan(test.y)], test.labelled.weight)
+    rows, labelled = test.outcomes, test.labelled
+    blocked, alerts = (cut.alerts(scores, rows.time, rows.entity) for cut in (block, artifact.threshold))
+    blocked &= alerts
+    found = confusion(labelled.labels, blocked[rows.labelled], labelled.weight)
     return [
         f"Block from {block.value:.6g} on ({block.rule}): {int(blocked.sum()):,} of the alerts, precision "
         f"{found.precision:.3f}, recall {found.recall:.3f}."
     ]
-
-
-def held_out_set(artifact: Artifact, chosen: Dataset) -> HeldOutSet:
-    """Chosen rows as those to decide on; those with a label are measured."""
-    assert chosen.y is not None
-    hashes = hashes_of(artifact.detector, artifact.history, chosen)
-    known = chosen.weight, chosen.amount, chosen.time, chosen.entity
-    return HeldOutSet(chosen.y, hashes, chosen.table.synthetic, *known)

@@ -111,7 +111,7 @@ def _choose(rule: Rule, detector: Detector, settings: Settings, division: Split,
 def fit_detector(detector: Detector, division: Split) -> None:
     """Train on the rows to fit, watched on the normal ones held out."""
     validation = None if division.held_out is None else division.held_out.normal.table
-    detector.fit(division.fitting.table, division.fitting.y, validation=validation)
+    detector.fit(division.fitting.table, division.fitting.outcomes.y, validation=validation)
 
 
 def _how_to_resume(checkpoint: str | None) -> str:

@@ -69,11 +69,12 @@ def _with_labels(chosen: Dataset, roles: Roles) -> Dataset:
     if roles.label is None or roles.label not in chosen.table.columns:
         return chosen
     y = roles.known_labels(chosen.table.frame)
-    return replace(chosen, y=y) if (y == 1).any() and (y == 0).any() else chosen
+    has_both = (y == 1).any() and (y == 0).any()
+    return replace(chosen, outcomes=replace(chosen.outcomes, y=y)) if has_both else chosen
 
 
 def _subject(artifact: Artifact, chosen: Dataset, tell: Tell) -> ReportData:
-    if chosen.y is not None:
+    if chosen.outcomes.y is not None:
         found = measured(artifact, chosen, tell=tell)
         return ReportData(artifact, chosen, found.scores, found.evaluation)
     tell("No labels of both classes: scores, alerts and reasons alone.")

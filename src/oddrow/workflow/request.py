@@ -88,10 +88,10 @@ def hashes_of(detector: Detector, history: History | None, chosen: Dataset) -> n
     made = set() if history is None else set(history.names)
     known = Schema(tuple(column for column in detector.schema_.features if column.name not in made))
     hashes = table_hashes(chosen.table.frame, known)
-    if history is None or chosen.time is None:
+    if history is None or chosen.outcomes.time is None:
         return hashes
     whose = chosen.table.in_memory.select(pl.col(history.entities).cast(pl.String))
-    return hashes ^ row_hashes(whose.with_columns(time=pl.Series(chosen.time)))
+    return hashes ^ row_hashes(whose.with_columns(time=pl.Series(chosen.outcomes.time)))
 
 
 def tell_note(table: Table, tell: Tell) -> None:

@@ -157,10 +157,10 @@ def score_table(artifact: Artifact, chosen: Dataset, *, n_reasons: int = 0) -> p
     first = chosen.table.frame[name] if name is not None else pl.Series("row", chosen.rows)
     is_marked = chosen.table.is_marked or chosen.table.synthetic.any()
     marks = [pl.Series(SYNTHETIC, chosen.table.synthetic)] if is_marked else []
-    alerts = artifact.threshold.alerts(scores, chosen.time, chosen.entity)
+    alerts = artifact.threshold.alerts(scores, chosen.outcomes.time, chosen.outcomes.entity)
     decided = [pl.Series("anomaly_score", scores), pl.Series("alert", alerts)]
     if artifact.block is not None:
-        blocked = alerts & artifact.block.alerts(scores, chosen.time, chosen.entity)
+        blocked = alerts & artifact.block.alerts(scores, chosen.outcomes.time, chosen.outcomes.entity)
         decided.append(pl.Series("band", bands(alerts, blocked)))
     return pl.DataFrame([first, *decided, *_reasons(artifact, chosen, alerts, n_reasons), *marks])
 

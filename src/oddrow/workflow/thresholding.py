@@ -14,7 +14,6 @@ from oddrow.errors import EvaluationError, ParameterError
 from oddrow.table.dataset import Dataset, Split
 from oddrow.table.history import History
 from oddrow.thresholds.fingerprint import Fingerprint
-from oddrow.thresholds.outcomes import Outcomes
 from oddrow.thresholds.rule import Rule
 from oddrow.thresholds.threshold import Threshold, check_bands
 from oddrow.typing import Floats, Tell, silent
@@ -89,7 +88,7 @@ def _cut_again(artifact: Artifact, text: str, chosen: Dataset, scores: Floats) -
     if "@" in text:
         raise ParameterError(f"threshold rule {text!r}: the rows of the table choose. Leave what follows @ out.")
     rule = Rule.parse(text)
-    rule.check(chosen)
+    rule.check(chosen.outcomes)
     mark = None if artifact.origin is None else artifact.origin.fingerprint
     seen = 0.0 if mark is None else mark.overlap(hashes_of(artifact.detector, artifact.history, chosen))
     if rule.is_promise and seen > MOST_SEEN:
@@ -111,24 +110,19 @@ def check_rules(rules: Sequence[Rule], division: Split) -> None:
     """Refuse, before hours of training, what even a detector that ranks all anomalies first could not support."""
     for rule in rules:
         rows = rows_for(rule, division)
-        rule.check(rows, trained=source_of(rule, division) == "train")
-        ideal = np.zeros(len(rows.rows)) if rows.y is None else np.nan_to_num(rows.y)
-        rule.threshold(outcomes(rows, ideal + np.linspace(0, 0.5, len(rows.rows))))
+        rule.check(rows.outcomes, trained=source_of(rule, division) == "train")
+        ideal = np.nan_to_num(rows.outcomes.labels) + np.linspace(0, 0.5, len(rows.rows))
+        rule.threshold(ideal, rows.outcomes)
 
 
 def choose_threshold(rule: Rule, detector: Detector, history: History | None, division: Split) -> Threshold:
     """Choose by the held-out rows' scores, or the training rows' where the rule says so or none are held out."""
     rows = rows_for(rule, division)
     if rule.is_fixed:
-        return rule.threshold(Outcomes(np.zeros(0)))
+        return rule.threshold(np.zeros(0))
     scores = detector.anomaly_score(rows.table)
     fingerprint = Fingerprint.of(hashes_of(detector, history, rows))
-    return rule.threshold(outcomes(rows, scores), source=source_of(rule, division), fingerprint=fingerprint)
-
-
-def outcomes(chosen: Dataset, scores: Floats) -> Outcomes:
-    """Chosen rows as those that a rule looks at."""
-    return Outcomes(scores, chosen.weight, chosen.y, chosen.amount, chosen.time, chosen.entity)
+    return rule.threshold(scores, rows.outcomes, source=source_of(rule, division), fingerprint=fingerprint)
 
 
 def source_of(rule: Rule, division: Split) -> str:
@@ -139,14 +133,14 @@ def source_of(rule: Rule, division: Split) -> str:
 def rows_for(rule: Rule, division: Split) -> Dataset:
     """The rows to choose by, those that the rule looks at."""
     held_out = division.held_out if source_of(rule, division) == "validation" else None
-    looked_at: Dataset = rule.of(division.fitting if held_out is None else held_out)
-    return looked_at
+    rows = division.fitting if held_out is None else held_out
+    return rows.take(rule.rows(rows.outcomes))
 
 
 def _threshold(rule: Rule, artifact: Artifact, chosen: Dataset, scores: Floats) -> Threshold:
-    looked_at = rule.of(chosen)
+    looked_at = chosen.take(rule.rows(chosen.outcomes))
     hashes = hashes_of(artifact.detector, artifact.history, looked_at)
-    return rule.threshold(outcomes(chosen, scores), source="given", fingerprint=Fingerprint.of(hashes))
+    return rule.threshold(scores, chosen.outcomes, source="given", fingerprint=Fingerprint.of(hashes))
 
 
 def _tell_change(before: Artifact, after: Artifact, tell: Tell) -> None:
