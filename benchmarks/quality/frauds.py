@@ -49,6 +49,8 @@ def handbook(seed: int) -> Iterator[Line]:
     train, test = (rows.data.table.take(part) for part in (fold.train, fold.test))
     known = rows.data.outcomes.take(fold.test)
     y, day, card = known.labels, known.day, known.entity
+    assert day is not None
+    assert card is not None
     for new in (OddRowDetector, AutoencoderDetector):
         scores = new(random_state=seed).fit(train).anomaly_score(test)
         yield {
