@@ -22,7 +22,7 @@ from oddrow.detectors.autoencoder import AutoencoderDetector
 from oddrow.detectors.base import Detector
 from oddrow.detectors.dagmm import DAGMMDetector
 from oddrow.detectors.row_scorer import RowScorer
-from oddrow.encoding import row_encoder as one_row_of_table
+from oddrow.encoding import row_encoder
 from oddrow.encoding.encoder import SCALINGS, TableEncoder
 from oddrow.encoding.row_encoder import RowEncoder
 from oddrow.errors import TableError, TrainingError
@@ -166,7 +166,7 @@ def test_a_machine_that_adds_otherwise_asks_each_column(monkeypatch: pytest.Monk
     encoder = TableEncoder(numbers="quantile").fit(frame, schema)
     rows = [{"amount": amount, "visits": visits} for amount in (None, -1, 20.08, 1e9) for visits in (0, 1, 1.5, 3, 7)]
     quick = [RowEncoder(schema, encoder)(row) for row in rows]
-    monkeypatch.setattr(one_row_of_table._Knots, "_agrees", lambda *_: False)
+    monkeypatch.setattr(row_encoder._Ranks, "_agrees", lambda *_: False)
     for row, found in zip(rows, quick, strict=True):
         expected = encoder.transform(schema.conform(pl.DataFrame([row]))).numbers[0]
         assert same(found.numbers, expected)
@@ -179,7 +179,7 @@ def test_what_rows_usually_hold_needs_no_table(monkeypatch: pytest.MonkeyPatch) 
     encoder = TableEncoder(times=(*TIMES, "hour"), one_hot_up_to=8).fit(frame, schema)
     encode = RowEncoder(schema, encoder)
     expected = encoder.transform(schema.conform(frame))
-    monkeypatch.setattr(RowEncoder, "_as_table", lambda *_: pytest.fail("the way of a table"))
+    monkeypatch.setattr(RowEncoder, "_encode_as_table", lambda *_: pytest.fail("the way of a table"))
     rows = frame.to_dicts()
     assert same(np.array([encode(row).numbers for row in rows]), expected.numbers)
     assert encode({**rows[0], "zone": 2, "online": None, "time": "2024-05-01T12:34:56"}).categories.shape == (0,)
@@ -327,7 +327,7 @@ def test_what_a_table_refuses_is_refused_in_its_words(
 
 def test_what_no_table_can_hold_is_named(scorer: RowScorer) -> None:
     row = known_rows(1).to_dicts()[0]
-    with pytest.raises(TableError, match=r"column 'amount': 1000000.* \(int\) is no value of a table"):
+    with pytest.raises(TableError, match=r"column 'amount': 1000000.* \(int\) cannot be stored in a table"):
         scorer({**row, "amount": 10**400})
     with pytest.raises(TableError, match=r"the row is a list\. Expected a dict"):
         scorer([1.0, 2.0])  # type: ignore[arg-type]

@@ -301,11 +301,11 @@ def test_what_was_learned_survives_json(
     ("parameters", "said"),
     [
         ({"numbers": "standrad"}, "Did you mean 'standard'?"),
-        ({"levels": ["a"]}, "levels=['a'] is no dictionary"),
-        ({"levels": {"c": "abc"}}, "levels of 'c': 'abc' is not a list of texts"),
-        ({"levels": {"c": [1, 2]}}, "levels of 'c': [1, 2] is not a list of texts"),
-        ({"levels": {"c": ["a", "b", "a"]}}, "levels of 'c': a level is given twice"),
-        ({"levels": {"cc": ["a"]}}, "a column of levels='cc' is not one of"),
+        ({"levels": ["a"]}, "levels=['a'] is not a dictionary"),
+        ({"levels": {"c": "abc"}}, "levels of 'c': 'abc' is not a list of text"),
+        ({"levels": {"c": [1, 2]}}, "levels of 'c': [1, 2] is not a list of text"),
+        ({"levels": {"c": ["a", "b", "a"]}}, "levels of 'c': a level occurs twice"),
+        ({"levels": {"cc": ["a"]}}, "column in levels='cc' is not one of"),
         ({"max_levels": 0}, "max_levels=0 is not a whole number of at least 1"),
         ({"max_levels": 2.5}, "max_levels=2.5 is not a whole number"),
         ({"one_hot_up_to": -1}, "one_hot_up_to=-1"),
@@ -327,7 +327,7 @@ def test_columns_that_somebody_has_scaled_are_taken_as_they_are() -> None:
     encoded = TableEncoder(unscaled=["z"]).fit(frame, schema).transform(frame).numbers
     np.testing.assert_allclose(encoded[:, 0], [0.5, 100.0, -3.0])
     np.testing.assert_allclose(encoded[:, 1].mean(), 0, atol=1e-6)
-    with pytest.raises(ParameterError, match="an unscaled column='zz' is not one of z, amount"):
+    with pytest.raises(ParameterError, match="column in unscaled='zz' is not one of z, amount"):
         TableEncoder(unscaled=["zz"]).fit(frame, schema)
     with pytest.raises(ParameterError, match="unscaled='z' is not a list"):
         TableEncoder(unscaled="z").fit(frame, schema)

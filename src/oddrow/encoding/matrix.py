@@ -1,4 +1,4 @@
-"""A table as numbers alone, for models that know no categories."""
+"""A table as one matrix of numbers, for models that cannot read categories."""
 
 from __future__ import annotations
 
@@ -13,25 +13,28 @@ from oddrow.table.schema import ROWS_AT_ONCE
 from oddrow.table.table import Table
 from oddrow.typing import Floats
 
+# Scores the rows of a table, (n,).
 TableScorer = Callable[[Table], Floats]
 
-# A category becomes a 0/1 number for each of its levels, the most frequent ones if there are more than this.
+# At most this many levels of a category get a 0/1 number of their own.
 MOST_LEVELS = 32
 
 
 class MatrixScorer(Protocol):
-    """What is scored by numbers: rows (n, d) to scores (n,)."""
+    """A model that scores the rows of a matrix."""
 
     def anomaly_score(self, X: npt.NDArray[np.float32]) -> Floats:
-        """How odd each row is."""
+        """Return a score (n,) for each row of X (n, d); the higher, the more unusual."""
 
 
 class NumericMatrix:
-    """The numbers of a table's columns, as an encoder fitted to a table gives them; by default scaled and unlimited.
+    """Encodes tables as matrices of numbers, categories as 0/1 numbers.
+
+    It is fitted to `table`. `encoder` gives the parameters; by default numbers are standardised without a soft limit.
 
     >>> import polars as pl
     >>> table = Table.from_frame(pl.DataFrame({"amount": [1.0, 2.0, 3.0], "country": ["BE", "NL", "BE"]}))
-    >>> NumericMatrix(table)(table).shape  # the amount, the two countries, and missing, unseen and rare ones
+    >>> NumericMatrix(table)(table).shape  # amount; BE and NL; missing, unseen and rare
     (3, 6)
     """
 
@@ -43,11 +46,11 @@ class NumericMatrix:
         self.encoder = encoder.fit(table.frame, self.schema)
 
     def __call__(self, table: Table) -> npt.NDArray[np.float32]:
-        """The numbers of a table with the same columns, (n, d)."""
+        """Return the matrix (n, d) of a table with the same columns."""
         return self.encoder.transform_slices(self.schema.slices(table.frame), table.n_rows).numbers
 
     def scorer(self, model: MatrixScorer) -> TableScorer:
-        """A model on these numbers as one on tables, which it takes slice by slice, so that memory stays bounded."""
+        """Return a scorer of tables that gives them to the model as matrices, slice by slice to bound memory."""
 
         def scores(table: Table) -> Floats:
             rows = np.arange(table.n_rows)
