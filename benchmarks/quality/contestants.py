@@ -76,7 +76,7 @@ def _others(setting: str, seed: int) -> Mapping[str, tuple[Callable[[], Any], Ab
     as_is, mode = nullcontext(), MODES[setting]
     untrained = Training(epochs=0)
     both = {
-        "no row held (memory_rows=0)": (lambda: OddRowDetector(mode=mode, memory_rows=0, random_state=seed), as_is),
+        "no row held (reference_rows=0)": (lambda: OddRowDetector(mode=mode, reference_rows=0, random_state=seed), as_is),
         "AutoencoderDetector": (lambda: AutoencoderDetector(random_state=seed), as_is),
     }
     if setting == "A":
@@ -84,8 +84,8 @@ def _others(setting: str, seed: int) -> Mapping[str, tuple[Callable[[], Any], Ab
         return {**twin, **both}
     new: Callable[..., Any] = lambda **given: OddRowDetector(mode=mode, random_state=seed, **given)  # noqa: E731
     return {
-        "all rows trusted": (new, patch.object(parts_of_oddrow, "LEFT_OUT", 0.0)),
-        "the nearest alone": (new, patch.dict(parts_of_oddrow.N_NEAREST, outlier=1)),
+        "all rows trusted": (new, patch.object(parts_of_oddrow, "UNTRUSTED_SHARE", 0.0)),
+        "the nearest alone": (new, patch.dict(parts_of_oddrow.N_NEIGHBOURS, outlier=1)),
         "numbers not pressed together": (lambda: new(encoder=TableEncoder(soft_limit=None)), as_is),
         "novelty mode": (lambda: OddRowDetector(mode="novelty", random_state=seed), as_is),
         **both,

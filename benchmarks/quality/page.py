@@ -40,7 +40,7 @@ WITHOUT = {
         "without the codes",
         "without the kept rows",
         "untrained twin",
-        "no row held (memory_rows=0)",
+        "no row held (reference_rows=0)",
         "AutoencoderDetector",
     ),
     "B": (
@@ -48,7 +48,7 @@ WITHOUT = {
         "the nearest alone",
         "numbers not pressed together",
         "novelty mode",
-        "no row held (memory_rows=0)",
+        "no row held (reference_rows=0)",
         "AutoencoderDetector",
     ),
 }

@@ -260,10 +260,10 @@ MANIFESTS: dict[str, tuple[Edit, str]] = {
 WIDTHS: dict[str, tuple[Edit, str]] = {
     "missing parameter": (without(*PARAMETERS, "hidden"), "key '.*.hidden' is missing"),
     "a negative width": (in_manifest(*PARAMETERS, "hidden", to=[-4]), "hidden=-4 is not a whole number"),
-    "a width beyond memory": (in_manifest(*PARAMETERS, "hidden", to=[10**12, 10**12]), "are not what its parameters"),
+    "a width beyond memory": (in_manifest(*PARAMETERS, "hidden", to=[10**12, 10**12]), "not fit its parameters"),
     "a width beyond integers": (in_manifest(*PARAMETERS, "hidden", to=[10**30]), "model"),
     "a million layers": (in_manifest(*PARAMETERS, "hidden", to=[1] * 10**6), "number of hidden layers=1000000"),
-    "other widths": (in_manifest(*PARAMETERS, "hidden", to=[7]), "are not what its parameters ask for"),
+    "other widths": (in_manifest(*PARAMETERS, "hidden", to=[7]), "not fit its parameters"),
     "unknown activation": (in_manifest(*PARAMETERS, "activations", to="__import__"), "'__import__' is not one of"),
 }
 
@@ -364,10 +364,10 @@ FILES: dict[str, tuple[Edit, str]] = {
     "a negative shape": (header(shape=[-2]), "the weights cannot be read"),
     "an unknown type": (header(dtype="O"), "the weights cannot be read"),
     "a path as name": (tensors(lambda arrays: arrays.update({"../../evil": np.zeros(2)})), r"evil' is .*none of that"),
-    "an extra tensor": (tensors(lambda arrays: arrays.update(extra=np.zeros(2))), "'extra' is .*none of that name"),
+    "an extra tensor": (tensors(lambda arrays: arrays.update(extra=np.zeros(2))), "'extra' is .*no such array"),
     "a tensor is missing": (tensors(lambda arrays: arrays.pop(sorted(arrays)[0])), "is absent, expected"),
-    "wrong shape": (of_first(lambda array: array[:, 1:]), "1 of its arrays are not what its parameters ask for"),
-    "transposed": (of_first(lambda array: array.T), "1 of its arrays are not what its parameters ask for"),
+    "wrong shape": (of_first(lambda array: array[:, 1:]), "1 array does not fit its parameters"),
+    "transposed": (of_first(lambda array: array.T), "1 array does not fit its parameters"),
     "wrong type": (of_first(lambda array: array.astype(np.float64)), "float64.*expected.*float32"),
     "whole numbers": (of_first(lambda array: array.astype(np.int32)), "int32.*expected.*float32"),
     "half as precise": (of_first(lambda array: array.astype(ml_dtypes.bfloat16)), "weights|bfloat16"),

@@ -56,7 +56,7 @@ def test_the_distance_is_that_to_the_nearest_of_range_scaled_rows() -> None:
 def test_in_outlier_mode_it_is_the_mean_over_ten_of_the_rows_trusted() -> None:
     train, test = array(), array(50, seed=1) * 2
     fitted = detector("outlier", encoder=TableEncoder(soft_limit=None)).fit(train)
-    assert fitted.n_kept_ == 120
+    assert fitted.n_reference_rows_ == 120
     kept = np.asarray(fitted.network_.memory.numbers, np.float64)
     spread = 5 * fitted.encoder_.transform(pl.DataFrame(train, schema=["x0", "x1", "x2"])).numbers.std(axis=0)
     encoded = fitted.encoder_.transform(pl.DataFrame(test, schema=["x0", "x1", "x2"])).numbers
@@ -76,28 +76,28 @@ def test_a_training_row_is_held_against_the_others(mode: str) -> None:
 
 
 def test_most_rows_kept_is_a_limit_and_wide_tables_keep_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert detector(memory_rows=50).fit(array()).n_kept_ == 50
+    assert detector(reference_rows=50).fit(array()).n_reference_rows_ == 50
     # So small that a table of thirty columns is a wide one.
-    monkeypatch.setattr(module, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(module, "MAX_REFERENCE_BYTES", 10_000)
     for mode, most in (("outlier", 2500 // 30), ("novelty", 2500 // (30 + 60))):
         fitted = detector(mode).fit(array(300, 30))
-        assert fitted.n_kept_ == most
+        assert fitted.n_reference_rows_ == most
 
 
 def test_other_seeds_keep_other_rows() -> None:
-    one, other = (detector(memory_rows=50, random_state=seed).fit(array()) for seed in (0, 1))
+    one, other = (detector(reference_rows=50, random_state=seed).fit(array()) for seed in (0, 1))
     assert not np.array_equal(one.network_.memory.numbers, other.network_.memory.numbers)
 
 
 def test_in_outlier_mode_no_row_is_held_out_unless_the_training_says_so() -> None:
-    assert OddRowDetector(random_state=0).fit(array()).n_kept_ == 120
-    assert detector("outlier", training=Training(validation_fraction=0.5)).fit(array()).n_kept_ == 60
+    assert OddRowDetector(random_state=0).fit(array()).n_reference_rows_ == 120
+    assert detector("outlier", training=Training(validation_fraction=0.5)).fit(array()).n_reference_rows_ == 60
 
 
 def test_rows_held_out_are_kept_too_unless_they_were_given() -> None:
     half = detector(training=Training(epochs=1, validation_fraction=0.5))
-    assert half.fit(array()).n_kept_ == 200
-    assert half.fit(array(), validation=array(50, seed=1)).n_kept_ == 200
+    assert half.fit(array()).n_reference_rows_ == 200
+    assert half.fit(array(), validation=array(50, seed=1)).n_reference_rows_ == 200
 
 
 # How it scores.
@@ -133,7 +133,7 @@ def test_where_a_handful_of_rows_is_held_out_the_nearest_row_decides_alone(n_hel
     fitted = detector().fit(rows, validation=held_out)
     far, far_coded, wrong = surprises(fitted, array(50, seed=2) * 3).T
     assert [part.max() > 0 for part in (far, far_coded, wrong)] == [True, is_enough, is_enough]
-    assert any("the nearest row decides alone" in said for said in fitted._training_notes) != is_enough
+    assert any("the distance alone decides" in said for said in fitted._training_notes) != is_enough
 
 
 def test_new_rows_of_a_small_table_raise_few_alarms() -> None:
@@ -169,7 +169,7 @@ def test_in_outlier_mode_nothing_is_trained() -> None:
     fitted = detector("outlier").fit(array())
     assert fitted.loss_curve_ == []
     assert fitted.network_.coder is None
-    with pytest.raises(ParameterError, match="in outlier mode nothing is trained"):
+    with pytest.raises(ParameterError, match="outlier mode trains nothing"):
         detector("outlier", training=Training(epochs=3)).fit(array())
 
 
@@ -187,7 +187,7 @@ def test_a_category_that_no_row_had_makes_a_row_odd(mode: str, odd: dict[str, An
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("memory_rows", [10_000, 0])
+@pytest.mark.parametrize("reference_rows", [10_000, 0])
 @pytest.mark.parametrize(
     "rows",
     [
@@ -198,8 +198,8 @@ def test_a_category_that_no_row_had_makes_a_row_odd(mode: str, odd: dict[str, An
     ],
     ids=["all categories", "nine in ten are doubles", "constant and doubled columns", "one huge value"],
 )
-def test_odd_tables_of_twenty_rows(mode: str, memory_rows: int, rows: pl.DataFrame) -> None:
-    scores = detector(mode, memory_rows=memory_rows).fit(rows).anomaly_score(rows)
+def test_odd_tables_of_twenty_rows(mode: str, reference_rows: int, rows: pl.DataFrame) -> None:
+    scores = detector(mode, reference_rows=reference_rows).fit(rows).anomaly_score(rows)
     assert np.isfinite(scores).all()
     assert (scores >= 0).all()
 
@@ -238,8 +238,8 @@ def test_a_level_of_every_tenth_row_is_no_anomaly(mode: str) -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_without_memory_a_model_holds_means_of_several_rows(mode: str) -> None:
     train = array(600)
-    fitted = detector(mode, memory_rows=0, encoder=TableEncoder(soft_limit=None)).fit(train)
-    assert (fitted.n_kept_, 2 < fitted.n_means_ <= 60) == (0, True)
+    fitted = detector(mode, reference_rows=0, encoder=TableEncoder(soft_limit=None)).fit(train)
+    assert (fitted.n_reference_rows_, 2 < fitted.n_means_ <= 60) == (0, True)
     encoded = fitted.encoder_.transform(pl.DataFrame(train, schema=["x0", "x1", "x2"])).numbers
     means = np.asarray(fitted.network_.memory.numbers)
     assert NearestNeighbors(n_neighbors=1).fit(encoded).kneighbors(means)[0].min() > 1e-4
@@ -251,14 +251,14 @@ def test_without_memory_a_model_holds_means_of_several_rows(mode: str) -> None:
 def test_without_memory_a_level_that_no_row_had_is_odd(mode: str) -> None:
     """A row like a mean is no row that was kept: it is not left out."""
     train = pl.DataFrame({"a": ["x", "y", "x", "y"] * 50, "b": ["u", "v", "v", "u"] * 50})
-    fitted = detector(mode, memory_rows=0).fit(train)
+    fitted = detector(mode, reference_rows=0).fit(train)
     usual, odd = (fitted.anomaly_score(pl.DataFrame({"a": ["x"], "b": [level]}))[0] for level in ("u", "never seen"))
     assert odd > usual + 5
 
 
 def test_without_memory_few_rows_are_refused() -> None:
     with pytest.raises(TableError, match="n_samples = 9 to learn from, expected at least 10"):
-        detector("outlier", memory_rows=0).fit(array(9))
+        detector("outlier", reference_rows=0).fit(array(9))
 
 
 # Saved models.
@@ -268,16 +268,16 @@ def artifact(fitted: OddRowDetector) -> Artifact:
     return Artifact(fitted, Threshold(1.5, "fixed:1.5"))
 
 
-@pytest.mark.parametrize("memory_rows", [50, 0])
+@pytest.mark.parametrize("reference_rows", [50, 0])
 @pytest.mark.parametrize("mode", MODES)
-def test_manifest_and_card_say_what_is_kept(mode: str, memory_rows: int, tmp_path: Path) -> None:
-    fitted = detector(mode, memory_rows=memory_rows).fit(array())
+def test_manifest_and_card_say_what_is_kept(mode: str, reference_rows: int, tmp_path: Path) -> None:
+    fitted = detector(mode, reference_rows=reference_rows).fit(array())
     artifact(fitted).save(tmp_path / "model")
     state = json.loads((tmp_path / "model" / MANIFEST).read_text())["detector"]["state"]
-    assert (state["n_kept"], state["n_means"]) == (fitted.n_kept_, fitted.n_means_)
-    said = "the model holds 50 training rows" if memory_rows else f"but {fitted.n_means_} means of 5 rows or more"
+    assert (state["n_reference_rows"], state["n_means"]) == (fitted.n_reference_rows_, fitted.n_means_)
+    said = "the model holds 50 training rows" if reference_rows else f"but {fitted.n_means_} means of 5 or more"
     assert said in (tmp_path / "model" / "card.md").read_text()
-    said = "40% of the training rows, those farthest from others, were not trusted"
+    said = "40% of the training rows, the farthest from others, were not trusted"
     assert (said in fitted._training_notes) == (mode == "outlier")
     loaded = Artifact.load(tmp_path / "model").detector
     np.testing.assert_array_equal(loaded.anomaly_score(array()), fitted.anomaly_score(array()))
@@ -286,15 +286,15 @@ def test_manifest_and_card_say_what_is_kept(mode: str, memory_rows: int, tmp_pat
 @pytest.mark.parametrize(
     ("place", "value", "said"),
     [
-        ("n_kept", 49, "are not what its parameters ask for"),
-        ("n_kept", 10**12, "n_kept=1000000000000 is not"),
-        ("n_kept", 0, "the number of rows or means=0 is not"),
-        ("n_kept", "50", "n_kept='50' is not"),
+        ("n_reference_rows", 49, "not fit its parameters"),
+        ("n_reference_rows", 10**12, "n_reference_rows=1000000000000 is not"),
+        ("n_reference_rows", 0, "the number of reference rows or means=0 is not"),
+        ("n_reference_rows", "50", "n_reference_rows='50' is not"),
         ("n_means", 1, "n_means=1 is not"),
     ],
 )
 def test_a_manifest_that_lies_about_it_is_refused(place: str, value: Any, said: str, tmp_path: Path) -> None:
-    artifact(detector(memory_rows=50).fit(array())).save(tmp_path / "model")
+    artifact(detector(reference_rows=50).fit(array())).save(tmp_path / "model")
     path = tmp_path / "model" / MANIFEST
     manifest = json.loads(path.read_text())
     manifest["detector"]["state"][place] = value
@@ -304,12 +304,12 @@ def test_a_manifest_that_lies_about_it_is_refused(place: str, value: Any, said: 
 
 
 def test_a_memory_beyond_all_is_refused_without_being_made(tmp_path: Path) -> None:
-    artifact(detector(memory_rows=50).fit(array())).save(tmp_path / "model")
+    artifact(detector(reference_rows=50).fit(array())).save(tmp_path / "model")
     path = tmp_path / "model" / MANIFEST
     manifest = json.loads(path.read_text())
-    manifest["detector"]["state"]["n_kept"] = manifest["detector"]["parameters"]["memory_rows"] = 10**12
+    manifest["detector"]["state"]["n_reference_rows"] = manifest["detector"]["parameters"]["reference_rows"] = 10**12
     path.write_text(json.dumps(manifest))
-    with pytest.raises(ArtifactError, match="are not what its parameters ask for"):
+    with pytest.raises(ArtifactError, match="not fit its parameters"):
         Artifact.load(tmp_path / "model")
 
 

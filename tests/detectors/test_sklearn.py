@@ -21,6 +21,8 @@ from oddrow.detectors.dagmm import DAGMMDetector
 from oddrow.detectors.oddrow import OddRowDetector
 from oddrow.encoding.encoder import TableEncoder
 from oddrow.errors import TableError
+from oddrow.estimator import Estimator
+from oddrow.resampling.cvae import CVAESampler
 from oddrow.table.table import Table
 from oddrow.train.training import Training
 
@@ -83,6 +85,38 @@ def test_nested_parameters_are_read_and_set_by_their_path() -> None:
         nested.set_params(training__speed=9)
 
 
+@pytest.mark.parametrize(
+    ("estimator", "training"),
+    [
+        (AutoencoderDetector(), Training()),
+        (DAGMMDetector(), Training()),
+        (OddRowDetector(mode="novelty"), Training()),
+        (OddRowDetector(), Training(validation_fraction=0.0)),
+        (CVAESampler(), Training(batch_size=512, patience=10)),
+    ],
+    ids=["autoencoder", "dagmm", "oddrow novelty", "oddrow outlier", "sampler"],
+)
+def test_a_nested_parameter_of_a_part_that_is_none_changes_the_default_part(
+    estimator: Estimator, training: Training
+) -> None:
+    changed = clone(estimator).set_params(training__epochs=3)
+    assert changed.training.get_params() == {**training.get_params(), "epochs": 3}
+    assert estimator.training is None
+    with pytest.raises(ValueError, match="Invalid parameter 'speed' for estimator Training"):
+        clone(estimator).set_params(training__speed=9)
+
+
+def test_a_nested_parameter_of_the_encoder_too_and_the_default_is_that_of_the_new_mode() -> None:
+    changed = OddRowDetector().set_params(encoder__max_levels=5, mode="novelty")
+    assert changed.encoder.get_params() == TableEncoder(numbers="robust", soft_limit=30.0, max_levels=5).get_params()
+    given = detector().set_params(training=None, training__epochs=3)
+    assert given.training.get_params() == Training(epochs=3).get_params()
+    with pytest.raises(ValueError, match="Invalid parameter 'coder'"):
+        OddRowDetector().set_params(coder__max_levels=5)
+    with pytest.raises(AttributeError):
+        OddRowDetector().set_params(kinds__amount="numeric")
+
+
 def test_a_parameter_is_stored_as_given() -> None:
     hidden, training = [4, 2], Training()
     given = AutoencoderDetector(hidden=hidden, training=training)
@@ -98,6 +132,17 @@ def test_a_grid_search_reaches_the_training() -> None:
     plain = detector(scoring="mse", training=Training(batch_size=8, learning_rate=0.01))
     search = GridSearchCV(plain, {"training__epochs": [0, 30]}, scoring=fit_to_held_out_rows, cv=2)
     assert search.fit(array()).best_params_ == {"training__epochs": 30}
+
+
+def test_a_grid_search_reaches_a_training_that_is_none() -> None:
+    def lowest_loss(model: AutoencoderDetector, X: np.ndarray, y: None = None) -> float:
+        return -model.loss_curve_[-1]["loss"]
+
+    grid = {"training__learning_rate": [1e-6, 0.01], "training__epochs": [20], "encoder__numbers": ["minmax"]}
+    search = GridSearchCV(detector(training=None), grid, scoring=lowest_loss, cv=2).fit(array())
+    assert search.best_params_["training__learning_rate"] == 0.01
+    assert search.best_estimator_.encoder_.numbers == "minmax"
+    assert search.best_estimator_.n_epochs_ == 20
 
 
 def test_it_goes_through_memory_pickled() -> None:

@@ -28,6 +28,7 @@ from oddrow.nets.parameters import (
     named_activations,
 )
 from oddrow.train.training import Training
+from oddrow.typing import Mask
 
 SCORINGS = ("standardized", "mse")
 
@@ -137,6 +138,9 @@ class AutoencoderDetector(Detector):
         contamination: float = 0.01,
         random_state: Any = None,
     ) -> None:
+        super().__init__(
+            training=training, encoder=encoder, kinds=kinds, contamination=contamination, random_state=random_state
+        )
         self.hidden = hidden
         self.activations = activations
         self.output = output
@@ -148,11 +152,6 @@ class AutoencoderDetector(Detector):
         self.scoring = scoring
         self.known_weight = known_weight
         self.trim = trim
-        self.training = training
-        self.encoder = encoder
-        self.kinds = kinds
-        self.contamination = contamination
-        self.random_state = random_state
 
     def column_scores(self, X: Any) -> pl.DataFrame:
         """How badly each column is rebuilt: a frame (n, columns used) under their own names.
@@ -168,7 +167,8 @@ class AutoencoderDetector(Detector):
     @property
     def _scores_by_spread(self) -> bool:
         """Whether a column score is the column's squared error, or that of logarithms, in units of its own on training
-        rows."""
+        rows.
+        """
         # Squared logarithms lie below the floor of the spread, which is none of theirs.
         return self.scoring == "standardized" and self.error == "squared"
 
@@ -232,7 +232,7 @@ class AutoencoderDetector(Detector):
             else []
         )
 
-    def _kept(self, network: Autoencoder, fitting: Any) -> npt.NDArray[np.bool_]:
+    def _rows_to_keep(self, network: Autoencoder, fitting: Any) -> Mask:
         scores = score_in_blocks(Autoencoder.score, self._weighed(network, fitting), fitting)
         return scores <= np.quantile(scores, 1 - self.trim)
 

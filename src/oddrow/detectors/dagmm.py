@@ -102,6 +102,9 @@ class DAGMMDetector(Detector):
         contamination: float = 0.01,
         random_state: Any = None,
     ) -> None:
+        super().__init__(
+            training=training, encoder=encoder, kinds=kinds, contamination=contamination, random_state=random_state
+        )
         self.hidden = hidden
         self.latent = latent
         self.n_components = n_components
@@ -112,11 +115,6 @@ class DAGMMDetector(Detector):
         self.lambda_energy = lambda_energy
         self.lambda_covariance = lambda_covariance
         self.covariance_floor = covariance_floor
-        self.training = training
-        self.encoder = encoder
-        self.kinds = kinds
-        self.contamination = contamination
-        self.random_state = random_state
 
     def code(self, X: Any) -> Floats:
         """Where each row lies for the mixture, (n, latent + features): code, then distance and cosine as chosen."""

@@ -1,11 +1,11 @@
-"""Fitting detectors side by side: those whose networks have one form train in one go."""
+"""`fit_many`: fit detectors side by side; those whose networks have the same form train together."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence, Sized
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar
 
 import jax
 import numpy as np
@@ -18,113 +18,157 @@ from oddrow.train.epochs import Trained
 from oddrow.train.loop import train_together
 from oddrow.train.shards import Shards
 from oddrow.train.training import Training
-
-if TYPE_CHECKING:
-    from oddrow.detectors.base import Detector
+from oddrow.typing import Mask
 
 
-T = TypeVar("T")
+class Fittable(Protocol):
+    """What `fit_many` asks of a detector; `Detector` says what each hook is for."""
+
+    @property
+    def _used_training(self) -> Training: ...
+
+    @property
+    def _trim_share(self) -> float: ...
+
+    def _prepare(self, X: Any, y: Any, validation: Any) -> TrainingSet: ...
+
+    def _new_network(self, seed: int) -> Any: ...
+
+    def _in_training(self, network: Any, rows: TrainingSet) -> Any: ...
+
+    def _after_training(self, network: Any) -> Any: ...
+
+    def _rows_to_keep(self, network: Any, fitting: Any) -> Mask: ...
+
+    def _signature(self, rows: TrainingSet) -> str: ...
+
+    def _diverged(self, error: NotFiniteError) -> NotFiniteError: ...
+
+    def _complete(self, network: Any, loss_curve: list[dict[str, float]], rows: TrainingSet) -> None: ...
+
+
+AnyDetector = TypeVar("AnyDetector", bound=Fittable)
 
 
 def fit_many(
-    detectors: Sequence[Detector],
+    detectors: Sequence[AnyDetector],
     tables: Iterable[Any],
     labels: Iterable[Any] | None = None,
     validation: Iterable[Any] | None = None,
-) -> list[Detector]:
-    """Fit detectors of one kind side by side, each to its own table: twenty seeds cost little more than one.
+) -> list[AnyDetector]:
+    """Fit several detectors side by side, each to its own table.
 
-    Those whose networks have the same form, whose `training` is the same and whose epochs have as many steps train
-    together, each as it would alone. Tables are taken one after the other and let go once they are encoded. Returns
-    the detectors, fitted.
+    Detectors train together, each exactly as it would alone, if their networks have the same form, their `training` is
+    the same and their epochs have equally many steps. Twenty random seeds then cost little more than one.
+
+    Parameters
+    ----------
+    detectors : sequence of Detector
+        The detectors to fit.
+    tables : iterable of frame, table or array
+        The training rows of each detector. Tables are taken one after the other and released once encoded, so an
+        iterator keeps memory low.
+    labels : iterable of array-like or None
+        The `y` of each detector, or None for each; None for no labels at all.
+    validation : iterable of frame, table or array or None
+        The validation rows of each detector, or None for each to hold out a share of its training rows.
+
+    Returns
+    -------
+    list of Detector
+        The same detectors, fitted.
+
+    Raises
+    ------
+    ParameterError
+        If there are more or fewer tables, labels or validation tables than detectors.
+
+    Examples
+    --------
+    >>> from oddrow import AutoencoderDetector, Training
+    >>> X = np.random.default_rng(0).normal(size=(100, 2))
+    >>> seeds = [AutoencoderDetector(hidden=(4,), training=Training(epochs=1), random_state=seed) for seed in range(3)]
+    >>> [detector.anomaly_score(X).shape for detector in fit_many(seeds, [X] * 3)]
+    [(100,), (100,), (100,)]
     """
-    for name, given in {"tables": tables, "labels": labels, "validation": validation}.items():
-        _check_as_many(name, given, len(detectors))
+    everything: dict[str, Any] = {"tables": tables, "labels": labels, "validation": validation}
+    for name, given in everything.items():
+        if isinstance(given, Sized) and len(given) != len(detectors):
+            raise ParameterError(f"{name}: {len(given)} given for {len(detectors)} detectors.")
     nothing = [None] * len(detectors)
-    # No name for the zip: it would hold on to the last table until training is over.
+    # The zip has no name of its own: it would hold the last table until training is over.
     prepared = [
         detector._prepare(X, y, held_out)
         for detector, X, y, held_out in zip(detectors, tables, labels or nothing, validation or nothing, strict=True)
     ]
-    networks = [
-        detector._in_training(detector._new_network(ready.seed), ready)
-        for detector, ready in zip(detectors, prepared, strict=True)
-    ]
-    alike: dict[Any, list[int]] = {}
-    for place, each in enumerate(zip(detectors, networks, prepared, strict=True)):
-        alike.setdefault(_form(*each), []).append(place)
-    for group, places in enumerate(alike.values()):
-        folder = f"group-{group}" if len(alike) > 1 else None
-        if group:
+    alike: dict[Any, list[_Run]] = {}
+    for detector, rows in zip(detectors, prepared, strict=True):
+        run = _Run(detector, rows, detector._in_training(detector._new_network(rows.seed), rows))
+        alike.setdefault(run.form, []).append(run)
+    for place, runs in enumerate(alike.values()):
+        if place:
             forget_compiled_code()
-        _train(_of(places, detectors), _of(places, prepared), _of(places, networks), folder=folder)
+        _fit(runs, folder=f"group-{place}" if len(alike) > 1 else None)
     return list(detectors)
 
 
-def _check_as_many(name: str, given: Any, n_detectors: int) -> None:
-    if isinstance(given, Sized) and len(given) != n_detectors:
-        raise ParameterError(f"{name}: {len(given)} were given for {n_detectors} detectors.")
+@dataclass(frozen=True)
+class _Run:
+    """A detector, the rows it trains on and its network as the loop trains it."""
+
+    detector: Fittable
+    rows: TrainingSet
+    network: Any
+
+    @property
+    def form(self) -> tuple[Any, ...]:
+        """What runs that train together have in common."""
+        training = self.detector._used_training
+        return (
+            # Holds what a network has besides arrays too, such as lambda_energy.
+            jax.tree.structure(self.network),
+            tuple((name, leaf.shape) for name, leaf in named_leaves(self.network)),
+            repr(training.get_params()),
+            training.steps_for(self.rows.n_trained_on),
+            self.detector._trim_share,
+            self.rows.known is None,
+            self.rows.held_out is None,
+        )
+
+    def trimmed(self, trial: Trained[Any]) -> _Run:
+        """Return the run without the rows that its detector rejects after a trial training."""
+        fitting = self.rows.fitting
+        assert not isinstance(fitting, Shards)
+        network = self.detector._after_training(trial.network)
+        keep = self.detector._rows_to_keep(network, tuple(map(np.asarray, fitting)))
+        return replace(self, rows=replace(self.rows, kept=tuple(part[keep] for part in fitting)))
 
 
-def _of(places: Sequence[int], everything: Sequence[T]) -> list[T]:
-    return [everything[place] for place in places]
+def _fit(runs: Sequence[_Run], *, folder: str | None) -> None:
+    """Fit runs of one form; `folder` keeps their files apart from those of other forms."""
+    training = runs[0].detector._used_training.below(folder)
+    if runs[0].detector._trim_share > 0:
+        trial = training.trial(max(run.rows.n_trained_on for run in runs))
+        runs = [run.trimmed(trained) for run, trained in zip(runs, _train(runs, trial), strict=True)]
+    for run, trained in zip(runs, _train(runs, training), strict=True):
+        run.detector._complete(run.detector._after_training(trained.network), trained.history, run.rows)
 
 
-def _form(detector: Detector, network: Any, ready: TrainingSet) -> tuple[Any, ...]:
-    """What runs that train together have in common."""
-    training = detector._used_training
-    shapes = tuple((name, leaf.shape) for name, leaf in named_leaves(network))
-    has_held_out = ready.held_out is not None
-    # The form of the network holds what stands in it besides arrays, such as lambda_energy.
-    return (
-        jax.tree.structure(network),
-        shapes,
-        repr(training.get_params()),
-        training.steps_for(ready.n_trained_on),
-        detector._trim_share,
-        ready.known is None,
-        has_held_out,
-    )
-
-
-def _train(
-    detectors: Sequence[Detector], prepared: Sequence[TrainingSet], networks: Sequence[Any], *, folder: str | None
-) -> None:
-    """Train runs of one form; with `folder`, their files lie in one of that name, apart from those of other forms."""
-    training = detectors[0]._used_training.below(folder)
-    if detectors[0]._trim_share > 0:
-        longest = max(ready.n_trained_on for ready in prepared)
-        trial = _trained(detectors, prepared, networks, training.trial(longest))
-        prepared = [_trimmed(*each) for each in zip(detectors, trial, prepared, strict=True)]
-    done = _trained(detectors, prepared, networks, training)
-    for detector, of_run, ready in zip(detectors, done, prepared, strict=True):
-        detector._complete(detector._after_training(of_run.network), of_run.history, ready)
-
-
-def _trimmed(detector: Detector, done: Trained[Any], ready: TrainingSet) -> TrainingSet:
-    """The rows without those that the detector would rather not learn from."""
-    assert not isinstance(ready.fitting, Shards)
-    kept = detector._kept(detector._after_training(done.network), tuple(map(np.asarray, ready.fitting)))
-    return replace(ready, kept=tuple(part[kept] for part in ready.fitting))
-
-
-def _trained(
-    detectors: Sequence[Detector], prepared: Sequence[TrainingSet], networks: Sequence[Any], training: Training
-) -> list[Trained[Any]]:
-    held_out = [ready.held_out for ready in prepared if ready.held_out is not None]
+def _train(runs: Sequence[_Run], training: Training) -> list[Trained[Any]]:
+    held_out = [run.rows.held_out for run in runs if run.rows.held_out is not None]
     try:
         return train_together(
-            networks,
-            [ready.trained_on for ready in prepared],
+            [run.network for run in runs],
+            [run.rows.trained_on for run in runs],
             training,
-            seeds=[ready.seed for ready in prepared],
+            seeds=[run.rows.seed for run in runs],
             validation=held_out or None,
-            signature=_joint_signature(detectors, prepared) if training.checkpoint is not None else "",
+            signature=_joint_signature(runs) if training.checkpoint is not None else "",
         )
     except NotFiniteError as error:
-        raise detectors[0]._diverged(error) from error
+        raise runs[0].detector._diverged(error) from error
 
 
-def _joint_signature(detectors: Sequence[Detector], prepared: Sequence[TrainingSet]) -> str:
-    each = [detector._signature(ready) for detector, ready in zip(detectors, prepared, strict=True)]
+def _joint_signature(runs: Sequence[_Run]) -> str:
+    each = [run.detector._signature(run.rows) for run in runs]
     return each[0] if len(each) == 1 else hashlib.sha256("".join(each).encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""`OddRowDetector`: odd is what lies far from all that is kept, as it is and as a network codes it."""
+"""`OddRowDetector`, the default: a row is odd if it is far from all reference rows."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpy.typing as npt
 
 from oddrow.detectors.base import Detector
 from oddrow.detectors.reference import (
-    LEAST_MEMBERS,
+    MIN_CLUSTER_SIZE,
     N_CLUSTERS,
     Arrays,
     Numbers,
@@ -36,91 +35,127 @@ from oddrow.nets.neighbours import Neighbours
 from oddrow.nets.oddrow import OddRow, as_rows
 from oddrow.nets.tails import Tail
 from oddrow.train.training import Training
+from oddrow.typing import Mask
 
 MODES = ("novelty", "outlier")
 
-# Of how many kept rows the mean distance is taken. Where none of the training rows is odd, the nearest says most; where
-# some are, they are near to each other.
-N_NEAREST = {"novelty": 1, "outlier": 10}
+# Reference rows whose mean distance is taken. If no training row is odd, the nearest says most; if some are, they are
+# near each other.
+N_NEIGHBOURS = {"novelty": 1, "outlier": 10}
 
-LEAST_ROWS = 2
+MIN_ROWS = 2
 
-# Of these six are trusted in outlier mode, and one mean is of five at least.
-LEAST_TO_MEAN = 2 * LEAST_MEMBERS
+# Six of ten are trusted in outlier mode, and a mean is of five rows at least.
+MIN_ROWS_FOR_MEANS = 2 * MIN_CLUSTER_SIZE
 
-# A category that differs counts as much as so many standard deviations of a number: about what its range is.
-DEVIATIONS = 5
+# In outlier mode a category that differs counts as much as this many standard deviations of a number, which is about
+# the range of a number.
+CATEGORY_DEVIATIONS = 5
 
-# The share of the training rows that is not trusted in outlier mode.
-LEFT_OUT = 0.4
+# Share of the training rows that outlier mode does not trust.
+UNTRUSTED_SHARE = 0.4
 
-# By so many rows, where there are that many, is known how far normal rows are from those that are kept; by those that
-# were held out only where they are not too few to say anything.
-MOST_RATED, LEAST_RATED = 10_000, 10
+# Rows that calibrate normal distances: at most so many, and validation rows only if there are at least ten.
+MAX_CALIBRATION_ROWS, MIN_CALIBRATION_ROWS = 10_000, 10
 
-# The codes of so many of the kept rows are kept: more took longer and found no more.
-MOST_CODED = 2000
+# Reference rows whose codes are kept too: more took longer and found no more.
+MAX_CODED_ROWS = 2000
 
-# Of wide tables fewer rows are kept: numbers, categories and codes of all take no more than this.
-MOST_BYTES = 16_000_000
+# Limit for the numbers, categories and codes of all reference rows; wide tables keep fewer rows.
+MAX_REFERENCE_BYTES = 16_000_000
 
-BYTES_OF_ONE = 4
+BYTES_PER_VALUE = 4
 
 
 @dataclass(frozen=True)
 class OddRowState(FittedState):
-    """Besides, how many rows and means of rows are kept."""
+    """Everything fitted, and how many reference rows and means there are."""
 
-    n_kept: int
+    n_reference_rows: int
     n_means: int
 
 
 class OddRowDetector(Detector):
-    """Scores a row by how far it lies from the nearest of some training rows that it keeps.
+    """Score rows by their distance to the nearest reference rows, kept from training.
 
-    The default: docs/quality.md has it beside other detectors on 22 public tables, without tuning. It keeps up to
-    `memory_rows` training rows, as saved models do too.
-
-    Fitting takes 3 s for 20,000 rows of 30 columns on two cores, scoring a second for 50,000 rows
-    (benchmarks/quality/cost.py).
+    The default detector; it needs no tuning. Fitting takes 3 seconds for 20,000 rows of 30 columns on two cores,
+    scoring one second for 50,000 rows.
 
     Parameters
     ----------
     mode : {"outlier", "novelty"}
-        Whether there may be anomalies among the training rows. "novelty" takes all of them for normal: choose it where
-        known anomalies are left out, or the rows have been looked at. "outlier" trusts the 60 % of the training rows
-        that are most among others, and trains no network.
-    memory_rows : int
-        How many training rows to keep at most, drawn at random; fewer of wide tables, so that models stay below 20 MB.
-        0 keeps none, but up to 200 means of five rows or more: choose it where no row may leave the house. The mean of
-        rows that are all the same is still that row.
+        Whether training rows may be anomalies. "novelty" takes all of them as normal: choose it if known anomalies are
+        excluded or the rows have been checked. "outlier" trusts only the 60 % of the rows that are closest to others
+        and trains no network.
+    reference_rows : int
+        Training rows to keep as references, drawn at random; at least 2. Wide tables keep fewer, so that models stay
+        below 20 MB. 0 keeps no row but up to 200 means of at least five rows each, for models that must not contain
+        training rows. (The mean of identical rows is still that row.)
     training : Training or None
-        How to train the autoencoder of "novelty". None is `Training()`. What is usual of a row is said by those that
-        are held out; they must be normal too where they are given, as `validation`. Where fewer than ten are, as of
-        fewer than 100 rows, nothing tells what an autoencoder's error means, and the nearest kept row decides alone.
+        How to train the autoencoder of "novelty"; None is `Training()`. Validation rows calibrate the score and must
+        be normal. With fewer than ten, as for tables of fewer than 100 rows, the autoencoder is ignored and the
+        distance alone decides. In "outlier" mode, None holds out no rows.
     encoder : TableEncoder or None
-        How to encode. None is `TableEncoder(numbers="robust", soft_limit=30)`, in outlier mode
-        `TableEncoder(soft_limit=3)`.
-    kinds, contamination, random_state
-        As for `AutoencoderDetector`.
+        How to encode columns as numbers. None is `TableEncoder(numbers="robust", soft_limit=30)` in novelty mode and
+        `TableEncoder(soft_limit=3)` in outlier mode.
+    kinds : dict of str to str, or None
+        Kinds of columns that must not be inferred, by column name. For frames and tables.
+    contamination : float
+        Share of the training rows that `predict` calls outliers, above 0 and at most 0.5.
+    random_state : int, Generator, RandomState or None
+        Source of all randomness. The same seed gives the same scores.
 
     Attributes
     ----------
     network_ : OddRow
-    n_kept_, n_means_ : int, how many training rows the network holds, and how many means of several.
-    loss_curve_ : list of dict, loss and validation_loss of each epoch; empty in outlier mode.
-    schema_, encoder_, offset_, n_features_in_, n_known_anomalies_
+        Reference rows, autoencoder and calibration.
+    n_reference_rows_ : int
+        Training rows that the network holds.
+    n_means_ : int
+        Means that it holds in their place.
+    loss_curve_ : list of dict
+        `epoch`, `loss` and `validation_loss` of each logged epoch; empty in outlier mode.
+    n_epochs_ : int
+        Epochs trained.
+    schema_ : Schema
+        What each column means.
+    encoder_ : TableEncoder
+        The encoder, fitted to the training rows.
+    offset_ : float
+        Minus the score at which `predict` begins to call rows outliers.
+    n_features_in_ : int
+        Columns of X.
+    feature_names_in_ : ndarray of str, shape (n_features_in_,)
+        Their names, if X was a frame.
+    n_known_anomalies_ : int
+        Training rows that `y` marked as anomalies; they are excluded.
 
-    A score is in nats: how surprising the distance to the nearest kept row is among normal rows, plus, in novelty mode,
-    that of its codes, what a denoising autoencoder makes of it; or how surprising the autoencoder's error is, if that
-    is clearly more. In outlier mode the distance is the mean over ten. Each number counts in units of its range, in
-    outlier mode of five standard deviations; a category that differs counts 1. A row that is the same as one that is
-    kept is compared with the others. In outlier mode training rows are therefore scored as new ones are; in novelty
-    mode the autoencoder is less wrong about those it was trained on: choose thresholds by others.
+    See Also
+    --------
+    AutoencoderDetector : Can learn from known anomalies and keeps no rows.
+    RowScorer : Scores single rows fast.
 
-    Source: Ramaswamy et al. (2000), distance to the nearest; Angiulli and Pizzuti (2002), mean over several; Vincent et
-    al. (2010), denoising autoencoders; Pickands (1975), peaks over threshold.
+    Notes
+    -----
+    The score is in nats: `max(tail(d_rows) + tail(d_codes), tail(error) - 2)`. `d_rows` is the distance to the nearest
+    reference row, `d_codes` the same between the codes that a denoising autoencoder gives to rows, `error` the
+    autoencoder's error, and `tail` minus the logarithm of the share of normal rows with values as large. In outlier
+    mode the score is `tail(d_rows)` with the mean distance to ten reference rows.
 
+    Squared distances add up over columns. A number counts in units of its range, in outlier mode of five standard
+    deviations; a category that differs counts 1. A row that is itself a reference row is compared with the others. In
+    outlier mode training rows therefore score like new rows; in novelty mode the autoencoder knows them, so choose
+    thresholds on other rows.
+
+    References
+    ----------
+    - Ramaswamy et al. (2000), Efficient algorithms for mining outliers from large data sets: distance to the nearest.
+    - Angiulli and Pizzuti (2002), Fast outlier detection in high dimensional spaces: mean over several.
+    - Vincent et al. (2010), Stacked denoising autoencoders.
+    - Pickands (1975), Statistical inference using extreme order statistics: peaks over threshold.
+
+    Examples
+    --------
     >>> X = np.random.default_rng(0).normal(size=(200, 3))
     >>> detector = OddRowDetector(random_state=0).fit(X)
     >>> detector.anomaly_score(np.array([[0.0, 0.0, 0.0], [9.0, -9.0, 9.0]])).argmax()
@@ -131,181 +166,173 @@ class OddRowDetector(Detector):
         self,
         *,
         mode: str = "outlier",
-        memory_rows: int = 10_000,
+        reference_rows: int = 10_000,
         training: Training | None = None,
         encoder: TableEncoder | None = None,
         kinds: dict[str, str] | None = None,
         contamination: float = 0.01,
         random_state: Any = None,
     ) -> None:
+        super().__init__(
+            training=training, encoder=encoder, kinds=kinds, contamination=contamination, random_state=random_state
+        )
         self.mode = mode
-        self.memory_rows = memory_rows
-        self.training = training
-        self.encoder = encoder
-        self.kinds = kinds
-        self.contamination = contamination
-        self.random_state = random_state
+        self.reference_rows = reference_rows
 
     def _check_parameters(self) -> None:
-        """Raise `ParameterError` for a value that means nothing."""
         check_choice("mode", self.mode, MODES)
-        check_number("memory_rows", self.memory_rows, 0, whole=True)
-        if self.memory_rows == 1:
+        check_number("reference_rows", self.reference_rows, 0, whole=True)
+        if self.reference_rows == 1:
             raise ParameterError(
-                "memory_rows=1: no row could be told from another. Give 2 or more, or 0 to keep means of rows."
+                "reference_rows=1: a single row has no other to be compared with. Give 2 or more, or 0 to keep means."
             )
         if self.mode == "outlier" and self.training is not None and self.training.epochs:
             raise ParameterError(
-                f"training.epochs={self.training.epochs}: in outlier mode nothing is trained. Leave it out, or say "
-                "that the training rows are normal: mode='novelty' (--clean), or --label."
+                f"training.epochs={self.training.epochs}: outlier mode trains nothing. Leave it out, or say that the "
+                "training rows are normal: mode='novelty' (--clean), or --label."
             )
 
     @property
     def _used_training(self) -> Training:
-        """How the network is trained; in outlier mode there is none, and nothing is held out unless one is given."""
-        if self.mode == "novelty":
-            return super()._used_training
-        given = Training(validation_fraction=0.0) if self.training is None else super()._used_training
-        return Training(**{**given.get_params(), "epochs": 0})
+        used = super()._used_training
+        return used if self.mode == "novelty" else Training(**{**used.get_params(), "epochs": 0})
+
+    def _default_training(self) -> Training:
+        return Training() if self.mode == "novelty" else Training(validation_fraction=0.0)
 
     def _default_encoder(self) -> TableEncoder:
-        """Neither rules out that single values are far out: by quartiles, or pressed together beyond 3 deviations."""
+        # Neither rejects a row for a single extreme value: one scales by quartiles, the other limits it.
         if self.mode == "outlier":
             return TableEncoder(soft_limit=3.0)
         return TableEncoder(numbers="robust", soft_limit=30.0)
 
     @property
     def _training_notes(self) -> list[str]:
-        """What became of the training rows, in words, besides that they were learned from."""
-        left_out = f"{LEFT_OUT:.0%} of the training rows, those farthest from others, were not trusted"
-        alone = "too few rows were held out to say what an autoencoder's error means: the nearest row decides alone"
-        means = f"the model holds no training row, but {self.n_means_:,} means of {LEAST_MEMBERS} rows or more"
-        held = f"the model holds {self.n_kept_:,} training rows" if self.n_kept_ else means
-        because = [left_out] if self.mode == "outlier" else [alone] if self.network_.tails[-1].is_silent else []
-        return [f"mode {self.mode}", *because, held]
+        notes = [f"mode {self.mode}"]
+        if self.mode == "outlier":
+            notes.append(f"{UNTRUSTED_SHARE:.0%} of the training rows, the farthest from others, were not trusted")
+        elif self.network_.tails[-1].is_silent:
+            notes.append("too few validation rows to calibrate the autoencoder: the distance alone decides")
+        if self.n_reference_rows_:
+            return [*notes, f"the model holds {self.n_reference_rows_:,} training rows"]
+        return [*notes, f"the model holds no training row, but {self.n_means_:,} means of {MIN_CLUSTER_SIZE} or more"]
+
+    def _check_enough(self, n_rows: int) -> None:
+        least = MIN_ROWS if self.reference_rows else MIN_ROWS_FOR_MEANS
+        if n_rows < least:
+            raise TableError(f"n_samples = {n_rows} to learn from, expected at least {least} to compare rows.")
 
     def _prepare(self, X: Any, y: Any, validation: Any) -> TrainingSet:
-        ready = super()._prepare(X, y, validation)
+        rows = super()._prepare(X, y, validation)
         if self.mode == "novelty":
-            return ready
-        rows = load_rows(ready.fitting)
-        trusted = inlier_mask(*self._measures(rows), LEFT_OUT, np.random.default_rng(ready.seed))
-        return replace(ready, kept=tuple(jnp.asarray(part[trusted]) for part in rows))
-
-    def _measures(self, rows: Arrays) -> tuple[Arrays, Numbers]:
-        """The numbers of rows alone, and what a unit of each is: by levels and gaps, whatever is rare is far out."""
-        numbers = rows[0][:, ~self._flags]
-        return (numbers, np.zeros((len(numbers), 0), np.int32)), column_deviation(numbers)
+            return rows
+        fitting = load_rows(rows.fitting)
+        # By categories and flags, every row with a rare value would be far from others.
+        trusted = inlier_mask(fitting[0][:, ~self._is_flag], UNTRUSTED_SHARE, np.random.default_rng(rows.seed))
+        return replace(rows, kept=tuple(jnp.asarray(part[trusted]) for part in fitting))
 
     @property
-    def _flags(self) -> npt.NDArray[np.bool_]:
-        """Which numbers say whether a value is missing, or a level is there."""
+    def _is_flag(self) -> Mask:
+        """Which encoded numbers are 0 or 1: a value is missing, or has a level."""
         parts = [part for _, part in self.encoder_.number_sources_]
         return np.array([part == "missing" or part.startswith("=") for part in parts], bool)
 
-    def _check_enough(self, n_rows: int) -> None:
-        least = LEAST_ROWS if self.memory_rows else LEAST_TO_MEAN
-        if n_rows < least:
-            raise TableError(f"n_samples = {n_rows} to learn from, expected at least {least} to tell far from near.")
-
-    def _spread(self, rows: Arrays) -> Numbers:
-        """What a unit of each number is; whether a value is missing, or a level is there, counts as a category does."""
-        spread = column_range(rows[0]) if self.mode == "novelty" else DEVIATIONS * column_deviation(rows[0])
-        return np.where(self._flags, np.float32(1), spread)
-
-    def _new_network(self, seed: int) -> Coder | None:
-        """What is trained, which in outlier mode is nothing."""
-        if self.mode == "outlier":
-            return None
-        return Coder(self._n_numbers, self._levels, key=jax.random.key(seed))
-
     @property
-    def _n_numbers(self) -> int:
-        return len(self.encoder_.number_sources_)
-
-    @property
-    def _levels(self) -> list[int]:
+    def _n_levels(self) -> list[int]:
         return [n_levels for _, n_levels in self.encoder_.category_sources_]
 
-    def _in_training(self, network: Coder | None, ready: TrainingSet) -> Coder | None:
-        """The coder with its scales: between the range and the deviation of each number, of variance 1 on average."""
-        if network is None or not self._n_numbers:
+    def _new_network(self, seed: int) -> Coder | None:
+        """Return the network to train, which is none in outlier mode."""
+        if self.mode == "outlier":
+            return None
+        return Coder(len(self._number_columns), self._n_levels, key=jax.random.key(seed))
+
+    def _unit(self, numbers: Numbers) -> Numbers:
+        """Return the difference of each number that counts as much as a different category; flags count alike."""
+        outlier = self.mode == "outlier"
+        unit = CATEGORY_DEVIATIONS * column_deviation(numbers) if outlier else column_range(numbers)
+        return np.where(self._is_flag, np.float32(1), unit)
+
+    def _in_training(self, network: Coder | None, rows: TrainingSet) -> Coder | None:
+        """Scale the coder's numbers between range and deviation, so that their variance is 1 on average."""
+        if network is None or not self._number_columns:
             return network
-        numbers = load_rows(ready.normal)[0]
-        spread, varies = column_deviation(numbers), np.ptp(numbers, axis=0) > 0
-        scale = 1 / np.sqrt(spread * self._spread((numbers,)))
+        numbers = load_rows(rows.normal)[0]
+        varies = np.ptp(numbers, axis=0) > 0
+        scale = 1 / np.sqrt(column_deviation(numbers) * self._unit(numbers))
         scale /= np.sqrt(np.mean(np.square(numbers.std(axis=0) * scale)[varies])) if varies.any() else 1
-        moved = jnp.asarray(numbers.mean(axis=0, dtype=np.float64), jnp.float32), jnp.asarray(scale)
-        scaled: Coder = eqx.tree_at(lambda net: (net.center, net.scale), network, moved)
+        center = jnp.asarray(numbers.mean(axis=0, dtype=np.float64), jnp.float32)
+        scaled: Coder = eqx.tree_at(lambda net: (net.center, net.scale), network, (center, jnp.asarray(scale)))
         return scaled
 
-    def _finish(self, network: Coder | None, ready: TrainingSet) -> OddRow:
-        """The network with the rows that it keeps, and the usual distances from them."""
-        rng = np.random.default_rng(ready.seed)
-        learned, unseen = load_rows(ready.normal), self._unseen(ready)
-        most = max(MOST_RATED, self.memory_rows)
-        # Where rows are few those that were held out are kept too, unless somebody holds them out for a purpose.
-        normal = learned if ready.drawn_from is None or len(learned[0]) >= most else concat(learned, unseen)
-        spread = self._spread(load_rows(ready.fitting))
-        kept = self._kept_of(subsample(normal, most, rng), spread, network, rng)
-        coded = tuple(part[:MOST_CODED] for part in kept)
+    def _finish(self, network: Coder | None, rows: TrainingSet) -> OddRow:
+        """Choose the reference rows and calibrate the distances from them."""
+        rng = np.random.default_rng(rows.seed)
+        normal, held_out = load_rows(rows.normal), self._calibration_rows(rows)
+        most = max(MAX_CALIBRATION_ROWS, self.reference_rows)
+        # If there is room, held-out rows become reference rows too, unless somebody gave them as validation rows.
+        is_full = len(normal[0]) >= most or rows.split_from is None
+        unit = self._unit(load_rows(rows.fitting)[0])
+        candidates = subsample(normal if is_full else concat(normal, held_out), most, rng)
+        reference = self._choose_reference(candidates, unit, network, rng)
+        coded = tuple(part[:MAX_CODED_ROWS] for part in reference)
         codes = None if network is None else jnp.asarray(score_in_blocks(Coder.codes, network, coded))
-        unrated = self._assembled(kept, spread, network, codes, [])
-        enough = len(unseen[0]) >= LEAST_RATED
-        rated = subsample(unseen if enough else learned, MOST_RATED, rng)
-        far, *of_coder = (Tail.of(part) for part in score_in_blocks(OddRow.parts, unrated, rated).T)
-        tails = [far, *(of_coder if enough else [Tail.silent() for _ in of_coder])]
-        return self._assembled(kept, spread, network, codes, tails)
+        uncalibrated = self._assemble(reference, unit, network, codes, [])
+        is_enough = len(held_out[0]) >= MIN_CALIBRATION_ROWS
+        calibration = subsample(held_out if is_enough else normal, MAX_CALIBRATION_ROWS, rng)
+        of_rows, *of_coder = (Tail.of(part) for part in score_in_blocks(OddRow.parts, uncalibrated, calibration).T)
+        tails = [of_rows, *(of_coder if is_enough else [Tail.silent() for _ in of_coder])]
+        return self._assemble(reference, unit, network, codes, tails)
 
-    def _unseen(self, ready: TrainingSet) -> Arrays:
-        """Normal rows that were held out: a network is less wrong about those that it was trained on.
+    def _calibration_rows(self, rows: TrainingSet) -> Arrays:
+        """Return the validation rows, which the autoencoder does not know; none in outlier mode: some may be odd."""
+        if rows.held_out is None or self.mode == "outlier":
+            return np.zeros((0, len(self._number_columns)), np.float32), np.zeros((0, len(self._n_levels)), np.int32)
+        return tuple(map(np.asarray, rows.held_out))
 
-        None in outlier mode, where nobody knows whether they are normal.
-        """
-        if ready.held_out is None or self.mode == "outlier":
-            return np.zeros((0, self._n_numbers), np.float32), np.zeros((0, len(self._levels)), np.int32)
-        return tuple(map(np.asarray, ready.held_out))
+    def _choose_reference(self, rows: Arrays, unit: Numbers, coder: Coder | None, rng: np.random.Generator) -> Arrays:
+        """Return the first rows, or means of all, and record how many."""
+        if not self.reference_rows:
+            means = centroids(rows, unit, rng)
+            self.n_reference_rows_, self.n_means_ = 0, len(means[0])
+            return means
+        reference = tuple(part[: self._most_reference_rows(coder)] for part in rows)
+        self.n_reference_rows_, self.n_means_ = len(reference[0]), 0
+        return reference
 
-    def _kept_of(self, rows: Arrays, spread: Numbers, coder: Coder | None, rng: np.random.Generator) -> Arrays:
-        """The first rows, or means of all of them, and how many these are."""
-        kept = (
-            tuple(part[: self._most_kept(coder)] for part in rows) if self.memory_rows else centroids(rows, spread, rng)
-        )
-        self.n_kept_, self.n_means_ = (len(kept[0]), 0) if self.memory_rows else (0, len(kept[0]))
-        return kept
+    def _most_reference_rows(self, coder: Coder | None) -> int:
+        most_values = MAX_REFERENCE_BYTES // BYTES_PER_VALUE
+        width, n_codes = len(self._number_columns) + len(self._n_levels), 0 if coder is None else coder.n_codes
+        n_rows = most_values // (width + n_codes)
+        if n_rows > MAX_CODED_ROWS:
+            n_rows = (most_values - MAX_CODED_ROWS * n_codes) // width
+        return int(min(self.reference_rows, max(MIN_ROWS, n_rows)))
 
-    def _most_kept(self, coder: Coder | None) -> int:
-        most, width, n_codes = MOST_BYTES // BYTES_OF_ONE, self._n_numbers + len(self._levels), 0
-        if coder is not None:
-            n_codes = coder.n_codes
-        all_coded = most // (width + n_codes)
-        n_rows = all_coded if all_coded <= MOST_CODED else (most - MOST_CODED * n_codes) // width
-        return int(min(self.memory_rows, max(LEAST_ROWS, n_rows)))
-
-    def _assembled(
-        self, kept: Sequence[Any], spread: Any, coder: Coder | None, codes: Any, tails: Sequence[Tail]
+    def _assemble(
+        self, reference: Sequence[Any], unit: Any, coder: Coder | None, codes: Any, tails: Sequence[Tail]
     ) -> OddRow:
         # A mean stands for several rows.
-        n_nearest = N_NEAREST[self.mode] if self.memory_rows else 1
-        memory = Neighbours(*map(jnp.asarray, kept), scale=jnp.asarray(1 / spread), n_nearest=n_nearest)
-        if coder is None:
-            return OddRow(memory, None, None, tails, self._levels, of_means=not self.memory_rows)
-        coded = Neighbours(*as_rows(codes), scale=coder.units(codes), n_nearest=n_nearest)
-        return OddRow(memory, coder, coded, tails, self._levels, of_means=not self.memory_rows)
+        n_nearest = N_NEIGHBOURS[self.mode] if self.reference_rows else 1
+        neighbours = Neighbours(*map(jnp.asarray, reference), scale=jnp.asarray(1 / unit), n_nearest=n_nearest)
+        coded = None
+        if coder is not None:
+            coded = Neighbours(*as_rows(codes), scale=coder.units(codes), n_nearest=n_nearest)
+        return OddRow(neighbours, coder, coded, tails, self._n_levels, of_means=not self.reference_rows)
 
     _state = OddRowState
 
-    def _to_state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
-        plain, arrays = super()._to_state()
-        return {**plain, "n_kept": self.n_kept_, "n_means": self.n_means_}, arrays
+    @property
+    def _own_state(self) -> dict[str, Any]:
+        return {"n_reference_rows": self.n_reference_rows_, "n_means": self.n_means_}
 
-    def _unfilled(self, state: OddRowState) -> OddRow:
-        self.n_kept_, self.n_means_ = state.n_kept, state.n_means
-        check_number("n_kept", self.n_kept_, 0, self.memory_rows, whole=True)
-        check_number("n_means", self.n_means_, 0, 0 if self.memory_rows else N_CLUSTERS, whole=True)
-        check_number("the number of rows or means", self.n_kept_ + self.n_means_, LEAST_ROWS)
-        n_held, coder = self.n_kept_ + self.n_means_, self._new_network(0)
-        kept = jnp.zeros((n_held, self._n_numbers)), jnp.zeros((n_held, len(self._levels)), jnp.int32)
-        codes = None if coder is None else jnp.zeros((min(n_held, MOST_CODED), coder.n_codes))
+    def _empty_network(self, state: OddRowState) -> OddRow:
+        self.n_reference_rows_, self.n_means_ = state.n_reference_rows, state.n_means
+        check_number("n_reference_rows", self.n_reference_rows_, 0, self.reference_rows, whole=True)
+        check_number("n_means", self.n_means_, 0, 0 if self.reference_rows else N_CLUSTERS, whole=True)
+        n_held = self.n_reference_rows_ + self.n_means_
+        check_number("the number of reference rows or means", n_held, MIN_ROWS)
+        coder, n_numbers = self._new_network(0), len(self._number_columns)
+        reference = jnp.zeros((n_held, n_numbers)), jnp.zeros((n_held, len(self._n_levels)), jnp.int32)
+        codes = None if coder is None else jnp.zeros((min(n_held, MAX_CODED_ROWS), coder.n_codes))
         tails = [Tail.of(np.zeros(1))] * (1 if coder is None else 3)
-        return self._assembled(kept, jnp.ones(self._n_numbers), coder, codes, tails)
+        return self._assemble(reference, jnp.ones(n_numbers), coder, codes, tails)

@@ -1,4 +1,4 @@
-"""Scoring in a few fixed block sizes, so that nothing is compiled twice and company does not change a score."""
+"""Score rows in blocks of a few fixed sizes, so that nothing is compiled twice and a score is the row's own."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
+from oddrow.train.blocks import block_of, blocks
 from oddrow.train.shards import parts_of, row_count
 
 # From the largest size on, XLA spreads a block over the cores.
 BLOCKS = (256, 4096, 32_768)
 
-# Sums over rows hold what that many bytes hold of them at once.
+# Memory for the values that a sum over rows holds at once.
 SUMMED_BYTES = 2**26
 
-# While the network scores one slice of a table, the next one is encoded; so with the blocks of rows encoded already.
+# While the network scores one slice of a table, the next one is encoded; likewise for blocks of encoded rows.
 SLICES_AT_ONCE = 2
 
 T = TypeVar("T")
-
 R = TypeVar("R")
 
 
 def score_in_blocks(function: Callable[..., Any], network: Any, rows: Any) -> npt.NDArray[np.float32]:
-    """`function(network, rows)` for rows, a pytree of arrays (n, …) or `Shards`, as one array (n, …).
+    """Return `function(network, rows)` as one array (n, …); rows are a pytree of arrays (n, …) or `Shards`.
 
     Rows go in blocks of 32,768, the last ones in smaller blocks; short blocks are filled with zeros.
     """
@@ -40,18 +40,18 @@ def _scored(function: Callable[..., Any], network: Any, rows: Any) -> npt.NDArra
     n_rows = jax.tree.leaves(rows)[0].shape[0]
 
     def of_block(place: tuple[int, int]) -> npt.NDArray[np.float32]:
-        block = jax.tree.map(lambda leaf: _block(leaf, *place), rows)
+        block = jax.tree.map(lambda leaf: block_of(leaf, *place), rows)
         return np.asarray(_compiled(function, network, block))
 
-    places = list(_blocks(n_rows))
-    # A single block, such as each slice of a table, needs no threads of its own.
+    places = list(blocks(n_rows, BLOCKS))
+    # A single block, as for each slice of a table, needs no threads of its own.
     found = map(of_block, places) if len(places) == 1 else two_at_a_time(of_block, places)
     scores: npt.NDArray[np.float32] = np.concatenate(list(found))
     return scores[:n_rows]
 
 
 def mean_in_blocks(function: Callable[..., Any], network: Any, rows: Any) -> npt.NDArray[np.float64]:
-    """The mean over all rows of what `score_in_blocks` gives, without holding it whole."""
+    """Return the mean over all rows of what `score_in_blocks` gives, without holding it whole."""
     total: Any = 0.0
     for part in parts_of(rows):
         total = total + _summed(function, network, part)
@@ -70,27 +70,11 @@ def _summed(function: Callable[..., Any], network: Any, rows: Any) -> Any:
 
 
 def _rows_at_once(function: Callable[..., Any], network: Any, rows: Any) -> int:
-    """A number of rows that makes whole blocks and keeps to `SUMMED_BYTES`, by what the function gives for one row."""
+    """Return how many rows make whole blocks whose results stay below `SUMMED_BYTES`."""
     of_one = eqx.filter_eval_shape(function, network, jax.tree.map(lambda leaf: leaf[:1], rows))
     within = SUMMED_BYTES // (of_one.size * of_one.dtype.itemsize)
     block = max(size for size in BLOCKS if size <= max(within, BLOCKS[0]))
     return block if block == BLOCKS[0] else within // block * block
-
-
-def _blocks(n_rows: int) -> Iterator[tuple[int, int]]:
-    small, middle, large = BLOCKS
-    start = 0
-    while start < n_rows:
-        left = n_rows - start
-        size = small if left <= small else middle if left < large else large
-        yield start, size
-        start += size
-
-
-def _block(leaf: npt.NDArray[Any], start: int, size: int) -> npt.NDArray[Any]:
-    part = leaf[start : start + size]
-    short = size - len(part)
-    return np.pad(part, ((0, short), *((0, 0) for _ in part.shape[1:]))) if short else part
 
 
 @eqx.filter_jit
@@ -99,7 +83,7 @@ def _compiled(function: Callable[..., Any], network: Any, block: Any) -> Any:
 
 
 def two_at_a_time(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """What a function makes of each item, in order; while one result is waited for, the next is worked on."""
+    """Yield the function of each item, in order; the next is computed while one is waited for."""
     with ThreadPoolExecutor(SLICES_AT_ONCE) as pool:
         pending: deque[Future[R]] = deque()
         for item in items:

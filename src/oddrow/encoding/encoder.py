@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from sklearn.base import BaseEstimator
 
 from oddrow.encoding.columns import CategoryColumn, NumberColumn, knot_probabilities, range_and_decimals
 from oddrow.encoding.times import TIME_PARTS
 from oddrow.errors import ParameterError, TableError, check_choice, check_number
+from oddrow.estimator import Estimator
 from oddrow.table.parquet import Frame
 from oddrow.table.schema import Schema
 from oddrow.typing import Floats
@@ -54,7 +54,7 @@ class LearnedColumns:
     categories: tuple[CategoryColumn, ...]
 
 
-class TableEncoder(BaseEstimator):  # type: ignore[misc]
+class TableEncoder(Estimator):
     """Encode the feature columns of a table as numbers and level numbers.
 
     Numbers are scaled by statistics of the training rows. If training rows have missing values, a missing value is

@@ -56,10 +56,10 @@ def _detector(name: str, settings: Settings, seed: int) -> Detector:
     if name == "defaults":
         return AutoencoderDetector(random_state=seed)
     if name == f"{settings.detector}-untrained":
-        return detector.set_params(training__epochs=0)  # type: ignore[no-any-return]
+        return detector.set_params(training__epochs=0)
     if name == "autoencoder" and isinstance(detector, DAGMMDetector):
         return _plain_autoencoder(detector)
-    return detector  # type: ignore[no-any-return]
+    return detector
 
 
 def _plain_autoencoder(detector: DAGMMDetector) -> Detector:

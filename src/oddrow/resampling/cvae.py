@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
@@ -12,14 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin
-from sklearn.utils.validation import _check_feature_names, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from oddrow.encoding.columns import MISSING
 from oddrow.encoding.decoder import TableDecoder
 from oddrow.encoding.encoder import Encoded, TableEncoder
+from oddrow.encoding.input import check_table
 from oddrow.encoding.times import ELAPSED
 from oddrow.errors import TableError, check_choice, check_number, first_names
+from oddrow.estimator import Estimator, OneToOneFeatureMixin
 from oddrow.nets.cvae import CVAE
 from oddrow.nets.parameters import check_widths
 from oddrow.resampling.contract import (
@@ -34,7 +35,8 @@ from oddrow.resampling.contract import (
 )
 from oddrow.table.schema import check_features
 from oddrow.table.split import split_random
-from oddrow.table.table import Table, as_table
+from oddrow.table.table import Table
+from oddrow.train.blocks import block_of, blocks
 from oddrow.train.checkpoint import signature_of
 from oddrow.train.compilation import keep_compiled_code
 from oddrow.train.loop import train
@@ -46,13 +48,13 @@ AROUND = ("prior", "rows")
 FEWEST_ROWS = 2
 
 # Rows made in one call; few are made in a small one.
-BLOCKS = (1024, 65_536)
+BLOCKS = (1024, 65_536, 65_536)
 
 # A class of n rows counts n to this power in training: 1 leaves the rare one unheard, 0 makes all classes equal.
 CLASS_POWER = 0.5
 
 
-class CVAESampler(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
+class CVAESampler(OneToOneFeatureMixin, Estimator):
     """Makes rows of a class out of noise, after learning from the rows of all classes (Sohn et al., NeurIPS 2015).
 
     Keeps the contract of imbalanced-learn: `fit_resample(X, y)` gives the real rows, unchanged and first, and below
@@ -129,7 +131,7 @@ class CVAESampler(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
     def _fit(self, X: Any, y: Any) -> tuple[Table, Labels]:
         self._check_parameters()
         keep_compiled_code()
-        table, labels = self._table(X, reset=True), Labels.of(y)
+        table, labels = check_table(self, X, reset=True, dtype="numeric"), Labels.of(y)
         self._check_rows(table, labels)
         self.sampling_strategy_ = rows_to_make(self.sampling_strategy, labels.counts(), y)
         self._rng = generator(self.random_state)
@@ -165,7 +167,7 @@ class CVAESampler(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
         codes = np.full(n, self._labels.code_of(y))
         if near is None:
             return in_form_of(self._like, self._made(codes, None))
-        rows = self._encode(self._table(near, reset=False))
+        rows = self._encode(check_table(self, near, reset=False, dtype="numeric"))
         return in_form_of(self._like, self._made(codes, _taken(rows, np.arange(n) % len(rows.numbers))))
 
     def latent_grid(self, n: int, y: Any = 1, *, reach: float = 3.0) -> Any:
@@ -192,24 +194,16 @@ class CVAESampler(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
 
     @property
     def _used_training(self) -> Training:
-        return as_training(self.training, self.default_training())
+        return as_training(self.training, self._default_training())
 
-    def default_training(self) -> Training:
-        """How the network is trained where nothing else is said."""
+    def _default_parts(self) -> dict[str, Any]:
+        return {"training": self._default_training()}
+
+    def _default_training(self) -> Training:
         return Training(batch_size=512, patience=10)
 
     def _encode(self, table: Table) -> Encoded:
         return self.encoder_.transform(self.schema_.conform(table.frame))
-
-    def _table(self, X: Any, *, reset: bool) -> Table:
-        """X as a table; whatever scikit-learn demands of an array or a frame is checked here."""
-        if hasattr(X, "columns") or hasattr(X, "__arrow_c_stream__"):
-            table = as_table(X)
-            _check_feature_names(self, X, reset=reset)
-            self.n_features_in_ = len(table.columns)
-            return table
-        form = {"dtype": "numeric", "ensure_all_finite": "allow-nan", "ensure_min_samples": FEWEST_ROWS if reset else 1}
-        return Table.from_array(validate_data(self, X, reset=reset, **form))
 
     def _check_rows(self, table: Table, labels: Labels) -> None:
         if len(labels.codes) != table.n_rows:
@@ -289,8 +283,8 @@ class CVAESampler(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
     def _drawn(self, function: Any, codes: Ints, *arrays: npt.NDArray[Any]) -> Encoded:
         """`function(network, arrays, classes, key)` in blocks of fixed size, so that nothing is compiled twice."""
         parts = []
-        for start, size in _blocks(len(codes)):
-            filled = [_filled(array[start : start + size], size) for array in (*arrays, codes)]
+        for start, size in blocks(len(codes), BLOCKS):
+            filled = [block_of(array, start, size) for array in (*arrays, codes)]
             key = jax.random.key(int(self._rng.integers(2**31)))
             parts.append(_compiled(function, self.network_, *filled, key))
         numbers, categories = (np.concatenate([np.asarray(part[i]) for part in parts])[: len(codes)] for i in (0, 1))
@@ -321,19 +315,6 @@ def _from_rows(network: CVAE, numbers: Any, categories: Any, classes: Any, key: 
 
 def _likeliest(network: CVAE, code: Any, classes: Any, key: Any) -> Any:
     return network.likeliest(code, classes)
-
-
-def _blocks(n_rows: int) -> Iterator[tuple[int, int]]:
-    small, large = BLOCKS
-    start = 0
-    while start < n_rows:
-        size = small if n_rows - start <= small else large
-        yield start, size
-        start += size
-
-
-def _filled(array: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
-    return np.pad(array, ((0, size - len(array)), *((0, 0) for _ in array.shape[1:])))
 
 
 @eqx.filter_jit

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
 
 from oddrow.errors import ParameterError, check_number
+from oddrow.estimator import Estimator
 
 
 def generator(random_state: Any) -> np.random.Generator:
@@ -23,7 +23,7 @@ USUAL_EPOCHS, LEAST_STEPS = 40, 3200
 TRIAL = 8
 
 
-class Training(BaseEstimator):  # type: ignore[misc]
+class Training(Estimator):
     """How a network is trained; shared by all detectors.
 
     Parameters

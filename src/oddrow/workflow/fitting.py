@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from oddrow.artifact import Artifact, Origin, check_writable
-from oddrow.detectors.base import Detector, check_enough_rows
+from oddrow.detectors.base import Detector
+from oddrow.encoding.input import check_row_count
 from oddrow.errors import ArtifactError, EvaluationError, TrainingError, counted
 from oddrow.table.dataset import Split, read_dataset, split_dataset, tell_columns
 from oddrow.table.parquet import MemoryBudget, ParquetFrame, memory_budget
@@ -50,7 +51,7 @@ def _fit(
     chosen = settings.select(tables, room=room)
     if isinstance(chosen.table.frame, ParquetFrame):
         tell(f"{len(chosen.rows):,} rows are too many for the memory given: they stay on disk.")
-    check_enough_rows(chosen.table, 2)
+    check_row_count(chosen.table, 2)
     schema = settings.schema_of(chosen.table)
     tell_columns(chosen.table, schema, settings.roles.time, tell)
     if unseen := settings.roles.unseen_values(chosen.table.frame):

@@ -1,0 +1,61 @@
+"""`Estimator`: scikit-learn's base class with the types it lacks, and with parts that may be None.
+
+scikit-learn ships no types, so to a type checker a class that inherits from it has every attribute there is, misspelt
+ones too. Checkers therefore see the declarations below; Python sees scikit-learn's own classes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    class BaseEstimator:
+        def get_params(self, deep: bool = True) -> dict[str, Any]: ...
+        def set_params(self, **params: Any) -> Self: ...
+        def get_metadata_routing(self) -> Any: ...
+        def __sklearn_tags__(self) -> Any: ...
+
+    class OutlierMixin:
+        def fit_predict(self, X: Any, y: Any = None, **fit_params: Any) -> npt.NDArray[np.int64]: ...
+
+    class OneToOneFeatureMixin:
+        def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[np.object_]: ...
+
+else:
+    from sklearn.base import BaseEstimator, OneToOneFeatureMixin, OutlierMixin
+
+__all__ = ["Estimator", "OneToOneFeatureMixin", "OutlierMixin"]
+
+
+class Estimator(BaseEstimator):
+    """An estimator whose nested parameters can be set before the part they belong to is given."""
+
+    n_features_in_: int
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, nested ones by their path.
+
+        Parameters
+        ----------
+        **params : dict
+            Values by name. A nested one, such as `training__epochs=3`, changes that part of the estimator; where the
+            part is None, it is set to the default that None stands for and then changed.
+
+        Returns
+        -------
+        self : Estimator
+            The estimator itself.
+        """
+        nested = {path: value for path, value in params.items() if "__" in path}
+        super().set_params(**{name: value for name, value in params.items() if name not in nested})
+        missing = {name for path in nested if getattr(self, name := path.partition("__")[0], self) is None}
+        for name in missing & self._default_parts().keys():
+            setattr(self, name, self._default_parts()[name])
+        return super().set_params(**nested)
+
+    def _default_parts(self) -> dict[str, Any]:
+        """Return what None stands for, by the parameter that may be None."""
+        return {}
