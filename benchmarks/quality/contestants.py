@@ -76,7 +76,10 @@ def _others(setting: str, seed: int) -> Mapping[str, tuple[Callable[[], Any], Ab
     as_is, mode = nullcontext(), MODES[setting]
     untrained = Training(epochs=0)
     both = {
-        "no row held (reference_rows=0)": (lambda: OddRowDetector(mode=mode, reference_rows=0, random_state=seed), as_is),
+        "no row held (reference_rows=0)": (
+            lambda: OddRowDetector(mode=mode, reference_rows=0, random_state=seed),
+            as_is,
+        ),
         "AutoencoderDetector": (lambda: AutoencoderDetector(random_state=seed), as_is),
     }
     if setting == "A":
