@@ -20,8 +20,6 @@ ARRAYS = ("y", "weight", "amount", "time", "entity")
 class Outcomes:
     """Labels, weights, amounts, times and entities of the same rows, each None where it is not known.
 
-    Lists, pandas and polars series are taken as well as arrays.
-
     Parameters
     ----------
     y : ndarray of float64, shape (n,), optional
@@ -67,7 +65,7 @@ class Outcomes:
             lengths[name] = len(array)
         if len(set(lengths.values())) > 1:
             found = ", ".join(f"{name}: {length:,}" for name, length in lengths.items())
-            raise EvaluationError(f"the outcomes differ in length ({found}). Expected one value for each row.")
+            raise EvaluationError(f"the arrays differ in length ({found}). Expected one value for each row.")
         object.__setattr__(self, "n_rows", next(iter(lengths.values()), 0))
 
     def __len__(self) -> int:
@@ -123,13 +121,8 @@ class Outcomes:
         taken = {name: values[rows] for name, values in self._given().items()}
         return Outcomes(**taken, n_rows=len(np.arange(self.n_rows)[rows]))
 
-    def check(self, what: str) -> None:
+    def check(self) -> None:
         """Check that the values make sense.
-
-        Parameters
-        ----------
-        what : str
-            What the values are needed for; the message begins with it.
 
         Raises
         ------
@@ -147,7 +140,7 @@ class Outcomes:
             if not np.all(is_sound):
                 row = int(np.argmin(is_sound))
                 value = float(getattr(self, name)[row])
-                raise EvaluationError(f"{what}: {name} is {value:g} in row {row:,}. Expected {expected}.")
+                raise EvaluationError(f"{name} is {value:g} in row {row:,}. Expected {expected}.")
 
 
 def day_of(time: Floats) -> Ints:

@@ -187,7 +187,7 @@ def test_all_that_travels_with_a_model_comes_back(fitted: AutoencoderDetector, t
             Roles(label="fraud", entity="card"),
         ),
         Threshold(9.0, "false-discoveries:0.1", "given", discoveries=0.1, calibration=(1.0, 2.5)),
-        (Threshold(1.0, "budget:5", promise="a lot", cap=Cap(5, per_entity=True)), Threshold(0.5, "fixed:0.5")),
+        (Threshold(1.0, "budget:5", guarantee="a lot", cap=Cap(5, per_entity=True)), Threshold(0.5, "fixed:0.5")),
         History.of([{"by": "card", "windows": ["1d"], "features": ["count"]}, {"features": ["night"]}]),
     )
     saved.save(tmp_path / "model")
@@ -258,7 +258,7 @@ def test_the_card_says_what_a_reader_must_know(fitted: AutoencoderDetector) -> N
         "- Trained on: 52 rows of a.csv; rows with when >= 2024-01-01; 6 more held out for the threshold; ",
         "; 2 known anomalies beside them were left out\n",
         "- Epochs run: 2\n",
-        "- Threshold: alert from score 2.5 on; rule quantile:0.99, chosen on validation rows\n",
+        "- Threshold: alert from score 2.5 on; rule quantile:0.99, chosen on validation rows. No guarantee.\n",
         "- Fingerprint of the training rows: abc123\n",
         "- Reproduce: `oddrow fit a.csv`\n",
         "It is no probability of fraud",

@@ -1,4 +1,4 @@
-"""What rules promise, held by simulation: 500 draws of rows to choose by, and the truth known."""
+"""What rules guarantee, held by simulation: 500 draws of rows to choose by, and the truth known."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy.stats import norm
 from oddrow.errors import EvaluationError, ParameterError
 from oddrow.outcomes import DAY_S, Outcomes
 from oddrow.structure import build, to_plain
-from oddrow.thresholds.conformal import discoveries, fewest_for, p_values, rank_for
+from oddrow.thresholds.conformal import discoveries, fewest_rows, most_exceeding, p_values
 from oddrow.thresholds.rule import Rule
 from oddrow.thresholds.threshold import Cap, Threshold
 
@@ -29,7 +29,7 @@ def draws(rule: str, n_normal: int, n_anomalous: int, shift: float = SHIFT) -> n
 
 
 @pytest.mark.parametrize(("rate", "n"), [(0.01, 99), (0.05, 150), (0.05, 1000)])
-def test_the_false_alarm_rate_is_at_most_what_was_promised_on_average(rate: float, n: int) -> None:
+def test_the_false_alarm_rate_is_at_most_what_was_guaranteed_on_average(rate: float, n: int) -> None:
     rates = norm.sf(draws(f"false-alarms:{rate}", n, 5))
     error = rates.std() / np.sqrt(N_DRAWS)
     assert rates.mean() <= rate + 3 * error
@@ -54,7 +54,7 @@ def test_the_recall_holds_with_its_confidence(least: float, m: int) -> None:
 
 @pytest.mark.parametrize("least", [0.3, 0.5])
 def test_the_precision_holds_with_its_confidence(least: float) -> None:
-    # Classes so much alike that whatever is promised is promised by chance, or so far apart that it need not be.
+    # Classes so much alike that whatever is guaranteed holds by chance, or so far apart that it need not be.
     for shift, always in ((0.3, False), (3.0, True)):
         kept, refused = [], 0
         for cut in _cuts_or_none(f"precision:{least}:0.9", 300, 60, shift):
@@ -98,7 +98,7 @@ def _most_in_a_group(rows: Outcomes, alerts: np.ndarray, *, per_entity: bool) ->
     return int(np.unique(groups, axis=0, return_counts=True)[1].max(initial=0))
 
 
-def test_of_the_alerts_of_a_batch_no_more_are_false_than_promised() -> None:
+def test_of_the_alerts_of_a_batch_no_more_are_false_than_guaranteed() -> None:
     rng = np.random.default_rng(0)
     shares = []
     for _ in range(N_DRAWS):
@@ -129,21 +129,31 @@ def test_discoveries_by_hand() -> None:
 
 @pytest.mark.parametrize(("rate", "confidence"), [(0.01, None), (0.05, 0.95), (0.1, 0.99)])
 def test_the_fewest_rows_are_the_fewest(rate: float, confidence: float | None) -> None:
-    n = fewest_for(rate, confidence)
-    assert rank_for(rate, n, confidence) == 0
-    assert rank_for(rate, n - 1, confidence) == -1
+    n = fewest_rows(rate, confidence)
+    assert most_exceeding(rate, n, confidence) == 0
+    assert most_exceeding(rate, n - 1, confidence) == -1
 
 
 @pytest.mark.parametrize(
     ("rule", "n", "m", "said"),
     [
-        ("recall:0.99", 100, 5, "5 known anomalies cannot promise that; it takes 299. With 5 the most is .* of 0.55"),
-        ("recall:0.5", 100, 0, "no known anomaly is among the 100 labelled rows"),
-        ("recall:0.5", 0, 9, "no known normal row is among the 9 labelled rows"),
-        ("precision:0.9", 100, 5, "5 known anomalies in 105 rows promise 0.* at most"),
-        ("false-alarms:0.01", 98, 5, "98 normal rows cannot promise that; it takes 99"),
-        ("false-alarms:0.01:0.95", 200, 5, "200 normal rows cannot promise that with confidence 0.95; it takes 299"),
-        ("false-discoveries:0.1", 8, 5, "8 normal rows are too few; it takes 9"),
+        (
+            "recall:0.99",
+            100,
+            5,
+            "cannot guarantee that; it takes 299. 5 guarantee a recall of 0.55 at most",
+        ),
+        ("recall:0.5", 100, 0, "no known anomaly among the 100 labelled rows"),
+        ("recall:0.5", 0, 9, "no known normal row among the 9 labelled rows"),
+        ("precision:0.9", 100, 5, "5 known anomalies in 105 rows guarantee a precision of 0.* at most"),
+        (
+            "false-alarms:0.01",
+            98,
+            5,
+            "98 normal rows cannot guarantee that; it takes 99",
+        ),
+        ("false-alarms:0.01:0.95", 200, 5, "200 normal rows cannot guarantee that with confidence 0.95; it takes 299"),
+        ("false-discoveries:0.1", 8, 5, "8 normal rows are too few; it takes at least 9"),
     ],
 )
 def test_what_rows_cannot_support_is_refused(rule: str, n: int, m: int, said: str) -> None:
@@ -154,12 +164,12 @@ def test_what_rows_cannot_support_is_refused(rule: str, n: int, m: int, said: st
 
 def test_a_budget_beyond_the_rows_is_refused() -> None:
     rows = Outcomes(time=np.linspace(0, 2 * DAY_S, 50))
-    with pytest.raises(EvaluationError, match="50 rows to choose by are no more than the 200 alerts"):
+    with pytest.raises(EvaluationError, match="50 rows are no more than the 200 alerts"):
         Rule.parse("budget:100").threshold(np.arange(50.0), rows)
 
 
 @pytest.mark.parametrize("rule", ["recall:0.5", "precision:0.5", "false-alarms:0.1", "budget:1"])
-def test_promises_need_rows_that_count_alike(rule: str) -> None:
+def test_guarantees_need_rows_that_count_alike(rule: str) -> None:
     n = 100
     y = (np.arange(n) % 2).astype(float)
     weight = np.linspace(1, 2, n)
@@ -195,7 +205,7 @@ def test_where_no_alert_is_cheapest_there_is_none() -> None:
     rows = Outcomes(y=np.array([0.0, 1.0, 0, 0, 0, 0]), amount=np.full(6, 10.0))
     threshold = Rule.parse("cost:11").threshold(SCORES, rows)
     assert not threshold.alerts(SCORES).any()
-    assert "a cost of 10" in threshold.promise
+    assert "a cost of 10" in threshold.observed
 
 
 def test_weights_enter_costs_and_f() -> None:
@@ -216,7 +226,7 @@ def test_a_budget_by_hand() -> None:
     scores = np.array([9.0, 1, 2, 3, 4, 5, 8, 7, 6])
     threshold = Rule.parse("budget:2").threshold(scores, Outcomes(time=time))
     assert threshold.value == 6
-    assert "at most 2 a day" in threshold.promise
+    assert "at most 2 a day" in threshold.guarantee
     assert threshold.alerts(scores, time).tolist() == [True] + [False] * 5 + [True, True, True]
     one_day = np.zeros(9)
     assert threshold.alerts(scores, one_day).sum() == 2
@@ -246,7 +256,7 @@ def test_a_budget_needs_to_know_the_day() -> None:
         ({"y": np.array([0.0, 2.0, 1.0])}, "y is 2 in row 1. Expected 1, 0 or NaN"),
         ({"time": np.array([0.0, np.nan, 1.0])}, "time is nan in row 1"),
         ({"weight": np.array([1.0, -1.0, 1.0])}, "weight is -1 in row 1"),
-        ({"amount": np.ones(2)}, r"the outcomes differ in length \(y: 3, amount: 2, time: 3\)"),
+        ({"amount": np.ones(2)}, r"the arrays differ in length \(y: 3, amount: 2, time: 3\)"),
     ],
 )
 def test_rows_that_mean_nothing_choose_nothing(change: dict[str, np.ndarray], said: str) -> None:
@@ -257,8 +267,8 @@ def test_rows_that_mean_nothing_choose_nothing(change: dict[str, np.ndarray], sa
 
 def test_rows_of_one_entity_are_said_to_be_dependent() -> None:
     rule, scores = Rule.parse("false-alarms:0.05"), np.arange(200.0)
-    assert "entities repeat here" in rule.threshold(scores, Outcomes(entity=np.arange(200) // 10)).promise
-    assert "entities repeat here" not in rule.threshold(scores, Outcomes(entity=np.arange(200))).promise
+    assert "entities repeat" in rule.threshold(scores, Outcomes(entity=np.arange(200) // 10)).guarantee
+    assert "entities repeat" not in rule.threshold(scores, Outcomes(entity=np.arange(200))).guarantee
 
 
 @pytest.mark.parametrize(
@@ -285,7 +295,7 @@ def test_dates_stand_for_whole_days() -> None:
 def test_a_replaced_threshold_keeps_no_rows() -> None:
     threshold = Rule.parse("false-discoveries:0.1").threshold(np.arange(100.0))
     assert len(threshold.calibration) == 100
-    assert threshold.remembered.calibration == ()
+    assert threshold.without_rows.calibration == ()
     assert build(Threshold, to_plain(threshold)) == threshold
 
 
@@ -294,13 +304,13 @@ def test_rows_may_be_lists_and_times() -> None:
     rows = Outcomes(time=days, entity=["a", "a", "b"])  # type: ignore[arg-type]
     threshold = Rule.parse("budget:1").threshold([1, 3, 2], rows)  # type: ignore[arg-type]
     assert threshold.alerts([1, 3, 2], days).tolist() == [False, True, False]  # type: ignore[arg-type]
-    with pytest.raises(EvaluationError, match="2 times or entities were given for 3 scores"):
+    with pytest.raises(EvaluationError, match=r"the arrays differ in length \(n_rows: 3, time: 2\)"):
         threshold.alerts(np.arange(3.0), days[:2])
     with pytest.raises(EvaluationError, match="scores: <U1 values are not numbers"):
         Rule.parse("quantile").threshold(["x"])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("text", ["recall:80", "quantile:99", "recall:0.8:95"])
-def test_a_percentage_is_no_share(text: str) -> None:
-    with pytest.raises(ParameterError, match=r"is no share\. Write 0\.8 for 80 %"):
+def test_a_percentage_is_not_a_share(text: str) -> None:
+    with pytest.raises(ParameterError, match=r"is not a share\. Write 0\.8 for 80 %"):
         Rule.parse(text)

@@ -167,14 +167,14 @@ def test_a_rule_reads_back_as_it_was_written(name: str, number: float) -> None:
         ("fixed:inf", "threshold rule fixed=inf is not a finite number"),
         ("quantile:0.9@test", "is not one of validation, train"),
         ("quantile:0.9@trian", r"Did you mean 'train'\?"),
-        ("quantile:0.9:0.8", "quantile takes 1 numbers at most"),
-        ("cost", "say its number, such as cost:5"),
+        ("quantile:0.9:0.8", "quantile takes at most 1 number"),
+        ("cost", "cost needs a number, as in cost:5"),
         ("budget:2.5", "threshold rule budget=2.5 is not a whole number of at least 1"),
         ("budget:0", "is not a whole number of at least 1"),
         ("recall:0.8:1", "threshold rule recall=1 is not a finite number of at least 0.5"),
         ("recall:1", "threshold rule recall=1 is not a finite number above 0 and at most 0.9999"),
-        ("recall:0.5@train", "does not follow from rows that were trained on"),
-        ("false-alarms@train", "does not follow from rows that were trained on"),
+        ("recall:0.5@train", "does not follow from training rows"),
+        ("false-alarms@train", "does not follow from training rows"),
     ],
 )
 def test_other_rules_are_refused(text: str, said: str) -> None:

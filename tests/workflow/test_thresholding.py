@@ -163,7 +163,7 @@ def test_evaluate_shows_ranking_cut_days_and_value(table: Path, fitted: Path, od
     assert first["daily"]["n_days"] == 5
     low, high = first["intervals"]["value_caught"]
     assert low <= first["value_caught"] <= high
-    for said in ("It promises: at most 20 a day", "recall at 1 % false alarms", "cards, P@100 a day", "value caught"):
+    for said in ("Guarantee: at most 20 a day", "recall at 1 % false alarms", "cards, P@100 a day", "value caught"):
         assert said in ran.out
     assert "5 days, " in ran.out
     block = next(line for line in ran.out.splitlines() if line.startswith("Block from "))
@@ -190,12 +190,12 @@ def test_a_classifier_with_labels_stands_beside_where_there_are_enough(
 @pytest.mark.parametrize(
     ("rule", "said"),
     [
-        ("quantile:0.9", "of the rows it was chosen on reach it"),
-        ("recall:0.3:0.8", "at least 30.0% of anomalies like the"),
-        ("cost:5", "where no alert at all costs"),
+        ("quantile:0.9", "% of the rows that chose it reach it"),
+        ("recall:0.3:0.8", "at least 30 % of anomalies are alerts, with confidence 0.8"),
+        ("cost:5", "; without any alert"),
         ("fbeta", "recall"),
-        ("false-alarms:0.05", "at most 5.000% of normal rows"),
-        ("false-discoveries:0.5", "at most 50.0% of the alerts of a batch are false, on average"),
+        ("false-alarms:0.05", "at most 5 % of normal rows"),
+        ("false-discoveries:0.5", "at most 50 % of the alerts of a batch are false, on average"),
         ("budget-per-entity:1", "at most 1 a day for each entity"),
     ],
 )
@@ -234,14 +234,14 @@ def test_others_are_cut_by_the_new_rule_too(table: Path, model: Path, oddrow: Od
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (("--rule", "recall:0.99"), "known anomalies cannot promise that; it takes 299"),
+        (("--rule", "recall:0.99"), "known anomalies cannot guarantee that; it takes 299"),
         (("--rule", "budget:5000"), "are no more than the"),
-        (("--rule", "quantile:0.9", "--block", "quantile:0.5"), "is below the one to review"),
-        (("--rule", "cost"), "say its number, such as cost:5"),
+        (("--rule", "quantile:0.9", "--block", "quantile:0.5"), "is below the threshold to review"),
+        (("--rule", "cost"), "cost needs a number, as in cost:5"),
         (("--rule", "nonsense"), "is not one of fixed"),
         (("--rule", "quantile:0.9@train"), "Leave what follows @ out"),
-        (("--rule", "recall:0.3", "--until", "2018-04-08"), "equal rows that were trained on"),
-        (("--rule", "fbeta", "--until", "2018-04-02"), "no known anomaly is among the"),
+        (("--rule", "recall:0.3", "--until", "2018-04-08"), "equal training rows, from which no guarantee follows"),
+        (("--rule", "fbeta", "--until", "2018-04-02"), "no known anomaly among the"),
     ],
 )
 def test_what_rows_cannot_support_leaves_the_model_as_it_was(
@@ -261,9 +261,9 @@ def test_what_rows_cannot_support_leaves_the_model_as_it_was(
 
 def test_a_rule_that_knows_too_little_is_refused_before_training(table: Path, oddrow: Oddrow, tmp_path: Path) -> None:
     for rule, said in (
-        ("budget:5", "Say --time C"),
-        ("cost:5", "Say --label C and --amount C"),
-        ("budget-per-entity:1", "Say --time C and --entity C"),
+        ("budget:5", "needs to know more of each row: --time C"),
+        ("cost:5", "needs to know more of each row: --label C and --amount C"),
+        ("budget-per-entity:1", "needs to know more of each row: --time C and --entity C"),
     ):
         ran = oddrow("fit", table, "--out", tmp_path / "m", "--threshold", rule, *QUICK)
         assert ran.code == 1
@@ -273,7 +273,7 @@ def test_a_rule_that_knows_too_little_is_refused_before_training(table: Path, od
         "fit", table, "--out", tmp_path / "m", "--label", "is_fraud", "--threshold", "recall:0.999:0.999", *QUICK
     )
     assert ran.code == 1
-    assert "cannot promise that; it takes" in ran.err
+    assert "cannot guarantee that; it takes" in ran.err
     assert "epoch" not in ran.err
 
 
@@ -402,10 +402,10 @@ def test_a_model_that_cannot_keep_its_rule_is_kept_and_cut_otherwise(
     assert Artifact.load(tmp_path / "m").threshold.rule == "quantile:0.99"
 
 
-def test_nothing_held_out_leaves_promises_to_nobody(table: Path, oddrow: Oddrow, tmp_path: Path) -> None:
+def test_nothing_held_out_leaves_no_guarantee(table: Path, oddrow: Oddrow, tmp_path: Path) -> None:
     none = ("--set", "training.validation_fraction=0")
     ran = oddrow("fit", table, "--out", tmp_path / "m", "--threshold", "false-alarms:0.05", *QUICK, *none)
     assert ran.code == 1
-    assert "its promise needs held-out rows, and there are none" in ran.err
+    assert "its guarantee needs held-out rows, and there are none" in ran.err
     assert oddrow("fit", table, "--out", tmp_path / "m", "--threshold", "quantile:0.9", *QUICK, *none).code == 0
     assert Artifact.load(tmp_path / "m").threshold.source == "train"

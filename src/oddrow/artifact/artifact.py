@@ -108,9 +108,8 @@ def _use_of_known(model: Artifact) -> str:
 
 
 def cut_in_words(cut: Threshold) -> str:
-    """From which score on, by which rule, and what that promises."""
-    promise = f"; it promises: {cut.promise}" if cut.promise else ""
-    return f"from score {cut.value:.6g} on; rule {cut.rule}, chosen on {cut.source} rows{promise}"
+    """Return from which score on, by which rule, and what it guarantees."""
+    return f"from score {cut.value:.6g} on; rule {cut.rule}, chosen on {cut.source} rows. {cut.guarantee_in_words}"
 
 
 def _short_parameters(estimator: Any) -> str:

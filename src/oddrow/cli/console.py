@@ -55,8 +55,7 @@ def show_evaluation(evaluation: Evaluation) -> None:
     for line in overlaps(evaluation):
         tell(line)
     _show_table(ranking(evaluation.results))
-    promise = f" It promises: {cut.promise}." if cut.promise else ""
-    tell(f"\nThreshold {cut.value:.6g}: {cut.rule}, chosen on {cut.source} rows.{promise}")
+    tell(f"\nThreshold {cut.value:.6g}: {cut.rule}, chosen on {cut.source} rows. {cut.guarantee_in_words}")
     _show_table(at_cut(evaluation.results))
     tell(f"\n{counts(evaluation.results[0])}")
     for line in qualifying(evaluation):

@@ -255,7 +255,7 @@ class Evaluation:
             "n_rows": self.n_rows,
             "n_anomalies": self.n_anomalies,
             "rate": self.rate,
-            "threshold": to_plain(self.threshold.remembered),
+            "threshold": to_plain(self.threshold.without_rows),
             "results": [result.to_dict() for result in self.results],
             "overlap": dict(self.overlap),
             "notes": list(self.notes),

@@ -109,7 +109,7 @@ def _with_labels(evaluation: Evaluation) -> Iterator[str]:
 
 
 def what_the_cut_does(evaluation: Evaluation, drawn: PlotData, *, per_false_alarm: float | None = None) -> Section:
-    """The threshold, what it promises, and what it gives beside the baselines' cuts."""
+    """The threshold, what it guarantees, and what it gives beside the baselines' cuts."""
     first = evaluation.results[0]
     table = PageTable.of(at_cut(evaluation.results))
     pictures = [*of_cut(drawn, first.confusion, per_false_alarm), *of_scores(drawn)]
@@ -123,10 +123,9 @@ def what_it_alerts(drawn: PlotData, cut: Threshold, n_alerts: int) -> Section:
 
 
 def in_words(cut: Threshold) -> Iterator[str]:
-    """The threshold, and what it promises."""
+    """The threshold, and what it guarantees."""
     yield cut.in_words
-    if cut.promise:
-        yield f"It promises: {cut.promise}."
+    yield cut.guarantee_in_words
 
 
 def the_oddest(rows: Sequence[AlertRow], pictures: Sequence[Picture]) -> Section:

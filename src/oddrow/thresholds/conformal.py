@@ -1,8 +1,6 @@
-"""False alarms with a guarantee from finitely many normal rows: conformal p-values.
+"""Guarantees on false alarms from finitely many normal rows: conformal p-values.
 
-Vovk, Gammerman and Shafer (2005) for one row; Bates, Candès, Lei, Romano and Sesia (2023, "Testing for outliers with
-conformal p-values") for a whole batch by Benjamini and Hochberg (1995), whose procedure stays valid for them. All of it
-holds as long as normal rows to come are drawn like the calibration rows.
+Everything here assumes that future normal rows are drawn from the same distribution as the calibration rows.
 """
 
 from __future__ import annotations
@@ -12,15 +10,42 @@ from scipy.stats import beta
 
 from oddrow.typing import Floats, Mask
 
-# A random part of so many calibration rows is as valid as all of them.
+# A random sample of this many calibration rows is as valid as all of them.
 MOST_CALIBRATION = 10_000
 
 
 def p_values(calibration: Floats, scores: Floats) -> Floats:
-    """How odd each score (n,) is among those of normal rows (m,): their share at or above it, itself counted.
+    """Return the conformal p-value of each score.
 
-    A normal row has a p-value of at most p with probability at most p (Bates et al., 2023, eq. 3).
+    Parameters
+    ----------
+    calibration : ndarray of float64, shape (m,)
+        Scores of normal rows that the detector was not trained on.
+    scores : ndarray of float64, shape (n,)
+        Scores to judge.
 
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        P-values in (0, 1]; small means odd.
+
+    See Also
+    --------
+    discoveries : Decide on a batch of rows by their p-values.
+
+    Notes
+    -----
+    The p-value of a score s is (1 + #{calibration >= s}) / (m + 1). A normal row has a p-value of at most p with
+    probability at most p [2]_, eq. 3.
+
+    References
+    ----------
+    .. [1] Vovk, Gammerman and Shafer (2005). Algorithmic Learning in a Random World. Springer.
+    .. [2] Bates, Candès, Lei, Romano and Sesia (2023). Testing for outliers with conformal p-values. Annals of
+       Statistics 51(1).
+
+    Examples
+    --------
     >>> p_values(np.array([1.0, 2.0, 3.0]), np.array([2.5, 0.0]))
     array([0.5, 1. ])
     """
@@ -29,8 +54,39 @@ def p_values(calibration: Floats, scores: Floats) -> Floats:
 
 
 def discoveries(calibration: Floats, scores: Floats, rate: float) -> Mask:
-    """Mask (n,): the rows to alert in this batch, so that on average at most `rate` of the alerts are false.
+    """Return which rows of a batch to alert, so that few of the alerts are false.
 
+    Parameters
+    ----------
+    calibration : ndarray of float64, shape (m,)
+        Scores of normal rows that the detector was not trained on.
+    scores : ndarray of float64, shape (n,)
+        Scores of the batch.
+    rate : float
+        Highest share of false alerts among the alerts, on average over batches and calibration sets.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+        Mask of the alerts.
+
+    See Also
+    --------
+    p_values : The p-values that decide.
+
+    Notes
+    -----
+    Benjamini and Hochberg's procedure [1]_ stays valid for conformal p-values [2]_.
+
+    References
+    ----------
+    .. [1] Benjamini and Hochberg (1995). Controlling the false discovery rate. Journal of the Royal Statistical
+       Society B 57(1).
+    .. [2] Bates, Candès, Lei, Romano and Sesia (2023). Testing for outliers with conformal p-values. Annals of
+       Statistics 51(1).
+
+    Examples
+    --------
     >>> normal = np.arange(99.0)
     >>> discoveries(normal, np.array([50.0, 200.0, 201.0]), 0.1)
     array([False,  True,  True])
@@ -41,13 +97,13 @@ def discoveries(calibration: Floats, scores: Floats, rate: float) -> Mask:
     return np.asarray(p <= ordered[passed[-1]]) if len(passed) else np.zeros(len(p), bool)
 
 
-def rank_for(rate: float, n: int, confidence: float | None = None) -> int:
-    """How many of n normal rows may lie above a cut that promises a false alarm rate; below 0 where none does.
+def most_exceeding(rate: float, n: int, confidence: float | None = None) -> int:
+    """Return how many of n normal rows may exceed a threshold that guarantees a false-alarm rate; -1 if n is too small.
 
-    Without a confidence the rate holds on average over calibration sets; with one, for this set with that probability:
-    the rate of a cut just above the k-th highest score is Beta(k, n + 1 - k) distributed.
+    Without `confidence` the rate holds on average over calibration sets. With it, the rate holds for this calibration
+    set with that probability: the rate above the k-th highest score is Beta(k, n + 1 - k) distributed.
 
-    >>> rank_for(0.01, 99), rank_for(0.01, 98), rank_for(0.01, 1000, 0.95)
+    >>> most_exceeding(0.01, 99), most_exceeding(0.01, 98), most_exceeding(0.01, 1000, 0.95)
     (0, -1, 4)
     """
     if confidence is None:
@@ -57,10 +113,10 @@ def rank_for(rate: float, n: int, confidence: float | None = None) -> int:
     return int(holds.sum()) - 1
 
 
-def fewest_for(rate: float, confidence: float | None = None) -> int:
-    """How many normal rows it takes to promise a false alarm rate at all.
+def fewest_rows(rate: float, confidence: float | None = None) -> int:
+    """Return how many normal rows it takes to guarantee a false-alarm rate at all.
 
-    >>> fewest_for(0.01), fewest_for(0.01, 0.95)
+    >>> fewest_rows(0.01), fewest_rows(0.01, 0.95)
     (99, 299)
     """
     if confidence is None:
@@ -68,7 +124,7 @@ def fewest_for(rate: float, confidence: float | None = None) -> int:
     return int(np.ceil(np.log(1 - confidence) / np.log1p(-rate)))
 
 
-def cut_above(calibration: Floats, n_above: int) -> float:
-    """The lowest cut that so many of the calibration scores (m,) reach at most."""
+def value_exceeded_by(calibration: Floats, n_above: int) -> float:
+    """Return the lowest threshold that at most `n_above` of the calibration scores reach."""
     highest_first = np.sort(calibration)[::-1]
     return float(np.nextafter(highest_first[n_above], np.inf))

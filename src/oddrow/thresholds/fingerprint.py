@@ -1,4 +1,4 @@
-"""`Fingerprint`: which rows something was chosen on or learned from."""
+"""`Fingerprint`: which rows a model was trained on, or its threshold chosen on, without keeping them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,28 @@ SKETCH_SIZE = 1024
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Which rows something came from: how many, SHA-256 over their sorted hashes, the 1,024 smallest ones.
+    """Identity of a set of rows, from which their overlap with other rows is estimated.
 
+    Parameters
+    ----------
+    n_rows : int
+        Number of rows.
+    sha256 : str
+        SHA-256 over the sorted row hashes.
+    sketch : tuple of int
+        The smallest distinct row hashes, at most 1,024.
+
+    Notes
+    -----
+    Hashes are uniform, so the smallest of them are a fair sample of the rows: a bottom-k sketch [1]_.
+
+    References
+    ----------
+    .. [1] Cohen (1997). Size-estimation framework with applications to transitive closure and reachability. Journal
+       of Computer and System Sciences 55(3).
+
+    Examples
+    --------
     >>> rows = np.arange(5, dtype=np.uint64)
     >>> Fingerprint.of(rows).overlap(rows[:3])
     1.0
@@ -34,7 +54,18 @@ class Fingerprint:
 
     @classmethod
     def of(cls, hashes: Hashes) -> Fingerprint:
-        """The fingerprint of rows with these hashes, (n,) uint64."""
+        """Return the fingerprint of rows.
+
+        Parameters
+        ----------
+        hashes : ndarray of uint64, shape (n,)
+            A hash of each row.
+
+        Returns
+        -------
+        Fingerprint
+            The same for the same rows in any order.
+        """
         ordered = np.sort(hashes)
         smallest = np.unique(ordered[: 4 * SKETCH_SIZE])
         if len(smallest) < SKETCH_SIZE:
@@ -42,13 +73,32 @@ class Fingerprint:
         return cls(len(hashes), hashlib.sha256(ordered.tobytes()).hexdigest(), tuple(smallest[:SKETCH_SIZE].tolist()))
 
     def is_of(self, hashes: Hashes) -> bool:
-        """Whether these are the same rows, in whatever order."""
+        """Return whether these are the same rows, in any order.
+
+        Parameters
+        ----------
+        hashes : ndarray of uint64, shape (n,)
+            A hash of each row.
+
+        Returns
+        -------
+        bool
+            True for the same rows.
+        """
         return self.n_rows == len(hashes) and self.sha256 == hashlib.sha256(np.sort(hashes).tobytes()).hexdigest()
 
     def overlap(self, hashes: Hashes) -> float:
-        """The share of the given rows that are among the fingerprinted ones; an estimate above 1,024 rows.
+        """Return the share of other rows that are among the fingerprinted ones.
 
-        Hashes are uniform, so the smallest of them are a fair sample of the rows (bottom-k sketch, Cohen 1997).
+        Parameters
+        ----------
+        hashes : ndarray of uint64, shape (n,)
+            A hash of each of the other rows.
+
+        Returns
+        -------
+        float
+            Share in [0, 1]; an estimate if more than 1,024 distinct rows were fingerprinted.
         """
         if not self.sketch or not len(hashes):
             return 0.0

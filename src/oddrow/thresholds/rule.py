@@ -1,15 +1,17 @@
-"""`Rule`: how to choose a threshold, as one writes it: a name, its numbers, whose scores."""
+"""`Rule`: how to choose a threshold, as users write it: a name, its numbers, whose scores."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from oddrow.errors import EvaluationError, ParameterError, check_choice, check_number
+from oddrow.errors import EvaluationError, ParameterError, check_choice, check_number, counted
 from oddrow.outcomes import Outcomes, as_numbers
 from oddrow.thresholds.cutoffs import (
+    Choice,
     budget,
     budget_per_entity,
     check_known,
@@ -25,12 +27,10 @@ from oddrow.thresholds.cutoffs import (
     recall,
 )
 from oddrow.thresholds.fingerprint import Fingerprint
-from oddrow.thresholds.threshold import Choice, Threshold
-from oddrow.typing import Floats, Ints, Mask
+from oddrow.thresholds.threshold import Threshold
+from oddrow.typing import Floats, Mask
 
-INFINITE = np.inf
-
-# A share that is written so large was meant as a percentage.
+# A share of at least this was meant as a percentage.
 PERCENT = 2
 
 SOURCES = ("validation", "train")
@@ -40,11 +40,11 @@ OPTIONS = {"y": "--label C", "amount": "--amount C", "time": "--time C", "entity
 
 @dataclass(frozen=True)
 class Number:
-    """A number of a rule: its range, whole or not, and what it is where nobody says; None if it must be said."""
+    """A number of a rule: its range and its default; required if it has none and is not optional."""
 
-    low: float = -INFINITE
-    high: float = INFINITE
-    usual: float | None = None
+    low: float = -np.inf
+    high: float = np.inf
+    default: float | None = None
     whole: bool = False
     above: bool = False
     optional: bool = False
@@ -52,41 +52,61 @@ class Number:
 
 @dataclass(frozen=True)
 class Kind:
-    """A rule's function, its numbers, which rows it takes (normal, labelled, all) and what it must know of them."""
+    """A rule's function, its numbers, the rows it looks at and the outcomes it needs of them."""
 
     choose: Callable[..., Choice]
     numbers: tuple[Number, ...]
-    rows: str = "normal"
+    rows: Literal["normal", "labelled", "all"] = "normal"
     needs: tuple[str, ...] = ()
-    # A promise for rows to come does not follow from rows that were trained on.
-    held_out_only: bool = False
+    # A guarantee for future rows does not follow from training rows.
+    needs_held_out: bool = False
 
-
-DEPENDENT = "; that takes rows for independent, and entities repeat here: the true confidence is lower"
 
 _CONFIDENCE = Number(0.5, 0.9999, 0.95)
 
 RULES = {
-    "fixed": Kind(fixed, (Number(usual=1.0),)),
+    "fixed": Kind(fixed, (Number(default=1.0),)),
     "quantile": Kind(quantile, (Number(0, 1, 0.99),)),
-    "mean-std": Kind(mean_std, (Number(usual=3.0),)),
+    "mean-std": Kind(mean_std, (Number(default=3.0),)),
     "contamination": Kind(contamination, (Number(0, 1, 0.01),)),
     "fbeta": Kind(f_beta, (Number(0, 100, 1.0, above=True),), "labelled", ("y",)),
     "recall": Kind(recall, (Number(0, 0.9999, 0.8, above=True), _CONFIDENCE), "labelled", ("y",), True),
     "precision": Kind(precision, (Number(0, 0.9999, 0.5, above=True), _CONFIDENCE), "labelled", ("y",), True),
     "cost": Kind(cost, (Number(0, above=True),), "labelled", ("y", "amount")),
-    "budget": Kind(budget, (Number(1, usual=100, whole=True),), "all", ("time",)),
-    "budget-per-entity": Kind(budget_per_entity, (Number(1, usual=1, whole=True),), "all", ("time", "entity")),
+    "budget": Kind(budget, (Number(1, default=100, whole=True),), "all", ("time",)),
+    "budget-per-entity": Kind(budget_per_entity, (Number(1, default=1, whole=True),), "all", ("time", "entity")),
     "false-alarms": Kind(
-        false_alarms, (Number(0, 0.9999, 0.01, above=True), Number(0.5, 0.9999, optional=True)), held_out_only=True
+        false_alarms, (Number(0, 0.9999, 0.01, above=True), Number(0.5, 0.9999, optional=True)), needs_held_out=True
     ),
-    "false-discoveries": Kind(false_discoveries, (Number(0, 0.9999, 0.1, above=True),), held_out_only=True),
+    "false-discoveries": Kind(false_discoveries, (Number(0, 0.9999, 0.1, above=True),), needs_held_out=True),
 }
+
+DEPENDENT = "; entities repeat among the rows that chose it, so the true confidence is lower"
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How to choose a threshold: a name, its numbers, and whose scores: validation (where there are any) or train."""
+    """How to choose a threshold.
+
+    Parameters
+    ----------
+    name : str
+        One of fixed, quantile, mean-std, contamination, fbeta, recall, precision, cost, budget, budget-per-entity,
+        false-alarms and false-discoveries.
+    numbers : tuple of float
+        The numbers of the rule, such as a quantile, or a recall and its confidence.
+    source : {"validation", "train"}, default="validation"
+        Whose scores choose when a model is fitted: validation rows, if there are any, or training rows.
+
+    See Also
+    --------
+    Threshold : What a rule chooses.
+
+    Examples
+    --------
+    >>> Rule.parse("quantile:0.5").threshold(np.array([1.0, 2.0, 3.0])).value
+    2.0
+    """
 
     name: str
     numbers: tuple[float, ...]
@@ -94,8 +114,25 @@ class Rule:
 
     @classmethod
     def parse(cls, text: str) -> Rule:
-        """Read `name:number`, or `name:number:number`, with `@train` or `@validation` behind it, where wanted.
+        """Read a rule as users write it.
 
+        Parameters
+        ----------
+        text : str
+            `name`, `name:number` or `name:number:number`, followed by `@train` or `@validation` if wanted.
+
+        Returns
+        -------
+        Rule
+            The rule, with defaults for the numbers that are left out.
+
+        Raises
+        ------
+        ParameterError
+            If there is no such rule, or a number is missing or out of range.
+
+        Examples
+        --------
         >>> Rule.parse("quantile:0.99@train")
         Rule(name='quantile', numbers=(0.99,), source='train')
         >>> Rule.parse("recall:0.8")
@@ -107,9 +144,9 @@ class Rule:
         if at:
             check_choice(f"the rows of threshold rule {text!r}", source, SOURCES)
         parsed = cls(name, _numbers(text, name, given), source if at else "validation")
-        if parsed.source == "train" and RULES[name].held_out_only:
+        if parsed.source == "train" and parsed.needs_held_out:
             raise ParameterError(
-                f"threshold rule {text!r}: what {name} promises does not follow from rows that were trained on. "
+                f"threshold rule {text!r}: the guarantee of {name} does not follow from training rows. "
                 "Leave @train out."
             )
         return parsed
@@ -120,30 +157,40 @@ class Rule:
 
     @property
     def needs_labels(self) -> bool:
-        """Whether it looks at known anomalies."""
+        """Whether the rule looks at known anomalies."""
         return "y" in self._kind.needs
 
     @property
-    def is_promise(self) -> bool:
-        """Whether it promises something of rows to come, which does not follow from rows that were trained on."""
-        return self._kind.held_out_only
+    def needs_held_out(self) -> bool:
+        """Whether the rule guarantees something that does not follow from training rows."""
+        return self._kind.needs_held_out
 
     @property
     def is_fixed(self) -> bool:
-        """Whether it looks at no row at all."""
+        """Whether the rule looks at no rows."""
         return self.name == "fixed"
 
-    def check(self, known: Outcomes, *, trained: bool = False) -> None:
-        """Raise `ParameterError` for what the rule must know of each row and is None there: y, amount, time, entity.
+    def check(self, outcomes: Outcomes, *, trained: bool = False) -> None:
+        """Check that everything the rule needs is known of the rows.
 
-        `trained` says that there are only rows that were trained on.
+        Parameters
+        ----------
+        outcomes : Outcomes
+            What is known of the rows that will choose the threshold.
+        trained : bool, default=False
+            Whether these are training rows.
+
+        Raises
+        ------
+        ParameterError
+            If labels, amounts, times or entities are missing, or a guarantee needs other rows.
         """
-        if lacking := [name for name in self._kind.needs if getattr(known, name) is None]:
+        if lacking := [name for name in self._kind.needs if getattr(outcomes, name) is None]:
             options = " and ".join(OPTIONS[name] for name in lacking)
-            raise ParameterError(f"threshold rule {self}: it must know more of each row. Say {options}.")
-        if trained and self._kind.held_out_only:
+            raise ParameterError(f"threshold rule {self} needs to know more of each row: {options}.")
+        if trained and self.needs_held_out:
             raise ParameterError(
-                f"threshold rule {self}: its promise needs held-out rows, and there are none. "
+                f"threshold rule {self}: its guarantee needs held-out rows, and there are none. "
                 "Raise training.validation_fraction."
             )
 
@@ -155,41 +202,82 @@ class Rule:
         source: str = "given",
         fingerprint: Fingerprint | None = None,
     ) -> Threshold:
-        """The threshold that the scores (n,) of these rows lead to, and what is known of them.
+        """Choose a threshold.
 
-        Raises `ParameterError` as `check`, and `EvaluationError` where the rows cannot support what the rule promises.
+        Parameters
+        ----------
+        scores : ndarray of float64, shape (n,)
+            Scores of the rows.
+        outcomes : Outcomes, optional
+            What else is known of the rows.
+        source : str, default="given"
+            What the rows are, for the record.
+        fingerprint : Fingerprint, optional
+            Identity of the rows, for the record.
 
-        >>> y = np.array([0.0, 0.0, 1.0, 1.0])
-        >>> Rule.parse("fbeta:1").threshold(np.array([1.0, 2.0, 3.0, 4.0]), Outcomes(y=y)).value
+        Returns
+        -------
+        Threshold
+            The chosen threshold.
+
+        Raises
+        ------
+        ParameterError
+            If the rule needs outcomes that are not known.
+        EvaluationError
+            If the rows cannot support what the rule guarantees, or a value makes no sense.
+
+        Examples
+        --------
+        >>> outcomes = Outcomes(y=np.array([0.0, 0.0, 1.0, 1.0]))
+        >>> threshold = Rule.parse("fbeta:1").threshold(np.array([1.0, 2.0, 3.0, 4.0]), outcomes)
+        >>> threshold.value
         3.0
+        >>> threshold.guarantee_in_words
+        'No guarantee: F1 1.000 (precision 1.000, recall 1.000) on the 4 rows that chose it, 2 of them anomalies.'
         """
-        scores, what = as_numbers("scores", scores), f"threshold rule {self}"
+        scores = as_numbers("scores", scores)
         known = Outcomes(n_rows=len(scores)) if outcomes is None else outcomes
-        if len(known) != len(scores):
-            raise EvaluationError(f"{what}: {len(scores):,} scores and outcomes of {len(known):,} rows.")
-        if self.is_fixed:
-            return Threshold(self.numbers[0], str(self), promise=fixed(scores, known, *self.numbers).promise)
         self.check(known)
-        known.check(what)
+        try:
+            choice = self._choose(scores, known)
+        except EvaluationError as error:
+            raise EvaluationError(f"threshold rule {self}: {error}") from error
+        if self.is_fixed:
+            source, fingerprint = "given", None
+        return Threshold(rule=str(self), source=source, fingerprint=fingerprint, **choice._asdict())
+
+    def _choose(self, scores: Floats, known: Outcomes) -> Choice:
+        if self.is_fixed:
+            return fixed(scores, known, *self.numbers)
+        if len(known) != len(scores):
+            raise EvaluationError(f"{len(scores):,} scores, but outcomes of {len(known):,} rows.")
+        known.check()
         if self.needs_labels:
-            check_known(known.take(known.labelled), what)
+            check_known(known)
         used = self.rows(known)
         scores, known = scores[used], known.take(used)
-        _check_rows(scores, known, what)
+        if len(scores) == 0 or not np.isfinite(scores).all():
+            raise EvaluationError(f"{counted(len(scores), 'score')}, all of which must be finite.")
+        if not known.weights.sum() > 0:
+            raise EvaluationError(f"the weights of the {len(scores):,} rows add up to 0.")
         choice = self._kind.choose(scores, known, *self.numbers)
-        return Threshold(
-            choice.value,
-            str(self),
-            source,
-            fingerprint,
-            choice.promise + (DEPENDENT if self.is_promise and _repeats(known.entity) else ""),
-            choice.cap,
-            choice.discoveries,
-            choice.calibration,
-        )
+        repeats = known.entity is not None and len(np.unique(known.entity)) < len(known)
+        return choice._replace(guarantee=choice.guarantee + DEPENDENT) if self.needs_held_out and repeats else choice
 
     def rows(self, outcomes: Outcomes) -> Mask:
-        """Mask (n,) of the rows that the rule looks at: those taken for normal, those with a label, or all."""
+        """Return which rows the rule looks at.
+
+        Parameters
+        ----------
+        outcomes : Outcomes
+            What is known of the rows.
+
+        Returns
+        -------
+        ndarray of bool, shape (n,)
+            Mask of the rows taken for normal, of the labelled rows, or of all rows.
+        """
         if self._kind.rows == "all":
             return np.ones(len(outcomes), bool)
         return outcomes.labelled if self._kind.rows == "labelled" else outcomes.normal
@@ -199,29 +287,19 @@ class Rule:
         return RULES[self.name]
 
 
-def _check_rows(scores: Floats, known: Outcomes, what: str) -> None:
-    if len(scores) == 0 or not np.isfinite(scores).all():
-        raise EvaluationError(f"{what}: {len(scores)} scores, all of which must be finite.")
-    if not known.weights.sum() > 0:
-        raise EvaluationError(f"{what}: the weights of the {len(scores)} rows add up to 0.")
-
-
-def _repeats(entity: Ints | None) -> bool:
-    return entity is not None and len(np.unique(entity)) < len(entity)
-
-
 def _numbers(text: str, name: str, given: list[str]) -> tuple[float, ...]:
     known = RULES[name].numbers
     if len(given) > len(known):
-        raise ParameterError(f"threshold rule {text!r}: {name} takes {len(known)} numbers at most.")
+        raise ParameterError(f"threshold rule {text!r}: {name} takes at most {counted(len(known), 'number')}.")
     numbers = [_parsed(text, number) for number in given]
     for number in known[len(given) :]:
-        if number.usual is None and not number.optional:
-            raise ParameterError(f"threshold rule {text!r}: say its number, such as {name}:5.")
-        numbers += [] if number.usual is None else [number.usual]
+        if number.default is not None:
+            numbers.append(number.default)
+        elif not number.optional:
+            raise ParameterError(f"threshold rule {text!r}: {name} needs a number, as in {name}:5.")
     for value, of in zip(numbers, known, strict=False):
         if of.high <= 1 and value >= PERCENT:
-            raise ParameterError(f"threshold rule {text!r}: {value:g} is no share. Write 0.8 for 80 %.")
+            raise ParameterError(f"threshold rule {text!r}: {value:g} is not a share. Write 0.8 for 80 %.")
         check_number(f"threshold rule {name}", value, of.low, of.high, whole=of.whole, above=of.above)
     return tuple(numbers)
 

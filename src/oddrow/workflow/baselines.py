@@ -51,7 +51,7 @@ class Baselines:
             yield RankedScores(name, scorer(chosen.table), self._cut(name, scorer))
 
     def _cut(self, name: str, scorer: TableScorer) -> Threshold:
-        """The threshold of a scorer; one that cannot keep the rule's promise is cut otherwise."""
+        """The threshold of a scorer; one that cannot keep the rule's guarantee gets another rule."""
         try:
             return self._by_rule(self.rule, scorer)
         except EvaluationError:

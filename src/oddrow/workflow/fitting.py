@@ -79,9 +79,9 @@ def _fit(
     if about := "; ".join(detector._training_notes):
         tell(f"{about[0].upper()}{about[1:]}.")
     tell(f"Threshold {threshold.value:.6g} ({threshold.rule}, chosen on the {threshold.source} rows). {done} {out}.")
-    tell(f"It promises: {threshold.promise}.")
+    tell(threshold.guarantee_in_words)
     if block is not None:
-        tell(f"Block from {block.value:.6g} on ({block.rule}). It promises: {block.promise}.")
+        tell(f"Block from {block.value:.6g} on ({block.rule}). {block.guarantee_in_words}")
         if block.value < threshold.value:
             tell("That is below the threshold: whatever is an alert is blocked. Choose another cut: oddrow threshold.")
     return artifact

@@ -52,8 +52,8 @@ def threshold(
     """Choose the cut of a saved model again, on the rows of these tables, and keep which cut it had before.
 
     Nothing is trained. `rule` is as for `fit`, `block` the rule of a second, higher cut, "none" to have none; a cut of
-    that kind stays where nothing is said. Raises an `OddrowError` where the rows cannot support a rule, or promise what
-    does not follow from rows that were trained on; then the model is untouched.
+    that kind stays where nothing is said. Raises an `OddrowError` where the rows cannot support a rule, or where they
+    are training rows, from which no guarantee follows; then the model is untouched.
     """
     artifact = Artifact.load(model)
     given = {"label": label, "anomaly": tuple(anomaly), "normal": tuple(normal), "weight": weight, "time": time}
@@ -84,17 +84,17 @@ def _check_real(chosen: Dataset) -> None:
 
 
 def _cut_again(artifact: Artifact, text: str, chosen: Dataset, scores: Floats) -> Threshold:
-    """The threshold of a rule on other rows; a promise does not follow from rows that were trained on."""
+    """The threshold of a rule on other rows; a guarantee does not follow from training rows."""
     if "@" in text:
         raise ParameterError(f"threshold rule {text!r}: the rows of the table choose. Leave what follows @ out.")
     rule = Rule.parse(text)
     rule.check(chosen.outcomes)
     mark = None if artifact.origin is None else artifact.origin.fingerprint
     seen = 0.0 if mark is None else mark.overlap(hashes_of(artifact.detector, artifact.history, chosen))
-    if rule.is_promise and seen > MOST_SEEN:
+    if rule.needs_held_out and seen > MOST_SEEN:
         raise EvaluationError(
-            f"threshold rule {rule}: about {seen:.0%} of these rows equal rows that were trained on, and no promise "
-            "follows from those. Choose by other rows, or by a rule without a promise, such as quantile."
+            f"threshold rule {rule}: about {seen:.0%} of these rows equal training rows, from which no guarantee "
+            "follows. Give other rows, or use a rule without a guarantee, such as quantile."
         )
     return _threshold(rule, artifact, chosen, scores)
 
@@ -102,7 +102,7 @@ def _cut_again(artifact: Artifact, text: str, chosen: Dataset, scores: Floats) -
 def with_cuts(artifact: Artifact, threshold: Threshold, block: Threshold | None) -> Artifact:
     """The same model cut elsewhere; it remembers the last cuts that it had."""
     had = [artifact.threshold] + ([artifact.block] if artifact.block is not None and artifact.block != block else [])
-    earlier = (*artifact.earlier, *(cut.remembered for cut in had))[-MOST_EARLIER:]
+    earlier = (*artifact.earlier, *(cut.without_rows for cut in had))[-MOST_EARLIER:]
     return replace(artifact, threshold=threshold, block=block, earlier=earlier)
 
 
@@ -146,9 +146,9 @@ def _threshold(rule: Rule, artifact: Artifact, chosen: Dataset, scores: Floats) 
 def _tell_change(before: Artifact, after: Artifact, tell: Tell) -> None:
     old, new = before.threshold, after.threshold
     tell(f"Threshold {new.value:.6g} ({new.rule}) in place of {old.value:.6g} ({old.rule}).")
-    tell(f"It promises: {new.promise}.")
+    tell(new.guarantee_in_words)
     if after.block is not None:
-        kept = "as before" if after.block == before.block else f"It promises: {after.block.promise}"
-        tell(f"Block from {after.block.value:.6g} on ({after.block.rule}). {kept[0].upper()}{kept[1:]}.")
+        kept = "As before." if after.block == before.block else after.block.guarantee_in_words
+        tell(f"Block from {after.block.value:.6g} on ({after.block.rule}). {kept}")
     if after.block is not None and after.block.value < new.value:
         tell("That is below the threshold: whatever is an alert is blocked. Say --block RULE, or --block none.")
