@@ -10,7 +10,7 @@ from pathlib import Path
 from oddrow.artifact import REPORT, Artifact
 from oddrow.files import check_output_file, write_text
 from oddrow.report import check_packages, render
-from oddrow.report.contents import page_of
+from oddrow.report.contents import build_page
 from oddrow.report.data import ReportData
 from oddrow.table.dataset import Dataset, span
 from oddrow.table.roles import Roles
@@ -58,7 +58,7 @@ def report(
     subject = replace(subject, span=f"{chosen.table.source}, {within}" if within else "")
     tell("Drawing …")
     commands = [text for text in (artifact.origin.command if artifact.origin else "", command) if text]
-    page = page_of(subject, f"oddrow report: {chosen.table.source}", _made_by(), commands)
+    page = build_page(subject, f"oddrow report: {chosen.table.source}", _made_by(), commands)
     write_text(render(page), place)
     tell(f"Wrote {place} ({place.stat().st_size / 1e6:.1f} MB).")
     return place
