@@ -195,7 +195,7 @@ def test_budgets_and_weights_are_told_as_they_are(mixed: pl.DataFrame, tmp_path:
     )
     workflow.fit(table, tmp_path / "m", settings)
     page = html.unescape(text_of(workflow.report(table, tmp_path / "m", start="2024-01-15", weight="w")))
-    assert "are alerts, at most 2 a day, the highest: rule budget:2" in page
+    assert "are alerts, at most 2 a day, the highest scores first. Rule budget:2" in page
     assert "rows.parquet, time >= 2024-01-15" in page
     assert "counts of rows are sums of weights" in page
     part = page[page.index("<h2>Highest scores") : page.index("<h2>Important columns")]
