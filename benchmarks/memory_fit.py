@@ -26,7 +26,7 @@ import polars as pl
 
 from child import Run, run_oddrow, run_python
 from oddrow.metrics.classification import average_precision
-from oddrow.table.parquet import in_bytes, parse_bytes
+from oddrow.table.parquet import format_bytes, parse_bytes
 from race import Goal, facts_line, figure, machine, measure_and_keep, spread, table, versions
 from structured_rows import as_frame, check_disk, structured, write_structured
 
@@ -87,7 +87,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Write the tables; fit the large one once each way, the small one with every seed."""
     facts = {**machine(), **versions("oddrow", "jax", "polars")}
     check_disk(options.folder, options.files * options.rows_in_a_file * N_COLUMNS)
-    small_memory = in_bytes(SMALL_MEMORY_SHARE * 8 * options.small_rows * N_COLUMNS)
+    small_memory = format_bytes(SMALL_MEMORY_SHARE * 8 * options.small_rows * N_COLUMNS)
     with TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         write_test(folder / "test.parquet")
@@ -183,7 +183,7 @@ def section(results: dict[str, Any]) -> str:
         "## Training beyond memory",
         facts_line(results["facts"]),
         f"`oddrow fit` of {results['files']} Parquet files, {large['rows']:,} rows x {N_COLUMNS} columns, "
-        f"{in_bytes(size)} as float64, with `--memory {large['memory']}` and without: whole processes, {EPOCHS} "
+        f"{format_bytes(size)} as float64, with `--memory {large['memory']}` and without: whole processes, {EPOCHS} "
         f"epochs, batches of {BATCH_SIZE:,}. The memory is the most that a process has had resident; one that imports "
         f"JAX and no more takes {results['jax_bytes'] / 1e9:.2f} GB. The average precision is of {N_TEST:,} test rows, "
         f"{ODD_SHARE:.0%} of them odd: {N_SWAPPED} of their columns are those of another row.",

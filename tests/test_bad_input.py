@@ -86,17 +86,17 @@ def test_an_empty_file(refused: Callable[..., str], write: Write, place: Path) -
 def test_a_file_that_is_not_what_its_name_says(refused: Callable[..., str], write: Write, place: Path) -> None:
     for name, kind in (("a.parquet", "Parquet"), ("a.arrow", "Arrow IPC"), ("a.csv.gz", "CSV")):
         path = write(table(), name)
-        assert refused("fit", path, "--out", place / "m").startswith(f"{path}: this cannot be read as {kind} (")
-    assert "is no NPZ file" in refused("fit", write(table(), "a.npz"), "--out", place / "m")
+        assert refused("fit", path, "--out", place / "m").startswith(f"{path}: cannot be read as {kind} (")
+    assert "is not an NPZ file" in refused("fit", write(table(), "a.npz"), "--out", place / "m")
     assert "cannot be read as CSV" in refused("fit", write(b"\x89PNG\r\n\x1a\n\xff\xfe", "a.csv"), "--out", place / "m")
-    assert "the ending is not one oddrow reads" in refused("fit", write(table(), "a.xlsx"), "--out", place / "m")
+    assert "oddrow does not read files of this ending" in refused("fit", write(table(), "a.xlsx"), "--out", place / "m")
 
 
 @pytest.mark.parametrize(("line", "how"), [("1", "fewer"), ("1,2,3", "more")])
 def test_ragged_csv_lines(line: str, how: str, refused: Callable[..., str], write: Write, place: Path) -> None:
     path = write("a,b\n" + "1,2\n" * 20 + f"{line}\n" + "3,4\n")
-    expected = f"{path}: a line has {how} fields than the first one, which has 2 (line 22). "
-    assert refused("fit", path, "--out", place / "m").startswith(expected + "Mend them, or")
+    expected = f"{path}: 1 line has {how} fields than the first line, which has 2 (line 22). "
+    assert refused("fit", path, "--out", place / "m").startswith(expected + "Correct the file, or")
 
 
 def test_zero_rows(refused: Callable[..., str], write: Write, model: Path, place: Path) -> None:
@@ -115,15 +115,16 @@ def test_one_row(refused: Callable[..., str], write: Write, place: Path) -> None
 def test_duplicated_column_names(refused: Callable[..., str], write: Write, place: Path) -> None:
     path = write("a,b,a\n1,2,3\n4,5,6\n")
     assert refused("fit", path, "--out", place / "m") == (
-        f"{path}: column name 'a' stands more than once. Rename the columns, or give all names yourself."
+        f"{path}: several columns have the name 'a'. "
+        "Rename them, or pass the names of all columns (names=, --set table.names=)."
     )
     path = write("1,2\n3,4\n")
-    assert "column name 'p' stands more than once" in refused("inspect", path, "--set", "table.names=p,p")
+    assert "several columns have the name 'p'" in refused("inspect", path, "--set", "table.names=p,p")
 
 
 def test_a_name_that_polars_takes_for_a_pattern(refused: Callable[..., str], write: Write) -> None:
     path = write("^a.*$,ab\n1,2\n3,4\n")
-    assert "column name '^a.*$' begins with ^ and ends with $, as a pattern of names does." in refused("inspect", path)
+    assert "column '^a.*$' starts with ^ and ends with $, like a regular expression." in refused("inspect", path)
 
 
 # Labels
@@ -145,19 +146,19 @@ def test_labels_that_are_not_two_classes(refused: Callable[..., str], write: Wri
     path = write(table(y=["normal.", "smurf.", "back.", "normal."] * 10))
     message = refused("fit", path, "--out", place / "m", "--label", "y")
     assert message == (
-        "column 'y' is no label of two classes: besides 0, 1, true and false it holds 'normal.', 'smurf.', 'back.'. "
-        "Say which values are anomalous (--anomaly V,V) or normal (--normal V,V)."
+        "column 'y' is not a label of two classes: besides 0, 1, true and false it holds 'normal.', 'smurf.', 'back.'. "
+        "Name the anomalous values (--anomaly V,V) or the normal ones (--normal V,V)."
     )
     message = refused("fit", path, "--out", place / "m", "--label", "y", "--normal", "normal")
     assert message == "column 'y' has no value 'normal'. Did you mean 'normal.'?"
     message = refused("fit", path, "--out", place / "m", "--label", "y", "--normal", "normal.", "--anomaly", "back.")
-    assert "say one, the other values are the rest" in message
+    assert "Give one; other values are the other class" in message
 
 
 def test_all_rows_anomalous(refused: Callable[..., str], write: Write, place: Path) -> None:
     expected = (
-        "column 'y': all 40 labelled rows are anomalous. "
-        "Expected normal rows too; if the values are the other way round, say --anomaly or --normal."
+        "column 'y': all 40 labelled rows are anomalous. Expected normal rows too. "
+        "If the values mean the opposite, name the anomalous ones with --anomaly."
     )
     assert refused("fit", write(table(y=[1] * 40)), "--out", place / "m", "--label", "y") == expected
     path = write(table(y=["a", "b"] * 20))
@@ -192,9 +193,9 @@ def test_a_join_without_its_key_and_a_key_without_its_join(
     path, more = write(table(id=range(40))), write({"id": [1]}, "more.csv")
     for command in (["fit", path, "--out", place / "m"], ["inspect", path]):
         assert refused(*command, "--join", more) == (
-            f"--join {more}: by which column? Name one that both tables have: --on KEY."
+            f"--join {more} needs a key column that both tables have: --on KEY."
         )
-        assert refused(*command, "--on", "id") == "--on id means nothing without a second table: --join TABLE."
+        assert refused(*command, "--on", "id") == "--on id needs a second table: --join TABLE."
 
 
 def test_a_table_to_join_that_is_not_there(refused: Callable[..., str], write: Write, place: Path) -> None:
@@ -210,7 +211,11 @@ def test_a_table_to_join_that_is_not_there(refused: Callable[..., str], write: W
         ({"id": [1, 2]}, "idd", "--on: {path}: column 'idd' is not in the table. Did you mean 'id'?\n"),
         ({"id": [1, 2, 2, 1], "x": [0, 1, 2, 3]}, "id", "{more}: column 'id' repeats 2 values ('1', '2'). "),
         ({"id": ["a", "b"]}, "id", "--on: column 'id': numbers in {path} cannot be compared with text in {more}. "),
-        ({"id": [1], "fee": [2], "amount": [3]}, "id", "2 columns of the same name ('fee', 'amount'). Rename or drop"),
+        (
+            {"id": [1], "fee": [2], "amount": [3]},
+            "id",
+            "2 columns of the same name ('fee', 'amount'). Rename or remove",
+        ),
     ],
     ids=["key not there", "key nowhere", "key repeated", "other kinds", "one name twice"],
 )
@@ -255,9 +260,9 @@ def test_a_numeric_column_with_text_in_three_rows(refused: Callable[..., str], w
     amount[17], amount[42], amount[99] = "N/A", "-", "?"
     path = write(table(100, amount=amount))
     assert refused("fit", path, "--out", place / "m") == (
-        "column 'amount': 3 of 100 values are not numbers (row 17 'N/A', row 42 '-', row 99 '?'). "
-        "Expected kind 'numeric'. Pass missing=('N/A', '-', '?') when reading (--set table.missing=N/A,-,?), "
-        "or declare the column categorical: amount=category in [schema] (kinds={'amount': 'category'})."
+        "column 'amount': 3 of 100 values cannot be read as numbers (row 17 'N/A', row 42 '-', row 99 '?'). "
+        "To read such values as missing: --set table.missing=N/A,-,? (in Python: missing=('N/A', '-', '?')). "
+        "To use the column as a category: --set schema.amount=category (in Python: kinds={'amount': 'category'})."
     )
 
 
@@ -276,7 +281,7 @@ def test_infinities(refused: Callable[..., str], write: Write, place: Path) -> N
     fee[3], fee[9] = float("inf"), -float("inf")
     assert refused("fit", write(table(fee=fee)), "--out", place / "m") == (
         "column 'fee': 2 of 40 values are infinite (row 3 inf, row 9 -inf). "
-        "Expected finite numbers. Leave the field empty where the value is not known."
+        "Expected finite numbers. Leave the field empty if the value is unknown."
     )
 
 
@@ -287,29 +292,29 @@ def test_rows_are_named_as_in_the_file(refused: Callable[..., str], write: Write
     path = write(table(fee=fee, t=list(range(40)), y=[0] * 35 + [1] * 5, w=[1] * 38 + [-1] * 2))
     fit = ("fit", path, "--out", place / "m", "--label", "y", "--time", "t", "--from", "20")
     assert "2 of 20 values are infinite (row 30 inf, row 35 -inf)" in refused(*fit)
-    assert "2 of 20 values are no weights (row 38 -1, row 39 -1)" in refused(*fit, "--weight", "w")
+    assert "2 of 20 weights are invalid (row 38 -1, row 39 -1)" in refused(*fit, "--weight", "w")
 
 
 def test_missing_or_unordered_times(refused: Callable[..., str], write: Write, place: Path) -> None:
     path = write(table(t=[*range(39), None], s=["soon", "late"] * 20))
     fit = ("fit", path, "--out", place / "m")
-    assert "column 't': 1 of 40 times are missing (row 39 None)" in refused(*fit, "--time", "t")
-    assert "column 's': values of type String order no rows" in refused(*fit, "--time", "s")
+    assert "column 't': 1 of 40 times is missing (row 39 None)" in refused(*fit, "--time", "t")
+    assert "column 's': text cannot order rows by time" in refused(*fit, "--time", "s")
     assert "'noon' cannot be compared with column 'fee'" in refused(*fit, "--time", "fee", "--from", "noon")
     assert "no row has fee >= 90." in refused(*fit, "--time", "fee", "--from", "90")
-    assert "say which with --time C" in refused(*fit, "--from", "90")
+    assert "need a time column: --time COLUMN" in refused(*fit, "--from", "90")
 
 
 def test_weights_that_are_none(refused: Callable[..., str], write: Write, place: Path) -> None:
     path = write(table(w=[*range(39), -1], zero=[0] * 40))
-    assert "1 of 40 values are no weights (row 39 -1)" in refused("fit", path, "--out", place / "m", "--weight", "w")
-    assert "no value is a weight" in refused("fit", path, "--out", place / "m", "--weight", "zero")
+    assert "1 of 40 weights is invalid (row 39 -1)" in refused("fit", path, "--out", place / "m", "--weight", "w")
+    assert "every weight is 0" in refused("fit", path, "--out", place / "m", "--weight", "zero")
 
 
 def test_nothing_left_to_score_by(refused: Callable[..., str], write: Write, place: Path) -> None:
     path = write({"row_id": range(40), "same": [2.5] * 40})
     message = refused("fit", path, "--out", place / "m")
-    assert "no column is left to score by" in message
+    assert "no column can be scored" in message
     assert "'same' is constant: every value is 2.5" in message
 
 
@@ -332,7 +337,7 @@ def test_a_table_to_score_that_lacks_columns_or_has_other_kinds(
         assert lines[0] == "column 'amount' is not in the table. Did you mean 'amuont'?"
         assert [line.split(":")[0] for line in lines[1:]] == [f"column '{c}'" for c in ("fee", "age", "online", "time")]
         assert "600 of 600 values are infinite (row 0 inf, row 1 inf, row 2 inf)" in lines[1]
-        assert "600 of 600 values are not numbers (row 0 'old'," in lines[2]
+        assert "600 of 600 values cannot be read as numbers (row 0 'old'," in lines[2]
         assert "true and false cannot be read as kind 'time'" in lines[4]
 
 
@@ -356,7 +361,7 @@ def test_a_table_to_score_without_its_id_or_time(
         (["--set", "training.epochs=many"], "training.epochs='many' is not a whole number of at least 0."),
         (["--detector", "autoencoder", "--set", "detector.hidden=8"], "hidden=8 is not a list of widths, such as [8]."),
         (["--set", "encoder.numbers=robst"], "Did you mean 'robust'?"),
-        (["--set", "encoder.times=5"], "times=5 is not a list. Expected some of hour, weekday, elapsed."),
+        (["--set", "encoder.times=5"], "times=5 is not a list. Choose from hour, weekday, elapsed."),
         (["--set", "schema.amount=numbers"], "the kind of column 'amount'='numbers' is not one of numeric,"),
         (["--set", "schema.amont=category"], "column 'amont' is not in the table. Did you mean 'amount'?"),
         (["--threshold", "quantil:0.9"], "threshold rule='quantil' is not one of fixed, quantile, mean-std,"),
@@ -397,7 +402,7 @@ def test_an_output_that_cannot_be(
     assert "this is a folder" in refused(*evaluate, place)
     assert "this exists and is no saved model" in refused("fit", mixed_csv, "--out", file)
     score = ("score", mixed_csv, "--model", model, "--out")
-    assert "the ending is not one oddrow writes" in refused(*score, place / "s.txt")
+    assert "oddrow does not write files of this ending" in refused(*score, place / "s.txt")
     assert f"there is no folder {file}" in refused(*score, file / "s.csv")
     assert "the folder cannot be made" in refused("demo", "--rows", 100, "--out", file)
     assert "there is no folder" in refused("simulate", "--rows", 10, "--out", place / "no" / "a.csv")
@@ -532,19 +537,22 @@ def labelled(write: Write) -> Path:
         (["--label", "fraud", "--spans", "7d,7d,7d"], "--spans are spans of time: say by which column, with --time C."),
         (["--label", "fraud", "--time", "day", "--repeats", "2"], "--repeats draws folds anew at random"),
         (["--label", "fraud", "--time", "day", "--spans", "7d,7d"], "--spans 7d,7d: expected three"),
-        (["--label", "fraud", "--time", "day", "--spans", "7d,7d,7"], "'7' is no span of column 'day' (Date)"),
+        (["--label", "fraud", "--time", "day", "--spans", "7d,7d,7"], "'7' is not a span of column 'day' (Date)"),
         (["--label", "fraud", "--time", "day", "--spans", "7d,7d,7d"], "too little for 604800 of training"),
         (["--label", "fraud", "--folds", "11"], "10 rows of one class cannot be spread over 11 folds"),
         (["--label", "fraud", "--folds", "1"], "folds=1 is not"),
         (["--label", "fraud", "--max-rows", "8"], "max_rows=8 leaves nothing of the larger class"),
-        (["--label", "amount"], "column 'amount' is no label of two classes"),
+        (["--label", "amount"], "column 'amount' is not a label of two classes"),
         (["--label", "fraud", "--ratio", "0.05"], "--ratio 0.05: training rows have 0.111 rare ones to a common one"),
         (["--label", "fraud", "--ratio", "0.2", "--max-rows", "20"], "training rows have 0.667 rare ones to a common"),
         (["--label", "fraud", "--ratio", "5"], "ratio=5.0 is not"),
         (["--label", "fraud", "--ratio", "-1"], "ratio=-1.0 is not"),
         (["--label", "fraud", "--set", "training.epochs=-1"], "training.epochs=-1 is not"),
         (["--label", "fraud", "--set", "training.checkpoint=c"], "all folds would share it"),
-        (["--label", "fraud", "--set", "detector.latent=3"], "detector.latent: the detector oddrow has no such parameter"),
+        (
+            ["--label", "fraud", "--set", "detector.latent=3"],
+            "detector.latent: the detector oddrow has no such parameter",
+        ),
         (["--label", "fraud", "--set", "encoder.numbers=range"], "'encoder' means nothing here"),
     ],
 )

@@ -8,9 +8,11 @@ from html import escape
 CELL = 'style="text-align:{}"'
 
 
-def html_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, caption: str = "", note: str = "") -> str:
-    """Return an HTML table of escaped cells; the first column is left-aligned, the others are right-aligned."""
-    sides = ["left", *["right"] * (len(headings) - 1)]
+def html_table(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], *, caption: str = "", note: str = "", n_left: int = 1
+) -> str:
+    """Return an HTML table of escaped cells; the first `n_left` columns are left-aligned, the others right-aligned."""
+    sides = ["left" if k < n_left else "right" for k in range(len(headings))]
     lines = [f"<caption>{escape(caption)}</caption>"] if caption else []
     lines += [f"<thead>{_html_row('th', headings, sides)}</thead>"]
     lines += ["<tbody>", *(_html_row("td", row, sides) for row in rows), "</tbody>"]
@@ -23,7 +25,7 @@ def _html_row(tag: str, cells: Sequence[str], sides: Sequence[str]) -> str:
     return f"<tr>{''.join(inner)}</tr>"
 
 
-def text_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def text_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, n_left: int = 1) -> str:
     """Return the same table as aligned text, without a trailing line break.
 
     >>> print(text_table(["column", "kind"], [["amount", "numeric"], ["shop", "categorical"]]))
@@ -34,8 +36,7 @@ def text_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
     lines = []
     for row in [headings, *rows]:
-        first, *others = (
-            f"{cell:<{w}}" if not k else f"{cell:>{w}}" for k, (cell, w) in enumerate(zip(row, widths, strict=True))
-        )
-        lines.append("  ".join([first, *others]).rstrip())
+        cells = zip(row, widths, strict=True)
+        aligned = (f"{cell:<{w}}" if k < n_left else f"{cell:>{w}}" for k, (cell, w) in enumerate(cells))
+        lines.append("  ".join(aligned).rstrip())
     return "\n".join(lines)

@@ -149,9 +149,9 @@ def test_inspect_follows_settings_and_refuses_nothing(oddrow: Oddrow, tmp_path: 
     (tmp_path / "a.toml").write_text("[schema]\nx = 'category'\n")
     ran = oddrow("inspect", tmp_path / "a.csv", "--set", "table.names=x,y", "--config", tmp_path / "a.toml")
     assert ran.code == 0
-    assert "as you said" in ran.out
-    assert "text that reads as numbers, but 1 values do not" in ran.out
-    assert "fit would refuse this table:\ncolumn 'y': 1 of 100 values are not numbers (row 99 '?')" in ran.out
+    assert "set by you" in ran.out
+    assert "text that reads as numbers, except 1 value" in ran.out
+    assert "fit would refuse this table:\ncolumn 'y': 1 of 100 values cannot be read as numbers (row 99 '?')" in ran.out
 
 
 def test_column_names_are_printed_as_they_are(oddrow: Oddrow, tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_fit_saves_a_model_and_says_what_it_did(
     total, *parts = map(int, found.groups())
     assert total == sum(parts)
     assert f"(quantile:0.99, chosen on the validation rows). Saved {tmp_path / 'm'}." in ran.out
-    assert "names the row" in ran.out
+    assert "used as id" in ran.out
     assert [line.split(":")[0] for line in ran.err.splitlines()] == ["epoch 1/2", "epoch 2/2"]
     manifest = json.loads((tmp_path / "m" / "manifest.json").read_text())
     assert (manifest["origin"]["seed"], manifest["roles"]["id"]) == (3, "row_id")
@@ -508,7 +508,7 @@ for arguments in {commands("there")!r}:
 def test_fit_warns_of_a_clock_among_the_features(mixed: pl.DataFrame, oddrow: Oddrow, tmp_path: Path) -> None:
     mixed.with_columns(unix_time=pl.col("time").dt.epoch("s")).write_csv(tmp_path / "rows.csv")
     ran = oddrow("fit", tmp_path / "rows.csv", "--out", tmp_path / "model", "--time", "time")
-    assert "'unix_time' rises with --time: every later row will look odd by it." in ran.out
+    assert "'unix_time' increases with --time, so every later row will look odd." in ran.out
     assert "540 learned from, 60 held out," in ran.out
 
 

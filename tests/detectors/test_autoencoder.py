@@ -212,7 +212,7 @@ def test_a_refused_value_is_named_by_its_row_in_the_table_in_whatever_slice_it_l
     frame = rows(n_rows).with_columns(
         pl.when(pl.int_range(n_rows) == 35_000).then(np.inf).otherwise("fee").alias("fee")
     )
-    with pytest.raises(TableError, match=r"1 of 40,000 values are infinite \(row 35000 inf\)"):
+    with pytest.raises(TableError, match=r"1 of 40,000 values is infinite \(row 35000 inf\)"):
         plain.anomaly_score(frame)
 
 

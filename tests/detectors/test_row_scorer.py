@@ -301,11 +301,11 @@ def test_a_scorer_keeps_the_detector_as_it_was() -> None:
 
 def refusals() -> Iterator[tuple[Row, str]]:
     row = known_rows(1).to_dicts()[0]
-    yield {**row, "amount": "N/A"}, "column 'amount': 1 of 1 values are not numbers"
-    yield {**row, "amount": float("inf")}, "column 'amount': 1 of 1 values are infinite"
+    yield {**row, "amount": "N/A"}, "column 'amount': 1 of 1 values cannot be read as numbers"
+    yield {**row, "amount": float("inf")}, "column 'amount': 1 of 1 values is infinite"
     yield {**row, "age": [1]}, "column 'age': values of type List"
     yield {**row, "shop": b"food"}, "column 'shop': values of type Binary"
-    yield {**row, "online": 2}, "column 'online': 1 of 1 values are not true or false"
+    yield {**row, "online": 2}, "column 'online': 1 of 1 values cannot be read as true or false"
     yield {**row, "time": True}, "column 'time': true and false cannot be read as kind 'time'"
     yield {**row, "time": "2024-02-30T00:00:00"}, "column 'time': text cannot be read as kind 'time'"
     yield {"amuont" if name == "amount" else name: value for name, value in row.items()}, "Did you mean 'amuont'?"

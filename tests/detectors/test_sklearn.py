@@ -229,5 +229,5 @@ def test_what_is_no_table_is_refused(give: Any) -> None:
 
 def test_two_columns_of_one_name_are_refused() -> None:
     twice = pd.DataFrame(array(), columns=["a", "b", "a"])
-    with pytest.raises(TableError, match="'a' stands more than once"):
+    with pytest.raises(TableError, match="several columns have the name 'a'"):
         detector().fit(twice)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from oddrow.errors import ParameterError, TableError
 from oddrow.outcomes import Outcomes
-from oddrow.table.dataset import Dataset, Split, read_dataset, rising_with_time, split_dataset
+from oddrow.table.dataset import Dataset, Split, columns_rising_with_time, read_dataset, split_dataset
 from oddrow.table.delimited import ReadOptions
 from oddrow.table.join import Join
 from oddrow.table.roles import Roles
@@ -62,7 +62,7 @@ def test_taking_rows_takes_everything_along(path: str) -> None:
 
 
 def test_a_range_needs_a_time_and_rows_in_it(path: str) -> None:
-    with pytest.raises(ParameterError, match="say which with --time C"):
+    with pytest.raises(ParameterError, match="need a time column: --time COLUMN"):
         selected(path, Roles(), "2", None)
     with pytest.raises(TableError, match=r"rows.csv: no row has 7 <= t < 9\."):
         selected(path, Roles(time="t"), "7", "9")
@@ -70,7 +70,7 @@ def test_a_range_needs_a_time_and_rows_in_it(path: str) -> None:
 
 def test_times_are_checked_even_without_a_range(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("t,x\n1,2\n,3\n")
-    with pytest.raises(TableError, match=r"column 't': 1 of 2 times are missing \(row 1 None\)"):
+    with pytest.raises(TableError, match=r"column 't': 1 of 2 times is missing \(row 1 None\)"):
         selected(str(tmp_path / "rows.csv"), Roles(time="t"))
 
 
@@ -153,5 +153,5 @@ def test_what_counts_up_with_the_time_is_named_and_a_trend_is_not() -> None:
         }
     )
     schema = Schema.infer(frame)
-    assert rising_with_time(frame, schema, "when") == ["unix_time"]
-    assert rising_with_time(frame, schema, None) == []
+    assert columns_rising_with_time(frame, schema, "when") == ["unix_time"]
+    assert columns_rising_with_time(frame, schema, None) == []

@@ -400,7 +400,7 @@ def test_all_that_is_wrong_with_a_table_is_said_at_once() -> None:
     with pytest.raises(TableError) as refusal:
         History.of(ALL).add(rows, "time", np.array([0.0, 2.0]))
     assert [line.split(". ")[0] for line in str(refusal.value).splitlines()] == [
-        "column 'time': 1 of 2 times are missing (row 1 None)",
+        "column 'time': 1 of 2 times is missing (row 1 None)",
         "column 'card' is Float64 and tells no entities apart",
         "column 'time' is Float64: weekend needs dates and times",
         "column 'amount': 1 of 2 values are no finite numbers (row 1 inf)",
@@ -419,7 +419,7 @@ def test_numeric_times_that_are_too_far_away_are_refused(moment: float) -> None:
 @pytest.mark.parametrize(
     ("column", "message"),
     [
-        ({"time": ["x"]}, "'time': values of type String order no rows"),
+        ({"time": ["x"]}, "'time': text cannot order rows by time"),
         ({"card": [[1]]}, r"'card' is List\(Int64\) and tells no entities apart"),
         ({"amount": ["1,5"]}, "'amount' is String, not numeric"),
     ],
@@ -452,9 +452,9 @@ def test_risk_without_labels_and_labels_of_another_length_are_refused() -> None:
 
 
 def test_spans_that_do_not_fit_the_time_column_are_refused() -> None:
-    with pytest.raises(ParameterError, match="'60' is no span of column 'time'"):
+    with pytest.raises(ParameterError, match="'60' is not a span of column 'time'"):
         values(table([0]), "count", windows=["60"])
-    with pytest.raises(ParameterError, match="'1d' is no span of column 'time'"):
+    with pytest.raises(ParameterError, match="'1d' is not a span of column 'time'"):
         values(table([0]).with_columns(time=pl.lit(5)), "count", windows=["1d"])
 
 

@@ -110,7 +110,7 @@ def test_a_key_that_one_table_or_both_lack() -> None:
 def test_a_key_repeated_in_the_second_table() -> None:
     assert refusal(table(id=[1, 1]), other(id=[5, 3, 5, 9, 3, 7, 7, 2, 2], x=range(9))) == (
         "right.csv: column 'id' repeats 4 values ('5', '3', '7'). "
-        "Expected each key once, or joining would multiply rows. Keep one row for each."
+        "Expected each key once, because a join would repeat rows. Keep one row per key."
     )
     assert "repeats 1 value ('1')" in refusal(table(id=[1]), other(id=[1.0, 1.0], x=[0, 1]))
     assert left_join(table(id=[1, 1]), other(id=[None, None, 1], x=[0, 1, 2]), "id").frame["x"].to_list() == [2, 2]
@@ -128,23 +128,23 @@ def test_a_key_repeated_in_the_second_table() -> None:
 def test_keys_that_cannot_be_compared(keys: list[Any], others: list[Any], said: str) -> None:
     message = refusal(table(id=keys), other(id=others, x=[0]))
     assert message.startswith(f"--on: column 'id': {said}")
-    assert message.endswith("Write the key alike in both tables.")
+    assert message.endswith("Write the key the same way in both tables.")
 
 
 def test_columns_of_one_name() -> None:
     shared = {name: [0] for name in "abcd"}
     assert refusal(table(id=[1], z=[0], **shared), other(id=[1], y=[0], **shared)) == (
         "right.csv: besides the key 'id', left.csv has 4 columns of the same name ('a', 'b', 'c' and 1 more). "
-        "Rename or drop them in one of the two tables."
+        "Rename or remove them in one of the two tables."
     )
 
 
 def test_both_options_or_none() -> None:
     assert Join.of(None, None) is None
     assert Join.of("b.csv", "id") == Join("b.csv", "id")
-    with pytest.raises(ParameterError, match=r"--join b.csv: by which column\? .* --on KEY\."):
+    with pytest.raises(ParameterError, match=r"--join b.csv needs a key column that both tables have: --on KEY\."):
         Join.of("b.csv", None)
-    with pytest.raises(ParameterError, match=r"--on id means nothing without a second table: --join TABLE\."):
+    with pytest.raises(ParameterError, match=r"--on id needs a second table: --join TABLE\."):
         Join.of(None, "id")
 
 

@@ -14,7 +14,7 @@ from oddrow.errors import ParameterError, TableError
 from oddrow.table.delimited import ReadOptions
 from oddrow.table.fingerprint import table_hashes
 from oddrow.table.parquet import MemoryBudget, ParquetFrame, parse_bytes
-from oddrow.table.read import read_table, read_within
+from oddrow.table.read import read_table, read_within_memory
 from oddrow.table.schema import Schema
 from oddrow.table.table import SYNTHETIC
 
@@ -88,7 +88,7 @@ def test_schema_encoder_and_hashes_come_out_the_same(
 
 
 def test_parquet_files_stay_where_they_are(paths: list[Path], room: MemoryBudget) -> None:
-    table = read_within(paths, ReadOptions(), room)
+    table = read_within_memory(paths, ReadOptions(), room)
     assert isinstance(table.frame, ParquetFrame)
     assert table.frame.paths == paths
     assert list(room.folder.iterdir()) == []
@@ -112,7 +112,7 @@ def test_files_are_as_one_whatever_their_kind_order_and_types(
         first.write_csv(paths[0])
         if kind == "csv":
             rest.write_csv(paths[1])
-    table = read_within(paths, ReadOptions(), room)
+    table = read_within_memory(paths, ReadOptions(), room)
     assert isinstance(table.frame, ParquetFrame)
     assert_frame_equal(table.in_memory, mixed, check_dtypes=False)
     for name in mixed.columns:
@@ -134,7 +134,7 @@ def test_damaged_rows_are_said_to_be_the_files(
     content[200 : len(content) // 2] = b"\xff" * (len(content) // 2 - 200)
     damaged.write_bytes(content)
     with pytest.raises(TableError, match=rf"damaged\.{ending}.* cannot be read") as refused:
-        read_within(damaged, ReadOptions(), room).in_memory  # noqa: B018
+        read_within_memory(damaged, ReadOptions(), room).in_memory  # noqa: B018
     assert str(room.folder) not in str(refused.value)
 
 
@@ -150,7 +150,7 @@ def test_types_that_nothing_holds_both_of_are_refused_as_in_memory(
     mixed: pl.DataFrame, paths: list[Path], room: MemoryBudget
 ) -> None:
     mixed[250:].with_columns(time=pl.struct("amount")).write_parquet(paths[1])
-    for read in (read_table, lambda paths: read_within(paths, ReadOptions(), room)):
+    for read in (read_table, lambda paths: read_within_memory(paths, ReadOptions(), room)):
         with pytest.raises(
             TableError, match=r"the files from .* on (hold different types|cannot be read as one table)"
         ):
@@ -160,9 +160,9 @@ def test_types_that_nothing_holds_both_of_are_refused_as_in_memory(
 def test_a_file_without_rows_is_none_of_the_rows(mixed: pl.DataFrame, paths: list[Path], room: MemoryBudget) -> None:
     empty = paths[0].with_name("empty.csv")
     mixed.clear().write_csv(empty)
-    assert read_within([*paths, empty], ReadOptions(), room).n_rows == 600
+    assert read_within_memory([*paths, empty], ReadOptions(), room).n_rows == 600
     with pytest.raises(TableError, match="the table has columns but no rows"):
-        read_within(empty, ReadOptions(), room)
+        read_within_memory(empty, ReadOptions(), room)
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
@@ -173,22 +173,22 @@ def test_marks_of_synthetic_rows_are_taken_from_disk(
     marked = mixed.with_columns(pl.Series(SYNTHETIC, marks))
     path = tmp_path / f"t.{ending}"
     (marked.write_csv if ending == "csv" else marked.write_parquet)(path)
-    table = read_within(path, ReadOptions(), room)
+    table = read_within_memory(path, ReadOptions(), room)
     assert (table.synthetic == marks).all()
     assert table.columns == mixed.columns
 
 
 def test_what_fits_is_read_into_memory(mixed: pl.DataFrame, paths: list[Path], room: MemoryBudget) -> None:
-    table = read_within(paths, ReadOptions(), MemoryBudget(1e6, room.folder))
+    table = read_within_memory(paths, ReadOptions(), MemoryBudget(1e6, room.folder))
     assert isinstance(table.frame, pl.DataFrame)
     assert_frame_equal(table.frame, mixed)
 
 
 def test_too_little_for_one_column_is_refused(paths: list[Path], room: MemoryBudget) -> None:
     with pytest.raises(
-        ParameterError, match=r"memory 40KB: 600 rows need 57.8KB for the column 'shop' .* Give more memory"
+        ParameterError, match=r"memory 40KB: 600 rows need 57.8KB for the column 'shop' .* Allow more memory"
     ):
-        read_within(paths, ReadOptions(), MemoryBudget(40_000, room.folder))
+        read_within_memory(paths, ReadOptions(), MemoryBudget(40_000, room.folder))
 
 
 def test_text_that_is_long_only_late_counts_too(room: MemoryBudget, tmp_path: Path) -> None:
@@ -201,25 +201,25 @@ def test_long_text_counts_by_its_length(room: MemoryBudget, tmp_path: Path) -> N
     notes = pl.DataFrame({"n": range(600), "note": [f"{row:04d}" * 500 for row in range(600)]})
     notes.write_parquet(tmp_path / "t.parquet")
     with pytest.raises(ParameterError, match=r"600 rows need 2.45MB for the column 'note'"):
-        read_within(tmp_path / "t.parquet", ReadOptions(), room)
-    on_disk = read_within(tmp_path / "t.parquet", ReadOptions(), MemoryBudget(4e6, room.folder))
+        read_within_memory(tmp_path / "t.parquet", ReadOptions(), room)
+    on_disk = read_within_memory(tmp_path / "t.parquet", ReadOptions(), MemoryBudget(4e6, room.folder))
     assert isinstance(on_disk.frame, ParquetFrame)
     assert max(part.height for part in on_disk.frame.iter_slices(600)) == 15
     assert isinstance(
-        read_within(tmp_path / "t.parquet", ReadOptions(), MemoryBudget(5e6, room.folder)).frame, pl.DataFrame
+        read_within_memory(tmp_path / "t.parquet", ReadOptions(), MemoryBudget(5e6, room.folder)).frame, pl.DataFrame
     )
 
 
 @pytest.mark.parametrize("text", ["", "2", "GB", "-1GB", "0GB", "2 pounds", "1e9"])
 def test_an_amount_of_memory_has_a_number_and_a_unit(text: str) -> None:
-    with pytest.raises(ParameterError, match="expected a number with KB, MB, GB or TB behind it, such as 2GB"):
+    with pytest.raises(ParameterError, match="expected a number followed by KB, MB, GB or TB, such as 2GB"):
         parse_bytes(text)
 
 
 def test_what_is_no_parquet_file_is_said_plainly(room: MemoryBudget, tmp_path: Path) -> None:
     (tmp_path / "t.parquet").write_text("a,b\n1,2\n")
-    with pytest.raises(TableError, match=r"t\.parquet: this cannot be read as Parquet"):
-        read_within(tmp_path / "t.parquet", ReadOptions(), room)
+    with pytest.raises(TableError, match=r"t\.parquet: cannot be read as Parquet"):
+        read_within_memory(tmp_path / "t.parquet", ReadOptions(), room)
 
 
 def test_a_few_rows_are_gathered_without_reading_all(paths: list[Path], room: MemoryBudget) -> None:

@@ -20,8 +20,8 @@ from scipy.sparse import csr_array
 
 from oddrow.errors import TableError
 from oddrow.structure import build, to_plain
-from oddrow.table.delimited import LOOKED_AT, ReadOptions
-from oddrow.table.read import read_table, through_blocks
+from oddrow.table.delimited import N_ROWS_FOR_TYPES, ReadOptions
+from oddrow.table.read import consume_blocks, read_table
 from oddrow.table.table import SYNTHETIC, Table, as_table
 
 Write = Callable[[str, str | bytes], Path]
@@ -79,7 +79,7 @@ def test_the_header_may_leave_a_name_out(write: Write) -> None:
 
 
 def test_names_must_be_as_many_as_columns(write: Write) -> None:
-    assert refusal(write("a.csv", "1,2\n"), names=["a", "b", "c"]).endswith("3 names were given for 2 columns.")
+    assert refusal(write("a.csv", "1,2\n"), names=["a", "b", "c"]).endswith("3 names given for 2 columns.")
 
 
 def test_quotes_hold_separators_quotes_and_line_breaks(write: Write) -> None:
@@ -129,16 +129,16 @@ def test_other_texts_are_missing_only_where_said(write: Write) -> None:
 def test_a_column_of_whole_numbers_may_turn_out_otherwise_late(
     late: str, kind: type[pl.DataType], value: object, name: str, write: Write
 ) -> None:
-    text = ("n,m\n" + "7,1\n" * (LOOKED_AT + 500) + f"{late},2\n").encode()
+    text = ("n,m\n" + "7,1\n" * (N_ROWS_FOR_TYPES + 500) + f"{late},2\n").encode()
     frame = read_table(write(name, gzip.compress(text) if name.endswith("gz") else text)).frame
     assert frame.dtypes == [kind, pl.Int64]
-    assert frame.height == LOOKED_AT + 501
+    assert frame.height == N_ROWS_FOR_TYPES + 501
     assert frame.row(-1) == (value, 2)
     assert frame["n"][0] == (7 if kind == pl.Float64 else "7")
 
 
 def test_several_columns_may_turn_out_otherwise_late_under_given_names(write: Write) -> None:
-    path = write("a.csv", "7,1,2024-01-01\n" * (LOOKED_AT + 500) + "1.5,x,soon\n")
+    path = write("a.csv", "7,1,2024-01-01\n" * (N_ROWS_FOR_TYPES + 500) + "1.5,x,soon\n")
     frame = read_table(path, names=["p", "q", "r"]).frame
     assert frame.schema == {"p": pl.Float64, "q": pl.String, "r": pl.String}
     assert frame.row(-1) == (1.5, "x", "soon")
@@ -155,14 +155,14 @@ def test_dates_and_booleans_are_recognised(write: Write) -> None:
 @pytest.mark.parametrize(
     ("text", "where"),
     [
-        ("a,b\n1,2\n3,4,5\n", "a line has more fields than the first one, which has 2 (line 3)"),
-        ("a,b\n1,2,3\n1,2\n4,5,6\n", "2 lines have more fields than the first one, which has 2 (line 2, line 4)"),
-        ("a,b,c\n1,2,3\n4,5\n6,7,8\n", "a line has fewer fields than the first one, which has 3 (line 3)"),
-        ("a,b,c\n1,2,x\n4,5\n", "a line has fewer fields than the first one, which has 3 (line 3)"),
-        ('a,b,c\n"1,1",2,x\n"4,4",5\n', "a line has fewer fields than the first one, which has 3 (line 3)"),
-        ("a,b\n1,2\n\n3,4\n", "a line has fewer fields than the first one, which has 2 (line 3)"),
-        ("a,b\n" + "1\n" * 5, "5 lines have fewer fields than the first one, which has 2 (line 2, line 3, line 4)"),
-        ("a,b\n" + "1,2\n" * (LOOKED_AT + 1) + "1,2,3\n", f"which has 2 (line {LOOKED_AT + 3})"),
+        ("a,b\n1,2\n3,4,5\n", "1 line has more fields than the first line, which has 2 (line 3)"),
+        ("a,b\n1,2,3\n1,2\n4,5,6\n", "2 lines have more fields than the first line, which has 2 (line 2, line 4)"),
+        ("a,b,c\n1,2,3\n4,5\n6,7,8\n", "1 line has fewer fields than the first line, which has 3 (line 3)"),
+        ("a,b,c\n1,2,x\n4,5\n", "1 line has fewer fields than the first line, which has 3 (line 3)"),
+        ('a,b,c\n"1,1",2,x\n"4,4",5\n', "1 line has fewer fields than the first line, which has 3 (line 3)"),
+        ("a,b\n1,2\n\n3,4\n", "1 line has fewer fields than the first line, which has 2 (line 3)"),
+        ("a,b\n" + "1\n" * 5, "5 lines have fewer fields than the first line, which has 2 (line 2, line 3, line 4)"),
+        ("a,b\n" + "1,2\n" * (N_ROWS_FOR_TYPES + 1) + "1,2,3\n", f"which has 2 (line {N_ROWS_FOR_TYPES + 3})"),
     ],
 )
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
@@ -171,7 +171,7 @@ def test_ragged_lines_are_named(text: str, where: str, name: str, write: Write) 
     message = refusal(path)
     assert message.startswith(f"{path}: ")
     assert where in message
-    assert "Mend them" in message
+    assert "Correct the file" in message
 
 
 def test_empty_last_fields_are_no_short_lines(write: Write) -> None:
@@ -181,8 +181,8 @@ def test_empty_last_fields_are_no_short_lines(write: Write) -> None:
 
 def test_names_in_the_file_must_differ(write: Write) -> None:
     path = write("a.csv", "a,b,a,b,c\n1,2,3,4,5\n")
-    assert refusal(path).startswith(f"{path}: column name 'a', 'b' stands more than once. Rename the columns")
-    assert "column name 'p' stands more than once" in refusal(write("b.csv", "1,2\n"), names=["p", "p"])
+    assert refusal(path).startswith(f"{path}: several columns have the name 'a', 'b'. Rename them")
+    assert "several columns have the name 'p'" in refusal(write("b.csv", "1,2\n"), names=["p", "p"])
 
 
 # Binary
@@ -221,11 +221,11 @@ def test_npz_holds_x_and_perhaps_y(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "said"),
     [
-        ({"Z": np.zeros((2, 2))}, "needs an array 'X'; this one has 'Z'"),
-        ({"X": np.zeros(3)}, "'X' has shape (3,); expected (rows, columns)"),
-        ({"X": np.zeros((3, 2)), "y": np.zeros(2)}, "'y' has shape (2,) beside an 'X' of 3 rows; expected (3,)"),
-        ({"X": np.zeros((6, 2)), "y": np.zeros((2, 3))}, "'y' has shape (2, 3) beside an 'X' of 6 rows"),
-        ({"X": np.zeros((3, 2), dtype=complex)}, "'X' holds values of type complex128; expected numbers"),
+        ({"Z": np.zeros((2, 2))}, "needs an array 'X'. This one has 'Z'"),
+        ({"X": np.zeros(3)}, "'X' has shape (3,). Expected (rows, columns)"),
+        ({"X": np.zeros((3, 2)), "y": np.zeros(2)}, "'y' has shape (2,), but 'X' has 3 rows. Expected (3,)"),
+        ({"X": np.zeros((6, 2)), "y": np.zeros((2, 3))}, "'y' has shape (2, 3), but 'X' has 6 rows"),
+        ({"X": np.zeros((3, 2), dtype=complex)}, "'X' holds values of type complex128. Expected numbers"),
         ({"X": np.array([[object()]])}, "allow_pickle=False"),
         ({"X": np.zeros((0, 2))}, "no rows"),
     ],
@@ -263,14 +263,14 @@ def test_arrhythmia_is_read_as_it_was_published(data: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "said"),
     [
-        ({"features": np.zeros((2, 2)), "y": np.zeros(2)}, "needs an array 'X'; this one has 'features', 'y'."),
-        ({}, "needs an array 'X'; this one has none."),
-        ({"X": np.zeros((2, 2, 2))}, "'X' has shape (2, 2, 2); expected (rows, columns)"),
-        ({"X": np.zeros((3, 2)), "y": np.zeros((2, 1))}, "'y' has shape (2, 1) beside an 'X' of 3 rows"),
-        ({"X": np.zeros((3, 2), dtype=complex)}, "'X' holds values of type complex128; expected numbers"),
-        ({"X": np.array([["a", 1.0]], dtype=object)}, "'X' is of class cell; expected a full matrix of numbers"),
-        ({"X": np.zeros((2, 2)), "y": "no"}, "'y' is of class char; expected a full matrix of numbers"),
-        ({"X": csr_array(np.eye(3))}, "'X' is of class sparse; expected a full matrix of numbers"),
+        ({"features": np.zeros((2, 2)), "y": np.zeros(2)}, "needs an array 'X'. This one has 'features', 'y'."),
+        ({}, "needs an array 'X'. This one has no arrays."),
+        ({"X": np.zeros((2, 2, 2))}, "'X' has shape (2, 2, 2). Expected (rows, columns)"),
+        ({"X": np.zeros((3, 2)), "y": np.zeros((2, 1))}, "'y' has shape (2, 1), but 'X' has 3 rows"),
+        ({"X": np.zeros((3, 2), dtype=complex)}, "'X' holds values of type complex128. Expected numbers"),
+        ({"X": np.array([["a", 1.0]], dtype=object)}, "'X' is of class cell. Expected a full matrix of numbers"),
+        ({"X": np.zeros((2, 2)), "y": "no"}, "'y' is of class char. Expected a full matrix of numbers"),
+        ({"X": csr_array(np.eye(3))}, "'X' is of class sparse. Expected a full matrix of numbers"),
     ],
 )
 def test_mat_of_another_form_is_refused(arrays: dict[str, Any], said: str, write: Write) -> None:
@@ -318,8 +318,8 @@ def test_given_names_are_as_many_as_the_columns_and_none_is_y_twice(name: str, w
     path = write(name, mat_bytes(**arrays))
     if name == "a.npz":
         np.savez(path, **arrays)
-    assert refusal(path, names=["p"]) == f"{path}: 1 names were given for 2 columns."
-    assert "column name 'y' stands more than once" in refusal(path, names=["y", "p"])
+    assert refusal(path, names=["p"]) == f"{path}: 1 name given for 2 columns."
+    assert "several columns have the name 'y'" in refusal(path, names=["y", "p"])
 
 
 # Files that are not what they are called
@@ -358,14 +358,14 @@ MAT = mat_bytes(X=np.random.default_rng(0).random((50, 4)), y=np.zeros((50, 1)))
         ("a.parquet", parquet_bytes()[:-9], "cannot be read as Parquet"),
         ("a.arrow", b"a,b\n1,2\n", "cannot be read as Arrow IPC"),
         ("a.arrow", b"ARROW1\0\0and no more", "cannot be read as Arrow IPC"),
-        ("a.npz", b"a,b\n1,2\n", "is no NPZ file"),
-        ("a.npz", npy_bytes(), "is no NPZ file"),
+        ("a.npz", b"a,b\n1,2\n", "is not an NPZ file"),
+        ("a.npz", npy_bytes(), "is not an NPZ file"),
         ("a.mat", b"a,b\n1,2\n", "cannot be read as MATLAB v5"),
         ("a.mat", b"x" * 2000, "cannot be read as MATLAB v5"),
         ("a.mat", MAT[:60], "cannot be read as MATLAB v5"),
         ("a.mat", MAT[:-200], "cannot be read as MATLAB v5 (could not read bytes)"),
         ("a.mat", b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + bytes(400), "Save it with -v7: save("),
-        ("a.xlsx", b"a,b\n1,2\n", "the ending is not one oddrow reads (.csv, "),
+        ("a.xlsx", b"a,b\n1,2\n", "oddrow does not read files of this ending. Expected .csv, "),
         ("a.csv", b"", "the file is empty"),
         ("a.parquet", b"", "the file is empty"),
         ("a.csv", b"a,b\n", "the table has columns but no rows"),
@@ -437,7 +437,7 @@ def test_files_with_other_types_do_not_stack(tmp_path: Path) -> None:
 
 
 def test_a_pattern_without_a_match(tmp_path: Path) -> None:
-    assert refusal(str(tmp_path / "*.csv")).endswith("*.csv: no file matches.")
+    assert refusal(str(tmp_path / "*.csv")).endswith("*.csv: no file matches this pattern.")
 
 
 # In memory
@@ -478,7 +478,7 @@ def test_a_pandas_frame_keeps_missing_values_categories_and_times() -> None:
     ids=["pandas", "arrow"],
 )
 def test_names_in_memory_must_differ(twice: Any) -> None:
-    assert "column name 'a' stands more than once" in refusal(twice)
+    assert "several columns have the name 'a'" in refusal(twice)
 
 
 @pytest.mark.parametrize("source", [[], {"a": [1]}, np.zeros(3), np.array([["x"]]), 7, None, [1, 2]])
@@ -548,12 +548,12 @@ def test_fields_may_be_parted_by_semicolons_and_tabs(tmp_path: Path, separator: 
 
 
 def in_blocks(source: object) -> list[Table]:
-    return through_blocks(source, ReadOptions(), list)
+    return consume_blocks(source, ReadOptions(), list)
 
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("oddrow.table.read.MOST_BLOCK_ROWS", 100)
+    monkeypatch.setattr("oddrow.table.read.MAX_BLOCK_ROWS", 100)
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -584,14 +584,14 @@ def test_blocks_of_several_files_have_the_columns_in_the_order_of_the_first(writ
 
 @pytest.mark.usefixtures("small_blocks")
 def test_a_type_that_shows_late_holds_from_the_first_block_on(write: Write) -> None:
-    path = write("a.csv", "n,m\n" + "07,1\n" * (LOOKED_AT + 500) + "x,2\n")
+    path = write("a.csv", "n,m\n" + "07,1\n" * (N_ROWS_FOR_TYPES + 500) + "x,2\n")
     calls: list[int] = []
 
     def consume(blocks: Iterator[Table]) -> list[str]:
         calls.append(1)
         return [value for block in blocks for value in block.frame["n"]]
 
-    assert through_blocks(path, ReadOptions(), consume) == ["07"] * (LOOKED_AT + 500) + ["x"]
+    assert consume_blocks(path, ReadOptions(), consume) == ["07"] * (N_ROWS_FOR_TYPES + 500) + ["x"]
     assert len(calls) == 2
 
 
@@ -600,7 +600,7 @@ def test_blocks_end_before_the_blank_lines_and_short_lines_are_found(write: Writ
     rows = "1,2\n" * 205
     assert sum(block.n_rows for block in in_blocks(write("a.csv", "p,q\n" + rows + "\n\n"))) == 205
     for late in ("3\n", "1,2,3\n"):
-        with pytest.raises(TableError, match=r"a line has (fewer|more) fields .* \(line 207\)"):
+        with pytest.raises(TableError, match=r"1 line has (fewer|more) fields .* \(line 207\)"):
             in_blocks(write("b.csv", "p,q\n" + rows + late + rows))
 
 

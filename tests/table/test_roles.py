@@ -47,13 +47,13 @@ def test_labels_by_hand(values: Any, said: dict[str, Any], expected: list[float]
         ([0, 1, 2], "besides 0, 1, true and false it holds '2'"),
         (
             ["a", "b", "c", "d", "e"],
-            "'a', 'b', 'c' and 2 more. Say which values are anomalous (--anomaly V,V)",
+            "'a', 'b', 'c' and 2 more. Name the anomalous values (--anomaly V,V)",
         ),
         ([0.0, 0.5], "it holds '0.5'"),
         ([0.0, float("inf")], "it holds 'inf'"),
         ([1, 1, None], "all 2 labelled rows are anomalous. Expected normal rows too"),
         ([None, None], "every value is missing"),
-        ([[0], [1]], "values of type List(Int64) are no label"),
+        ([[0], [1]], "values of type List(Int64) cannot be labels"),
     ],
 )
 def test_labels_that_are_not_two_classes_are_refused(values: Any, said: str) -> None:
@@ -64,7 +64,9 @@ def test_labels_that_are_not_two_classes_are_refused(values: Any, said: str) -> 
 
 
 def test_an_evaluation_needs_both_classes() -> None:
-    with pytest.raises(TableError, match="column 'y': none of 2 rows is anomalous: nothing can be measured"):
+    with pytest.raises(
+        TableError, match=r"column 'y': none of 2 rows is anomalous\. Expected at least one labelled anomaly"
+    ):
         labelled([0, 0], both=True)
     assert labelled([0, 1], both=True) == [0, 1]
 
@@ -104,11 +106,11 @@ def test_weights_are_numbers_whatever_their_type() -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ([1.0, -1.0, None, NAN, float("inf")], "4 of 5 values are no weights (row 11 -1.0, row 12 None, row 13 nan)"),
-        (["1", "many"], "1 of 2 values are no weights (row 11 'many')"),
-        ([0, 0], "no value is a weight"),
-        ([[1], [2]], "no value is a weight"),
-        ([datetime(2024, 1, 1)], "no value is a weight"),
+        ([1.0, -1.0, None, NAN, float("inf")], "4 of 5 weights are invalid (row 11 -1.0, row 12 None, row 13 nan)"),
+        (["1", "many"], "1 of 2 weights is invalid (row 11 'many')"),
+        ([0, 0], "every weight is 0"),
+        ([[1], [2]], "values of type List(Int64) cannot be weights"),
+        ([datetime(2024, 1, 1)], "cannot be weights. Expected numbers"),
     ],
 )
 def test_other_weights_are_refused(values: Any, said: str) -> None:
@@ -122,11 +124,11 @@ def test_columns_with_a_role_are_no_features_and_say_why() -> None:
     roles = Roles(label="y", time="t", id="k", weight="w", drop=("d",))
     frame = pl.DataFrame({"y": [1], "t": [1.5], "k": ["a"], "w": [1], "d": [1], "x": [1]})
     assert roles.reasons(frame) == {
-        "y": "the label",
-        "t": "orders the rows",
-        "k": "names the row",
-        "w": "the weight",
-        "d": "left out (--drop)",
+        "y": "used as label",
+        "t": "used to order the rows",
+        "k": "used as id",
+        "w": "used as weight",
+        "d": "left out by --drop",
     }
     # A true time stays a feature: its hour and weekday can tell.
     assert "t" not in roles.reasons(frame.with_columns(t=pl.lit(datetime(2024, 1, 1))))
@@ -136,7 +138,7 @@ def test_columns_with_a_role_are_no_features_and_say_why() -> None:
 def test_amounts_and_entities() -> None:
     frame = pl.DataFrame({"a": ["1.5", "0"], "card": ["x", "y"]})
     assert Roles(amount="a").amounts(frame, np.arange(2)).tolist() == [1.5, 0]  # type: ignore[union-attr]
-    with pytest.raises(TableError, match=r"column 'a': 1 of 1 values are no amounts \(row 9 -2\)"):
+    with pytest.raises(TableError, match=r"column 'a': 1 of 1 amounts is invalid \(row 9 -2\)"):
         Roles(amount="a").amounts(pl.DataFrame({"a": [-2]}), np.array([9]))
     cards = Roles(entity="card").entities(pl.DataFrame({"card": ["b", "a", "b", None, None]}))
     assert cards is not None
@@ -144,7 +146,7 @@ def test_amounts_and_entities() -> None:
     assert len(set(cards.tolist())) == 4, "rows of nobody belong to nobody else"
     assert Roles().amounts(frame, np.arange(2)) is None
     assert Roles().entities(frame) is None
-    assert Roles(entity="card", amount="a").reasons(frame) == {"card": "whose row it is"}
+    assert Roles(entity="card", amount="a").reasons(frame) == {"card": "used as entity"}
 
 
 def test_roles_whose_column_is_absent_can_be_left_out() -> None:

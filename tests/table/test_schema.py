@@ -37,7 +37,7 @@ def numeric_text(n_bad: int) -> list[str]:
         ([timedelta(1), timedelta(2)], "numeric", "values of type Duration"),
         ([time(1), time(2)], "numeric", "values of type Time"),
         (["1", "2.5", " 3e4 "], "numeric", "text that reads as numbers"),
-        (numeric_text(5), "numeric", "text that reads as numbers, but 5 values do not"),
+        (numeric_text(5), "numeric", "text that reads as numbers, except 5 values"),
         (["a", "b", "a"], "category", "text with 2 different values"),
         (pl.Series(["a", "b"], dtype=pl.Categorical), "category", "text with 2 different values"),
         (pl.Series(["a", "b"], dtype=pl.Enum(["a", "b"])), "category", "text with 2 different values"),
@@ -99,8 +99,8 @@ def test_every_decision_can_be_overridden() -> None:
     frame = pl.DataFrame({"zip": [10115, 10117], "row_id": [1, 2], "x": [1.5, 2]})
     schema = Schema.infer(frame, {"zip": "category", "row_id": "numeric", "x": "dropped"}, {"x": "the weight"})
     assert schema.columns == (
-        Column("zip", "category", "as you said"),
-        Column("row_id", "numeric", "as you said"),
+        Column("zip", "category", "set by you"),
+        Column("row_id", "numeric", "set by you"),
         Column("x", "dropped", "the weight"),
     )
     assert schema.feature_names == ["zip", "row_id"]
@@ -206,18 +206,18 @@ def test_text_among_numbers_is_told_with_rows_values_and_ways_out() -> None:
     amounts = [f"{number}.5" for number in range(200)]
     amounts[17], amounts[102], amounts[150], amounts[199] = "N/A", "-", "?", "-"
     assert problems({"amount": amounts}, {"amount": amounts}) == [
-        "column 'amount': 4 of 200 values are not numbers (row 17 'N/A', row 102 '-', row 150 '?'). "
-        "Expected kind 'numeric'. Pass missing=('N/A', '-', '?') when reading (--set table.missing=N/A,-,?), "
-        "or declare the column categorical: amount=category in [schema] (kinds={'amount': 'category'})."
+        "column 'amount': 4 of 200 values cannot be read as numbers (row 17 'N/A', row 102 '-', row 150 '?'). "
+        "To read such values as missing: --set table.missing=N/A,-,? (in Python: missing=('N/A', '-', '?')). "
+        "To use the column as a category: --set schema.amount=category (in Python: kinds={'amount': 'category'})."
     ]
 
 
 def test_infinities_are_told_with_their_rows() -> None:
     assert problems({"a": [1.5, 2.0]}, {"a": [float("inf"), 1.0, None, -float("inf")]}) == [
         "column 'a': 2 of 4 values are infinite (row 0 inf, row 3 -inf). "
-        "Expected finite numbers. Leave the field empty where the value is not known."
+        "Expected finite numbers. Leave the field empty if the value is unknown."
     ]
-    assert "1 of 2 values are infinite (row 1 'inf')" in problems({"a": [1.5, 2.0]}, {"a": ["1", "inf"]})[0]
+    assert "1 of 2 values is infinite (row 1 'inf')" in problems({"a": [1.5, 2.0]}, {"a": ["1", "inf"]})[0]
 
 
 def test_values_of_another_kind_are_told_by_type() -> None:
@@ -235,19 +235,19 @@ def test_values_of_another_kind_are_told_by_type() -> None:
 
 def test_single_values_of_another_kind_are_told_by_row() -> None:
     told = problems({"b": [True, False]}, {"b": ["true", "yes", None]})[0]
-    assert told.startswith("column 'b': 1 of 3 values are not true or false (1 or 0) (row 1 'yes'). ")
+    assert told.startswith("column 'b': 1 of 3 values cannot be read as true or false (1 or 0) (row 1 'yes'). ")
     told = problems({"b": [True, False]}, {"b": [1, 2]})[0]
-    assert told.startswith("column 'b': 1 of 2 values are not true or false (1 or 0) (row 1 2). ")
+    assert told.startswith("column 'b': 1 of 2 values cannot be read as true or false (1 or 0) (row 1 2). ")
     told = problems({"d": [date(2024, 1, 1), date(2024, 1, 2)]}, {"d": ["2024-01-01", "soon"]})[0]
-    assert told.startswith("column 'd': 1 of 2 values are not times (row 1 'soon'). ")
+    assert told.startswith("column 'd': 1 of 2 values cannot be read as times (row 1 'soon'). ")
 
 
 def test_rows_are_told_by_their_numbers_in_the_whole_table() -> None:
     schema = Schema.infer(pl.DataFrame({"a": [1.5, 2.0], "b": [1.5, 2.0]}))
     with pytest.raises(TableError) as caught:
         schema.check(pl.DataFrame({"a": ["x", "1"], "b": [1.0, float("inf")]}), np.array([30, 10]))
-    assert "1 of 2 values are not numbers (row 30 'x')" in str(caught.value)
-    assert "1 of 2 values are infinite (row 10 inf)" in str(caught.value)
+    assert "1 of 2 values cannot be read as numbers (row 30 'x')" in str(caught.value)
+    assert "1 of 2 values is infinite (row 10 inf)" in str(caught.value)
     schema.check(pl.DataFrame({"a": [1.0], "b": ["2"]}), np.array([5]))
 
 
@@ -276,5 +276,5 @@ def test_numbers_with_separators_are_no_missing_values() -> None:
     amounts = [f"{number}.5" for number in range(200)]
     amounts[17] = "1,023.13"
     (said,) = problems({"amount": amounts}, {"amount": amounts})
-    assert "Write numbers without separators of thousands, or declare the column categorical" in said
+    assert "Write numbers without thousands separators. To use the column as a category: " in said
     assert "missing=" not in said

@@ -132,9 +132,9 @@ def test_a_bound_is_meant_in_the_time_zone_of_the_column() -> None:
 @pytest.mark.parametrize(
     ("times", "bound", "expected"),
     [
-        (pl.Series("t", [1, 2]), "2024-01-01", "expected a number"),
-        (pl.Series("t", MOMENTS), "17", "expected an ISO date such as 2018-07-25"),
-        (pl.Series("t", MOMENTS), "yesterday", "expected an ISO date"),
+        (pl.Series("t", [1, 2]), "2024-01-01", "Expected a number"),
+        (pl.Series("t", MOMENTS), "17", "Expected an ISO date such as 2018-07-25"),
+        (pl.Series("t", MOMENTS), "yesterday", "Expected an ISO date"),
     ],
 )
 def test_a_bound_of_another_kind_is_refused(times: pl.Series, bound: str, expected: str) -> None:
@@ -149,11 +149,11 @@ def test_a_bound_of_another_kind_is_refused(times: pl.Series, bound: str, expect
     ("times", "said"),
     [
         ([1, None, 3, None], "2 of 4 times are missing (row 1 None, row 3 None)"),
-        ([1.5, float("nan")], "1 of 2 times are missing (row 1 nan)"),
-        ([date(2024, 1, 1), None], "1 of 2 times are missing (row 1 None)"),
-        (["2024-01-01", "soon"], "values of type String order no rows"),
-        ([True, False], "values of type Boolean order no rows"),
-        ([[1], [2]], "values of type List(Int64) order no rows"),
+        ([1.5, float("nan")], "1 of 2 times is missing (row 1 nan)"),
+        ([date(2024, 1, 1), None], "1 of 2 times is missing (row 1 None)"),
+        (["2024-01-01", "soon"], "text cannot order rows by time"),
+        ([True, False], "true and false cannot order rows by time"),
+        ([[1], [2]], "values of type List(Int64) cannot order rows by time"),
     ],
 )
 def test_values_that_order_no_rows_are_refused(times: list[Any], said: str) -> None:

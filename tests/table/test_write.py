@@ -13,7 +13,7 @@ from polars.testing import assert_frame_equal
 from oddrow.errors import TableError
 from oddrow.files import check_output_file, replaced_file
 from oddrow.table.read import read_table
-from oddrow.table.write import check_target, write_blocks, write_table
+from oddrow.table.write import check_output_table, write_blocks, write_table
 
 FRAME = pl.DataFrame({"a": [1, 2], "b": ["x", None]})
 
@@ -61,16 +61,16 @@ def test_an_unwritable_place_is_one_message(tmp_path: Path) -> None:
 def test_places_are_checked_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "file.csv").write_text("")
     (tmp_path / "folder.csv").mkdir()
-    check_target(tmp_path / "new.csv")
-    check_target(tmp_path / "file.csv")
+    check_output_table(tmp_path / "new.csv")
+    check_output_table(tmp_path / "file.csv")
     for path, said in [
-        (tmp_path / "a.json", r"the ending is not one oddrow writes \(.parquet, .csv\)"),
+        (tmp_path / "a.json", r"oddrow does not write files of this ending. Expected \.parquet or \.csv"),
         (tmp_path / "folder.csv", "this is a folder"),
         (tmp_path / "nowhere" / "a.csv", "there is no folder .*nowhere"),
         (tmp_path / "file.csv" / "a.csv", "there is no folder"),
     ]:
         with pytest.raises(TableError, match=said):
-            check_target(path)
+            check_output_table(path)
 
 
 def test_what_is_no_plain_file_is_never_replaced(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_later_block_takes_the_types_of_the_first_or_is_refused(tmp_path: Path
     whole, text = pl.DataFrame({"id": [1]}), pl.DataFrame({"id": ["2"]})
     write_blocks([text, whole], tmp_path / "a.csv")
     assert (tmp_path / "a.csv").read_text() == "id\n2\n1\n"
-    with pytest.raises(TableError, match="column 'id': values of type String in a later file, of type Int64"):
+    with pytest.raises(TableError, match="column 'id': values of type String in a later file, but of type Int64"):
         write_blocks([whole, pl.DataFrame({"id": ["x"]})], tmp_path / "a.csv")
     assert (tmp_path / "a.csv").read_text() == "id\n2\n1\n"
 
@@ -122,6 +122,6 @@ def test_a_later_block_takes_the_types_of_the_first_or_is_refused(tmp_path: Path
 @pytest.mark.parametrize("late", [pl.Series("id", [2.75]), pl.Series("id", ["007"]), pl.Series("id", [2**53 + 1.0])])
 def test_no_value_is_changed_to_fit_the_first_block(late: pl.Series, tmp_path: Path) -> None:
     first = pl.DataFrame({"id": [1]}, schema={"id": pl.Int32})
-    with pytest.raises(TableError, match="Write the column alike in all files"):
+    with pytest.raises(TableError, match="Write the column with the same type in all files"):
         write_blocks([first, late.to_frame()], tmp_path / "a.csv")
     assert os.listdir(tmp_path) == []

@@ -78,12 +78,12 @@ def test_what_fails_leaves_nothing_either(folder: Path, oddrow: Run, tmp_path: P
     fit = ("fit", folder / "fit-0.parquet", "--out", tmp_path / "model", "--time", "time", "--label", "is_fraud")
     own = ["--memory", "1MB", "--detector", "autoencoder"]
     for options, message in (
-        (["--memory", "2"], "memory '2': expected a number with KB, MB, GB or TB behind it, such as 2GB"),
+        (["--memory", "2"], "memory '2': expected a number followed by KB, MB, GB or TB, such as 2GB"),
         (["--memory", "100KB"], "10,000 rows need 720KB for the column"),
         (["--memory", "1MB", "--config", tmp_path / "settings.toml"], "[[history]] needs all rows in memory"),
         (
             ["--memory", "1MB", "--join", folder / "test.parquet", "--on", "time"],
-            "can only be joined to rows in memory",
+            "rows on disk cannot be joined with",
         ),
         ([*own, "--set", "detector.known_weight=10"], "known_weight and trim need all rows in memory"),
         ([*own, "--set", "detector.trim=0.05"], "known_weight and trim need all rows in memory"),

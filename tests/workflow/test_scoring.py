@@ -27,7 +27,7 @@ Run = Callable[..., Any]
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("oddrow.table.read.MOST_BLOCK_ROWS", 100)
+    monkeypatch.setattr("oddrow.table.read.MAX_BLOCK_ROWS", 100)
 
 
 def at_once(model: Path, table: Path, start: str | None = None, n_reasons: int = 0) -> pl.DataFrame:
@@ -66,8 +66,11 @@ def test_all_that_is_wrong_in_any_block_is_one_message(
     mixed.with_columns(amount=pl.Series(amounts), fee=pl.Series(fees)).write_parquet(tmp_path / "t.parquet")
     ran = oddrow("score", tmp_path / "t.parquet", "--model", model, "--out", tmp_path / "s.csv")
     assert ran.code == 1
-    assert "column 'amount': 3 of 600 values are not numbers (row 150 'N/A', row 420 '-', row 421 '?')" in ran.err
-    assert "column 'fee': 1 of 600 values are infinite (row 599 inf)" in ran.err
+    assert (
+        "column 'amount': 3 of 600 values cannot be read as numbers (row 150 'N/A', row 420 '-', row 421 '?')"
+        in ran.err
+    )
+    assert "column 'fee': 1 of 600 values is infinite (row 599 inf)" in ran.err
     assert [path.name for path in tmp_path.iterdir()] == ["t.parquet"]
 
 
@@ -99,7 +102,7 @@ def test_a_span_without_rows_and_a_missing_time_are_named(
     times = mixed["time"].to_list()
     times[333] = None
     mixed.with_columns(time=pl.Series(times)).write_parquet(tmp_path / "t.parquet")
-    assert "times are missing (row 333 None)" in oddrow(*score, "--from", "2024-01-02").err
+    assert "is missing (row 333 None)" in oddrow(*score, "--from", "2024-01-02").err
 
 
 @pytest.mark.usefixtures("small_blocks")

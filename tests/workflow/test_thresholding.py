@@ -280,8 +280,8 @@ def test_a_rule_that_knows_too_little_is_refused_before_training(table: Path, od
 @pytest.mark.parametrize(
     ("change", "options", "said"),
     [
-        ({"amount": -1.0}, ("--amount", "amount"), "values are no amounts (row 0 -1.0"),
-        ({"amount": "much"}, ("--amount", "amount"), "values are no amounts (row 0 'much'"),
+        ({"amount": -1.0}, ("--amount", "amount"), "invalid (row 0 -1.0"),
+        ({"amount": "much"}, ("--amount", "amount"), "invalid (row 0 'much'"),
         ({}, ("--amount", "amuont"), "--amount: column 'amuont' is not in the table. Did you mean 'amount'?"),
         ({}, ("--entity", "card"), "--entity: column 'card' is not in the table"),
     ],
@@ -309,7 +309,10 @@ def test_history_that_cannot_be_known_is_refused(table: Path, fitted: Path, oddr
         .replace('"budget:20"', '"fixed:1"')
         .replace('"budget:5"', '"fixed:2"')
     )
-    for text, said in ((no_label, "say which column knows them, with --label C"), (no_time, "with --time C")):
+    for text, said in (
+        (no_label, "counts known anomalies and needs a label: --label COLUMN"),
+        (no_time, "needs a time column: --time COLUMN"),
+    ):
         (tmp_path / "f.toml").write_text(text)
         ran = oddrow("fit", table, "--config", tmp_path / "f.toml", "--out", tmp_path / "m", *QUICK)
         assert ran.code == 1
@@ -317,7 +320,7 @@ def test_history_that_cannot_be_known_is_refused(table: Path, fitted: Path, oddr
     pl.read_parquet(table).drop("is_fraud").write_parquet(tmp_path / "new.parquet")
     ran = oddrow("score", tmp_path / "new.parquet", "--model", fitted, "--out", tmp_path / "s.csv")
     assert ran.code == 1
-    assert "column 'is_fraud' is not in the table, and the history counts known anomalies" in ran.err
+    assert "column 'is_fraud' is not in the table, but the history counts known anomalies" in ran.err
 
 
 def test_rows_to_score_may_have_no_label_yet(table: Path, fitted: Path, oddrow: Oddrow, tmp_path: Path) -> None:
@@ -366,7 +369,7 @@ def test_rows_without_their_past_are_told_of(table: Path, fitted: Path, oddrow: 
         path = table if name == "all" else tmp_path / f"{name}.parquet"
         ran = oddrow("score", path, "--model", fitted, "--out", tmp_path / "s.csv", "--from", UNTIL)
         assert ran.code == 0, ran.err
-        assert ("less past than their history reaches back" in ran.out) == is_told
+        assert ("a shorter history than the model looks back" in ran.out) == is_told
 
 
 def test_days_begin_at_midnight_of_the_columns_own_zone(
@@ -386,7 +389,7 @@ def test_days_begin_at_midnight_of_the_columns_own_zone(
 
 def test_ids_that_repeat_are_told_of(table: Path, fitted: Path, oddrow: Oddrow, tmp_path: Path) -> None:
     ran = oddrow("score", table, table, "--model", fitted, "--out", tmp_path / "s.csv", "--from", UNTIL)
-    assert "rows share their id with another; their history counts both" in ran.out
+    assert "rows share an id; the history counts every one of them" in ran.out
 
 
 def test_a_model_that_cannot_keep_its_rule_is_kept_and_cut_otherwise(

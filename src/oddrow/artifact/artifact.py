@@ -33,7 +33,7 @@ from oddrow.detectors.base import Detector
 from oddrow.errors import ArtifactError, OddrowError
 from oddrow.files import replaced_folder
 from oddrow.structure import to_plain
-from oddrow.table.dataset import span
+from oddrow.table.dataset import describe_span
 from oddrow.table.delimited import ReadOptions
 from oddrow.table.history import History
 from oddrow.table.roles import Roles
@@ -98,7 +98,7 @@ def _trained_on(model: Artifact) -> str:
     origin, n_known = model.origin, model.detector.n_known_anomalies_
     rows = [f"{origin.n_rows - n_known:,} rows of {origin.named}"] if origin else ["rows in memory"]
     if origin and model.roles.time and (origin.start or origin.until):
-        rows.append(f"rows with {span(model.roles.time, origin.start, origin.until)}")
+        rows.append(f"rows with {describe_span(model.roles.time, origin.start, origin.until)}")
     rows += [f"{origin.n_held_out:,} more held out for the threshold"] if origin else []
     return f"{'; '.join(rows)}; {n_known:,} known anomalies beside them were {_use_of_known(model)}"
 

@@ -86,21 +86,21 @@ def _in_numpy(rows: EncodedRows) -> Any:
 
 def encode(frame: Frame, schema: Schema, encoder: TableEncoder) -> tuple[jax.Array, ...]:
     """Return encoded rows on the network's device; on the CPU, NumPy reads them there without a copy."""
-    return tuple(map(jnp.asarray, encoder.transform_slices(schema.slices(frame), frame.height)))
+    return tuple(map(jnp.asarray, encoder.transform_slices(schema.conform_slices(frame), frame.height)))
 
 
 def encode_training(frame: Frame, schema: Schema, encoder: TableEncoder, *, least: int, seed: int) -> EncodedRows:
     """Return encoded rows to train on; for a frame on disk, write them to shards of at least `least` rows."""
     if not isinstance(frame, ParquetFrame):
         return encode(frame, schema, encoder)
-    n_shards = -(-frame.height // max(least, _shard_rows(frame.room, encoder)))
-    parts = map(encoder.transform, schema.slices(frame))
-    return Shards.write(parts, frame.height, n_shards, frame.room.folder / f"encoded-{seed}", seed=seed)
+    n_shards = -(-frame.height // max(least, _shard_rows(frame.memory, encoder)))
+    parts = map(encoder.transform, schema.conform_slices(frame))
+    return Shards.write(parts, frame.height, n_shards, frame.memory.folder / f"encoded-{seed}", seed=seed)
 
 
 def encode_validation(frame: Frame, schema: Schema, encoder: TableEncoder) -> tuple[jax.Array, ...]:
     """Return encoded validation rows; of more than memory holds, every second, third or so."""
-    if isinstance(frame, ParquetFrame) and frame.height > (most := _shard_rows(frame.room, encoder)):
+    if isinstance(frame, ParquetFrame) and frame.height > (most := _shard_rows(frame.memory, encoder)):
         frame = frame[np.arange(0, frame.height, -(-frame.height // most))]
     return encode(frame, schema, encoder)
 

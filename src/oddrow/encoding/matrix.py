@@ -47,7 +47,7 @@ class NumericMatrix:
 
     def __call__(self, table: Table) -> npt.NDArray[np.float32]:
         """Return the matrix (n, d) of a table with the same columns."""
-        return self.encoder.transform_slices(self.schema.slices(table.frame), table.n_rows).numbers
+        return self.encoder.transform_slices(self.schema.conform_slices(table.frame), table.n_rows).numbers
 
     def scorer(self, model: MatrixScorer) -> TableScorer:
         """Return a scorer of tables that gives them to the model as matrices, slice by slice to bound memory."""

@@ -18,8 +18,8 @@ from oddrow.outcomes import Outcomes
 from oddrow.recipes.recipe import Protocol, Recipe
 from oddrow.table.fingerprint import table_hashes
 from oddrow.table.join import Join, read_joined
-from oddrow.table.schema import missing_column
 from oddrow.table.table import Table
+from oddrow.table.validation import missing_column
 from oddrow.thresholds.fingerprint import Fingerprint
 from oddrow.typing import Floats, Ints
 

@@ -30,7 +30,7 @@ from oddrow.recipes.recipe import Recipe, Resampling
 from oddrow.recipes.results import HEADINGS, LINE, Results, write_results
 from oddrow.recipes.runner import Runs, page_of_results, write_report
 from oddrow.report import Picture
-from oddrow.report.pictures import report_axes
+from oddrow.report.pictures import plane
 from oddrow.resampling.candidates import NOTHING, default_classifiers, default_samplers
 from oddrow.resampling.cvae import CVAESampler
 from oddrow.resampling.trial import scores_of
@@ -266,7 +266,7 @@ class ResamplingRuns:
     def _draw(self, file: str, draw: Callable[..., Any], title: str = "") -> None:
         """Keep a picture of the last run for the report, where matplotlib is installed."""
         try:
-            axes = draw(axes=report_axes())
+            axes = draw(axes=plane())
             axes.set_title(title or axes.get_title())
             write_text(as_svg(axes).decode(), self.folder / f"{file}.svg")
         except OddrowError as error:

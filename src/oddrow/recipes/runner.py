@@ -18,9 +18,9 @@ from oddrow.evaluate.evaluation import HeldOutSet
 from oddrow.files import write_json, write_text
 from oddrow.recipes.results import Results
 from oddrow.report import Page, PageTable, Picture, Section, check_packages, render
-from oddrow.report.contents import VERSIONS, build_page
+from oddrow.report.contents import VERSIONS, page_of
 from oddrow.report.data import ReportData
-from oddrow.report.sections import reproduce_section
+from oddrow.report.sections import again
 from oddrow.table.dataset import Dataset
 from oddrow.table.write import write_table
 from oddrow.typing import Floats, Ints, Tell
@@ -85,14 +85,14 @@ def page_of_model(
     evaluation = of_ranked(artifact, test, ranked, test.notes)
     subject = ReportData(artifact, chosen, {each.name: each.scores for each in ranked}, evaluation)
     opening = [_results(results, [OF_LAST])]
-    return build_page(subject, results.title, OF_LAST_RUN, [command] if command else [], opening)
+    return page_of(subject, results.title, OF_LAST_RUN, [command] if command else [], opening)
 
 
 def page_of_results(results: Results, pictures: Sequence[Picture], notes: Sequence[str], command: str) -> Page:
     """The results of all runs with pictures, where no model is kept."""
     versions = {name: version(name) for name in VERSIONS}
     limits = [Section("Limits", notes=notes)] if notes else []
-    sections = [_results(results, [], pictures), *limits, reproduce_section([command] if command else [], versions, [])]
+    sections = [_results(results, [], pictures), *limits, again([command] if command else [], versions, [])]
     return Page(results.title, SUBTITLE, (), sections)
 
 

@@ -1,4 +1,4 @@
-"""Tables: read files, infer what each column means, choose and split rows, add history."""
+"""Read tables, infer what their columns mean, select and split rows, add history, and write tables."""
 
 from __future__ import annotations
 

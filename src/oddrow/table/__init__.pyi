@@ -1,6 +1,17 @@
+from .dataset import Dataset as Dataset
+from .dataset import Split as Split
+from .dataset import read_dataset as read_dataset
+from .delimited import ReadOptions as ReadOptions
 from .history import History as History
 from .history import HistoryState as HistoryState
+from .join import Join as Join
+from .join import left_join as left_join
 from .read import read_table as read_table
+from .roles import Roles as Roles
 from .schema import Column as Column
 from .schema import Schema as Schema
+from .split import split_latest as split_latest
+from .split import split_random as split_random
 from .table import Table as Table
+from .table import as_table as as_table
+from .write import write_table as write_table

@@ -1,33 +1,59 @@
-"""Columns with a part to play besides the features: label, time, id, weight, amount, entity."""
+"""Columns with a role besides the features: label, time, id, weight, amount, entity."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from oddrow.errors import ParameterError, TableError, did_you_mean, first_names, offenders, raise_all
+from oddrow.table.convert import as_numbers, as_text, describe_type
 from oddrow.table.parquet import Frame
-from oddrow.table.schema import as_numbers, as_text, missing_column
+from oddrow.table.validation import missing_column, n_of
 from oddrow.typing import Floats, Ints
 
-# Roles that are one column each.
-NAMING = ("label", "time", "id", "weight", "amount", "entity")
+COLUMN_ROLES = ("label", "time", "id", "weight", "amount", "entity")
 
-ANOMALOUS = ("1", "true")
-
-NORMAL = ("0", "false")
+# Without --anomaly and --normal these are the two classes.
+ANOMALY_TEXTS = ("1", "true")
+NORMAL_TEXTS = ("0", "false")
 
 
 @dataclass(frozen=True)
 class Roles:
-    """Which column is the label, the time, the id, the weight, and which columns are not to be looked at.
+    """Name the columns that have a role, and the columns to leave out.
 
-    `anomaly` or `normal` are the label's values that mean so, as text; by default 1 and true are anomalous. `amount` is
-    what is lost with a missed anomaly; `entity` says whose row it is: a card, a customer.
+    Columns with a role are not features, except a datetime `time` and `amount`.
+
+    Parameters
+    ----------
+    label : str, optional
+        Column that says which rows are anomalies.
+    anomaly : tuple of str, optional
+        Label values, as text, that mean an anomaly; all others are normal. By default 1 and true are anomalies.
+    normal : tuple of str, optional
+        Label values that mean a normal row; all others are anomalies. Give either `anomaly` or `normal`.
+    time : str, optional
+        Column that orders the rows: numbers, dates or times.
+    id : str, optional
+        Column that identifies a row in the output.
+    weight : str, optional
+        Column of sample weights.
+    amount : str, optional
+        Column of the amount lost if the row is a missed anomaly.
+    entity : str, optional
+        Column of the card, customer or device that the row belongs to.
+    drop : tuple of str, optional
+        Columns to leave out.
+
+    Examples
+    --------
+    >>> roles = Roles(label="outcome", anomaly=("fraud",))
+    >>> roles.labels(pl.DataFrame({"outcome": ["fraud", "paid", None]}), both=True)
+    array([ 1.,  0., nan])
     """
 
     label: str | None = None
@@ -41,145 +67,269 @@ class Roles:
     drop: tuple[str, ...] = ()
 
     def check(self, columns: list[str]) -> None:
-        """Raise one `TableError` for every named column that is not there."""
-        named = ((f"--{role}", getattr(self, role)) for role in NAMING)
+        """Check that every named column exists.
+
+        Parameters
+        ----------
+        columns : list of str
+            Columns of the table.
+
+        Raises
+        ------
+        TableError
+            If columns are missing; the message lists all of them.
+        ParameterError
+            If both `anomaly` and `normal` are given.
+        """
+        named = ((f"--{role}", getattr(self, role)) for role in COLUMN_ROLES)
         wanted = [*((option, name) for option, name in named if name), *(("--drop", name) for name in self.drop)]
         raise_all([f"{option}: {missing_column(name, columns)}" for option, name in wanted if name not in columns])
         if self.anomaly and self.normal:
-            raise ParameterError("--anomaly and --normal were both given: say one, the other values are the rest.")
+            raise ParameterError("--anomaly and --normal were both given. Give one; other values are the other class.")
 
     @property
     def columns(self) -> list[str]:
-        """The columns that a role needs to be there."""
-        return list(dict.fromkeys(name for role in NAMING if (name := getattr(self, role)) is not None))
+        """Columns that have a role."""
+        return list(dict.fromkeys(name for role in COLUMN_ROLES if (name := getattr(self, role)) is not None))
 
     def without_absent(self, roles: Iterable[str], columns: list[str]) -> Roles:
-        """These roles, but for those named whose column is absent."""
+        """Return the roles without those whose column the table lacks.
+
+        Parameters
+        ----------
+        roles : iterable of str
+            Roles that may be absent, such as "label".
+        columns : list of str
+            Columns of the table.
+
+        Returns
+        -------
+        Roles
+            The roles that remain.
+        """
         absent: dict[str, Any] = {role: None for role in roles if getattr(self, role) not in columns}
         return replace(self, **absent)
 
     def reasons(self, frame: Frame) -> dict[str, str]:
-        """The columns that are no features because of their role, and which role that is.
+        """Return the columns that are not features because of their role, and why.
 
-        A numeric time only orders the rows; a true time stays, so that its hour and weekday can tell.
+        A numeric time only orders the rows. Dates and times remain features, for their hour and weekday.
+
+        Parameters
+        ----------
+        frame : polars.DataFrame or ParquetFrame
+            The rows.
+
+        Returns
+        -------
+        dict of str to str
+            Reason by column.
         """
-        named = {
-            self.label: "the label",
-            self.id: "names the row",
-            self.weight: "the weight",
-            self.entity: "whose row it is",
-        }
+        used_as = {self.label: "label", self.id: "id", self.weight: "weight", self.entity: "entity"}
+        reasons = {name: f"used as {role}" for name, role in used_as.items() if name is not None}
         if self.time is not None and not isinstance(frame[self.time].dtype, (pl.Date, pl.Datetime)):
-            named[self.time] = "orders the rows"
-        named |= dict.fromkeys(self.drop, "left out (--drop)")
-        return {name: reason for name, reason in named.items() if name is not None}
+            reasons[self.time] = "used to order the rows"
+        return reasons | dict.fromkeys(self.drop, "left out by --drop")
 
     def known_labels(self, frame: Frame) -> Floats:
-        """The label as (n,) float64, whatever classes there are: 1 anomaly, 0 normal, NaN unknown."""
+        """Return the labels, whatever classes occur.
+
+        Parameters
+        ----------
+        frame : polars.DataFrame or ParquetFrame
+            The rows.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            1 for an anomaly, 0 for a normal row, NaN if the label is missing.
+
+        Raises
+        ------
+        TableError
+            If the values are not two classes.
+        ParameterError
+            If `anomaly` or `normal` looks like a misspelt value of the column.
+        """
         assert self.label is not None
-        return self._zeros_and_ones(_as_text(frame[self.label]))
+        texts = _label_texts(frame[self.label])
+        known = texts.drop_nulls().unique(maintain_order=True).to_list()
+        anomalies, normals = (tuple(map(_as_written, given)) for given in (self.anomaly, self.normal))
+        for value in (*anomalies, *normals):
+            # A table of normal rows may well lack the anomalous value, but a misspelt one resembles another.
+            if value not in known and (hint := did_you_mean(value, known, likeness=0.7)):
+                raise ParameterError(f"column '{self.label}' has no value {value!r}.{hint}")
+        if not anomalies and not normals:
+            self._check_two_classes(known)
+        is_anomaly = ~texts.is_in(list(normals)) if normals else texts.is_in(list(anomalies or ANOMALY_TEXTS))
+        return is_anomaly.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+
+    def _check_two_classes(self, known: list[str]) -> None:
+        if others := [value for value in known if value not in ANOMALY_TEXTS + NORMAL_TEXTS]:
+            raise TableError(
+                f"column '{self.label}' is not a label of two classes: besides 0, 1, true and false it holds "
+                f"{first_names(others)}. Name the anomalous values (--anomaly V,V) or the normal ones (--normal V,V)."
+            )
 
     def labels(self, frame: Frame, *, both: bool) -> Floats:
-        """The label as (n,) float64: 1 anomaly, 0 normal, NaN unknown.
+        """Return the labels of a table that has labelled normal rows.
 
-        Raises `TableError` where the values are not two classes or all are anomalous; with `both`, where one is absent.
+        Parameters
+        ----------
+        frame : polars.DataFrame or ParquetFrame
+            The rows.
+        both : bool
+            Require labelled anomalies too.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            1 for an anomaly, 0 for a normal row, NaN if the label is missing.
+
+        Raises
+        ------
+        TableError
+            If the values are not two classes or a required class is absent.
         """
         y = self.known_labels(frame)
         n_anomalies, n_normal = int(np.nansum(y == 1)), int(np.nansum(y == 0))
         if n_anomalies + n_normal == 0:
-            raise TableError(f"column '{self.label}': every value is missing. Expected a label, or no --label at all.")
+            raise TableError(f"column '{self.label}': every value is missing. Expected labels; or leave out --label.")
         if n_normal == 0:
             raise TableError(
-                f"column '{self.label}': all {n_anomalies:,} labelled rows are anomalous. "
-                "Expected normal rows too; if the values are the other way round, say --anomaly or --normal."
+                f"column '{self.label}': all {n_anomalies:,} labelled rows are anomalous. Expected normal rows too. "
+                "If the values mean the opposite, name the anomalous ones with --anomaly."
             )
         if both and n_anomalies == 0:
-            raise TableError(f"column '{self.label}': none of {len(y):,} rows is anomalous: nothing can be measured.")
+            raise TableError(
+                f"column '{self.label}': none of {len(y):,} rows is anomalous. Expected at least one labelled anomaly."
+            )
         return y
 
     def unseen_values(self, frame: Frame) -> list[str]:
-        """Values that `anomaly` or `normal` name and the label does not have."""
+        """Return the values of `anomaly` and `normal` that the label column lacks.
+
+        Parameters
+        ----------
+        frame : polars.DataFrame or ParquetFrame
+            The rows.
+
+        Returns
+        -------
+        list of str
+            The values, as given.
+        """
         if self.label is None:
             return []
-        known = set(_as_text(frame[self.label]).drop_nulls().unique().to_list())
-        return [value for value in (*self.anomaly, *self.normal) if _like_column(value) not in known]
+        known = set(_label_texts(frame[self.label]).drop_nulls().unique().to_list())
+        return [value for value in (*self.anomaly, *self.normal) if _as_written(value) not in known]
 
     def weights(self, frame: Frame, rows: Ints) -> Floats | None:
-        """The weight column as (n,) float64, None where there is none; `rows` (n,) are the numbers of the rows.
+        """Return the weights.
 
-        Raises `TableError` for a weight that is below 0 or missing, and where all are 0.
+        Parameters
+        ----------
+        frame : polars.DataFrame or ParquetFrame
+            The rows.
+        rows : ndarray of int64, shape (n,)
+            Their row numbers, for messages.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,), or None
+            None if no column has this role.
+
+        Raises
+        ------
+        TableError
+            If a weight is negative, infinite or missing, or all are 0.
         """
         if self.weight is None:
             return None
-        weights = _at_least_zero(frame[self.weight], rows, "weight")
+        weights = _non_negative(frame[self.weight], rows, "weight")
         if not weights.any():
-            raise TableError(f"column '{self.weight}': no value is a weight. Expected numbers, 0 and above.")
+            raise TableError(f"column '{self.weight}': every weight is 0. Expected at least one positive weight.")
         return weights
 
     def amounts(self, frame: Frame, rows: Ints) -> Floats | None:
-        """The amount column as (n,) float64, None where there is none.
+        """Return the amounts.
 
-        Raises `TableError` for an amount that is below 0 or missing: what would a miss cost there?
+        Parameters
+        ----------
+        frame : polars.DataFrame or ParquetFrame
+            The rows.
+        rows : ndarray of int64, shape (n,)
+            Their row numbers, for messages.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,), or None
+            None if no column has this role.
+
+        Raises
+        ------
+        TableError
+            If an amount is negative, infinite or missing: the cost of missing that row would be unknown.
         """
-        return None if self.amount is None else _at_least_zero(frame[self.amount], rows, "amount")
+        return None if self.amount is None else _non_negative(frame[self.amount], rows, "amount")
 
     def entities(self, frame: Frame) -> Ints | None:
-        """A code for whose row each is, (n,), None where there is no such column; a row of nobody has its own."""
+        """Return a number for the entity of each row.
+
+        Parameters
+        ----------
+        frame : polars.DataFrame or ParquetFrame
+            The rows.
+
+        Returns
+        -------
+        ndarray of int64, shape (n,), or None
+            Equal for rows of one entity. A row whose entity is missing has a number of its own. None if no column has
+            this role.
+        """
         if self.entity is None:
             return None
         codes = frame[self.entity].rank("dense").cast(pl.Int64)
-        alone = pl.Series(-1 - np.arange(frame.height))
-        return codes.zip_with(codes.is_not_null(), alone).to_numpy()
+        own_codes = pl.Series(-1 - np.arange(frame.height))
+        return codes.zip_with(codes.is_not_null(), own_codes).to_numpy()
 
-    def _zeros_and_ones(self, values: pl.Series) -> Floats:
-        known = values.drop_nulls().unique(maintain_order=True).to_list()
-        anomalies, normals = (tuple(map(_like_column, given)) for given in (self.anomaly, self.normal))
-        for value in (*anomalies, *normals):
-            # A table of normal rows alone lacks the anomalous value; a misspelt one looks like another.
-            if value not in known and (hint := did_you_mean(value, known, likeness=0.7)):
-                raise ParameterError(f"column '{self.label}' has no value {value!r}.{hint}")
-        if normals:
-            anomalous = ~values.is_in(list(normals))
-        else:
-            if not anomalies:
-                self._check_two_classes(known)
-            anomalous = values.is_in(list(anomalies or ANOMALOUS))
-        return anomalous.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    def to_dict(self) -> dict[str, Any]:
+        """Return the roles as plain values.
 
-    def _check_two_classes(self, known: list[str]) -> None:
-        if others := [value for value in known if value not in ANOMALOUS + NORMAL]:
-            raise TableError(
-                f"column '{self.label}' is no label of two classes: besides 0, 1, true and false it holds "
-                f"{first_names(others)}. Say which values are anomalous (--anomaly V,V) or normal (--normal V,V)."
-            )
+        Returns
+        -------
+        dict
+            Column names by role.
+        """
+        return asdict(self)
 
 
-def _at_least_zero(values: pl.Series, rows: Ints, kind: str) -> Floats:
-    numbers = as_numbers(values)
-    if numbers is None:
-        raise TableError(f"column '{values.name}': no value is a{'n' * (kind[0] == 'a')} {kind}. Expected numbers.")
-    bad = (numbers.is_null() | numbers.is_nan() | (numbers < 0) | numbers.is_infinite()).fill_null(True)
-    if bad.any():
-        odd = rows[bad.to_numpy()].tolist()
-        shown = offenders(odd, values.filter(bad)[:3].to_list())
-        raise TableError(
-            f"column '{values.name}': {len(odd):,} of {len(bad):,} values are no {kind}s ({shown}). "
-            "Expected finite numbers of at least 0."
-        )
-    return numbers.to_numpy()
+def _label_texts(values: pl.Series) -> pl.Series:
+    texts = as_text(values)
+    if texts is None:
+        raise TableError(f"column '{values.name}': {describe_type(values.dtype)} cannot be labels. Expected 0 and 1.")
+    return texts
 
 
-def _as_text(values: pl.Series) -> pl.Series:
-    text = as_text(values)
-    if text is None:
-        raise TableError(f"column '{values.name}': values of type {values.dtype} are no label. Expected 0 and 1.")
-    return text
-
-
-def _like_column(value: str) -> str:
-    """A label value as the column holds it: 1.0 is '1' there."""
+def _as_written(value: str) -> str:
+    """Return a label value as `as_text` writes it: '1.0' becomes '1'."""
     try:
         number = float(value)
     except ValueError:
         return value
     return str(int(number)) if number.is_integer() else value
+
+
+def _non_negative(values: pl.Series, rows: Ints, role: str) -> Floats:
+    numbers = as_numbers(values)
+    if numbers is None:
+        raise TableError(f"column '{values.name}': {describe_type(values.dtype)} cannot be {role}s. Expected numbers.")
+    bad = (numbers.is_null() | numbers.is_nan() | (numbers < 0) | numbers.is_infinite()).fill_null(True)
+    if bad.any():
+        bad_rows = rows[bad.to_numpy()].tolist()
+        shown = offenders(bad_rows, values.filter(bad)[:3].to_list())
+        raise TableError(
+            f"column '{values.name}': {n_of(len(bad_rows), len(bad), role)} invalid ({shown}). "
+            "Expected finite numbers of at least 0."
+        )
+    return numbers.to_numpy()

@@ -1,4 +1,4 @@
-"""Which rows train, which validate, which test."""
+"""Times that order rows, and splits of rows by time or at random."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import numpy.typing as npt
 import polars as pl
 
 from oddrow.errors import ParameterError, TableError, check_number, offenders
-from oddrow.typing import Ints
+from oddrow.table.convert import describe_type
+from oddrow.table.validation import n_of
+from oddrow.typing import Floats, Ints, Mask
 
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
@@ -19,30 +21,72 @@ SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 def split_random(
     n_rows: int, fraction: float, rng: np.random.Generator, *, y: npt.NDArray[Any] | None = None
 ) -> tuple[Ints, Ints]:
-    """Draw `fraction` of the rows at random, with `y` (n,) the same fraction of each of its values.
+    """Draw a share of the rows at random.
 
-    Returns (rest, drawn): sorted row numbers. The drawn part is rounded down, so that a single row stays in the rest.
+    Parameters
+    ----------
+    n_rows : int
+        Number of rows n.
+    fraction : float
+        Share to draw, from 0 to 1. The number of rows is rounded down, so that a single row is never drawn.
+    rng : numpy.random.Generator
+        Source of random numbers.
+    y : ndarray, shape (n,), optional
+        Classes, of each of which the same share is drawn. Rows of unknown class, NaN, are a class too.
 
+    Returns
+    -------
+    rest : ndarray of int64, shape (n - m,)
+        Sorted numbers of the remaining rows.
+    drawn : ndarray of int64, shape (m,)
+        Sorted numbers of the drawn rows.
+
+    Raises
+    ------
+    ParameterError
+        If the share is not between 0 and 1.
+
+    Examples
+    --------
     >>> rest, drawn = split_random(10, 0.3, np.random.default_rng(0))
     >>> len(rest), len(drawn)
     (7, 3)
     """
     check_number("fraction", fraction, 0, 1)
-    # np.unique takes all NaN, the unknown labels, for one value.
-    place = np.zeros(n_rows, dtype=np.int64) if y is None else np.unique(y, return_inverse=True)[1]
-    groups = [np.flatnonzero(place == group) for group in np.unique(place)]
-    drawn = np.zeros(n_rows, dtype=bool)
-    for group in groups:
-        drawn[rng.permutation(group)[: int(len(group) * fraction)]] = True
-    return np.flatnonzero(~drawn), np.flatnonzero(drawn)
+    classes = np.zeros(n_rows, dtype=np.int64) if y is None else np.unique(y, return_inverse=True)[1]
+    is_drawn = np.zeros(n_rows, dtype=bool)
+    for each in np.unique(classes):
+        rows = np.flatnonzero(classes == each)
+        is_drawn[rng.permutation(rows)[: int(len(rows) * fraction)]] = True
+    return np.flatnonzero(~is_drawn), np.flatnonzero(is_drawn)
 
 
 def split_latest(times: pl.Series, fraction: float) -> tuple[Ints, Ints]:
-    """The latest `fraction` of the rows by time, (n,) numbers or times without missing values.
+    """Split off the latest rows.
 
-    Returns (earlier, latest): sorted row numbers. Rows of one time stay together, in the later part, so no row of
-    the earlier part is as late as any of the later one; where all rows have one time, nothing is split off.
+    Rows of the same time stay together in the later part, so that every earlier row is before every later one.
 
+    Parameters
+    ----------
+    times : polars.Series, shape (n,)
+        Numbers, dates or times, none of them missing.
+    fraction : float
+        Share of rows to split off, from 0 to 1.
+
+    Returns
+    -------
+    earlier : ndarray of int64, shape (n - m,)
+        Sorted numbers of the remaining rows; all rows if they have the same time.
+    latest : ndarray of int64, shape (m,)
+        Sorted numbers of the latest rows.
+
+    Raises
+    ------
+    ParameterError
+        If the share is not between 0 and 1.
+
+    Examples
+    --------
     >>> split_latest(pl.Series([3, 1, 2, 9]), 0.25)
     (array([0, 1, 2]), array([3]))
     """
@@ -57,11 +101,11 @@ def split_latest(times: pl.Series, fraction: float) -> tuple[Ints, Ints]:
     return np.flatnonzero(~latest), np.flatnonzero(latest)
 
 
-def rows_between(times: pl.Series, start: str | None, until: str | None) -> npt.NDArray[np.bool_]:
-    """Mask (n,) of the rows with start <= time < until; bounds are numbers or ISO dates, None leaves a side open.
+def rows_between(times: pl.Series, start: str | None, until: str | None) -> Mask:
+    """Return the mask (n,) of rows with start <= time < until.
 
-    A bound without a time zone is meant in the column's own. Raises `ParameterError` for a bound that cannot be
-    compared with the column, and what `check_times` does.
+    Bounds are numbers or ISO dates; None leaves a side open. A bound without a time zone is in that of the column.
+    Raise `ParameterError` if a bound cannot be compared with the column, and `TableError` as `check_times` does.
 
     >>> rows_between(pl.Series([1, 2, 3]), "2", None)
     array([False,  True,  True])
@@ -75,10 +119,10 @@ def rows_between(times: pl.Series, start: str | None, until: str | None) -> npt.
     return chosen
 
 
-def clock(times: pl.Series) -> npt.NDArray[np.float64]:
-    """Times as numbers (n,): numbers as they are, dates and times in seconds since 1970.
+def clock(times: pl.Series) -> Floats:
+    """Return times as numbers (n,): numbers as they are, dates and times in seconds since 1970 UTC.
 
-    Raises what `check_times` does.
+    Raise `TableError` as `check_times` does.
     """
     check_times(times)
     if times.dtype.is_numeric():
@@ -86,20 +130,20 @@ def clock(times: pl.Series) -> npt.NDArray[np.float64]:
     return (times.dt.epoch("us") / 1e6).to_numpy()
 
 
-def wall_clock(times: pl.Series) -> npt.NDArray[np.float64]:
-    """The same by the clock on the wall of the column's own time zone, so that days begin there at midnight."""
+def wall_clock(times: pl.Series) -> Floats:
+    """Return `clock` of the local times of the column's time zone, so that days start at local midnight."""
     has_zone = isinstance(times.dtype, pl.Datetime) and times.dtype.time_zone is not None
     return clock(times.dt.replace_time_zone(None) if has_zone else times)
 
 
 def moment_on_clock(text: str, times: pl.Series) -> float:
-    """A bound, as `rows_between` takes it, on the `clock` of the column."""
+    """Return a bound, written as for `rows_between`, on the `clock` of the column."""
     bound = _bound(text, times)
     return float(clock(pl.Series(times.name, [bound], dtype=times.dtype, strict=False))[0])
 
 
 def duration(text: str, times: pl.Series) -> float:
-    """A span as `clock` counts: a number in a column of numbers, else a number with s, m, h or d behind it.
+    """Return a span on the `clock` of a column: a plain number for numbers, else a number with s, m, h or d.
 
     >>> duration("7d", pl.Series([datetime(2018, 7, 25)])), duration("3600", pl.Series([0, 1]))
     (604800.0, 3600.0)
@@ -109,32 +153,33 @@ def duration(text: str, times: pl.Series) -> float:
     try:
         value = float(number) * (1.0 if is_number else SECONDS[unit])
     except (ValueError, KeyError) as error:
-        expected = "a number" if is_number else "a number with s, m, h or d behind it, such as 7d"
+        expected = "a number" if is_number else "a number followed by s, m, h or d, such as 7d"
         raise ParameterError(
-            f"{text!r} is no span of column '{times.name}' ({times.dtype}): expected {expected}."
+            f"{text!r} is not a span of column '{times.name}' ({times.dtype}). Expected {expected}."
         ) from error
     check_number(f"span {text!r}", value, 0)
     return value
 
 
 def orders_rows(times: pl.Series) -> bool:
-    """Whether values of this type have an order in time: numbers, dates, times."""
+    """Return whether the type of a column has an order in time: numbers, dates, times."""
     return times.dtype.is_numeric() or times.dtype in (pl.Date, pl.Datetime)
 
 
 def check_times(times: pl.Series, *, first: int = 0) -> None:
-    """Raise `TableError` for values that have no order in time, or are missing; `first` is the first row's number."""
+    """Raise `TableError` if times are missing or cannot be ordered; `first` is the number of the first row."""
     if not orders_rows(times):
         raise TableError(
-            f"column '{times.name}': values of type {times.dtype} order no rows. Expected numbers, dates or times."
+            f"column '{times.name}': {describe_type(times.dtype)} cannot order rows by time. "
+            "Expected numbers, dates or times."
         )
     missing = times.is_null() | times.is_nan() if times.dtype.is_float() else times.is_null()
     if missing.any():
         rows = missing.arg_true().to_list()
         shown = offenders([first + row for row in rows[:3]], [times[row] for row in rows[:3]])
         raise TableError(
-            f"column '{times.name}': {len(rows):,} of {len(times):,} times are missing ({shown}). "
-            "Expected one in every row. Fill them in, or leave these rows out."
+            f"column '{times.name}': {n_of(len(rows), len(times), 'time')} missing ({shown}). "
+            "Expected a time in every row. Fill them in, or remove these rows."
         )
 
 
@@ -145,7 +190,7 @@ def _bound(text: str, times: pl.Series) -> float | datetime:
     except ValueError as error:
         expected = "a number" if is_number else "an ISO date such as 2018-07-25 or 2018-07-25T13:00"
         raise ParameterError(
-            f"{text!r} cannot be compared with column '{times.name}' ({times.dtype}): expected {expected}."
+            f"{text!r} cannot be compared with column '{times.name}' ({times.dtype}). Expected {expected}."
         ) from error
 
 

@@ -1,54 +1,109 @@
-"""`Table`: the rows as oddrow sees them, wherever they came from."""
+"""`Table`: rows, from a file or from memory, and what is known about them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from oddrow.errors import TableError, first_names
+from oddrow.display import html_table, text_table
+from oddrow.errors import TableError, counted, first_names
+from oddrow.table.convert import as_booleans
 from oddrow.table.parquet import Frame
-from oddrow.table.schema import Column, Schema, as_booleans
+from oddrow.table.schema import Column, Schema
+from oddrow.typing import Mask
 
+# The column that marks generated rows.
 SYNTHETIC = "oddrow_synthetic"
 
+N_PREVIEW_ROWS, N_PREVIEW_COLUMNS = 5, 8
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Table:
-    """Rows in a polars frame, with what is known about them.
+    """Hold the rows of a table and what is known about them.
 
-    `source` is what messages call the table. `synthetic` is a boolean mask (n,): True where a row was generated;
-    such rows may train but never test. `schema` says what each column means, once somebody has decided. `note` is what
-    whoever uses the table should be told of how it came about. `is_marked` says whether the frame had such a mask.
+    Parameters
+    ----------
+    frame : polars.DataFrame or ParquetFrame
+        The rows.
+    source : str
+        Name of the table in messages, such as its path.
+    synthetic : ndarray of bool, shape (n,)
+        True for generated rows. They may train a model but never test one.
+    schema : Schema, optional
+        Meaning of the columns, if it has been decided.
+    note : str, optional
+        What users of the table should know about how it was made.
+    is_marked : bool, default False
+        Whether the source had a column that marks synthetic rows.
 
-    >>> Table.from_frame(pl.DataFrame({"amount": [1.0, 2.5]})).n_rows
-    2
+    See Also
+    --------
+    read_table : Read a table from files.
+
+    Examples
+    --------
+    >>> table = Table.from_frame(pl.DataFrame({"amount": [1.0, 2.5]}), "payments")
+    >>> table.n_rows, table.columns
+    (2, ['amount'])
     """
 
     frame: Frame
     source: str
-    synthetic: npt.NDArray[np.bool_]
+    synthetic: Mask
     schema: Schema | None = None
     note: str = ""
     is_marked: bool = False
 
     @classmethod
     def from_frame(cls, frame: Frame, source: str = "the table") -> Table:
-        """Take a polars frame; its column `oddrow_synthetic`, where present, becomes the mask."""
+        """Make a table of a frame, whose column `oddrow_synthetic`, if any, becomes the mask of synthetic rows.
+
+        Parameters
+        ----------
+        frame : polars.DataFrame or ParquetFrame
+            The rows.
+        source : str, default "the table"
+            Name of the table in messages.
+
+        Returns
+        -------
+        Table
+            The rows, without the marking column.
+
+        Raises
+        ------
+        TableError
+            If the marking column holds anything but true, false and missing values.
+        """
         if SYNTHETIC not in frame.columns:
             return cls(frame, source, np.zeros(frame.height, dtype=bool))
         marks = as_booleans(frame[SYNTHETIC])
         if marks is None or marks.null_count() > frame[SYNTHETIC].null_count():
-            raise TableError(f"{source}: column '{SYNTHETIC}' holds other values than true and false.")
+            raise TableError(f"{source}: column '{SYNTHETIC}' holds values other than true and false.")
         return cls(frame.drop(SYNTHETIC), source, marks.fill_null(False).to_numpy(), is_marked=True)
 
     @classmethod
     def from_array(cls, X: npt.NDArray[Any]) -> Table:
-        """Take a numeric array (n, d): every column is a number, named `x0`, `x1`, …"""
+        """Make a table of an array; every column is numeric.
+
+        Parameters
+        ----------
+        X : ndarray, shape (n, d)
+            The rows.
+
+        Returns
+        -------
+        Table
+            Columns `x0`, `x1`, ….
+        """
         names = [f"x{column}" for column in range(X.shape[1])]
         frame = pl.DataFrame({name: X[:, column] for column, name in enumerate(names)})
         schema = Schema(tuple(Column(name, "numeric", "a numeric array") for name in names))
@@ -56,43 +111,124 @@ class Table:
 
     @property
     def n_rows(self) -> int:
-        """How many rows there are."""
+        """Number of rows."""
         return self.frame.height
 
     @property
     def columns(self) -> list[str]:
-        """The column names in order."""
+        """Column names in order."""
         return self.frame.columns
 
     @property
     def in_memory(self) -> pl.DataFrame:
-        """The rows as a polars frame; those that stay on disk are read."""
+        """Rows as a polars frame; rows on disk are read."""
         return self.frame if isinstance(self.frame, pl.DataFrame) else self.frame.collect()
 
     def take(self, rows: npt.NDArray[Any]) -> Table:
-        """The rows of an index array or a boolean mask (n,), in that order."""
+        """Return some of the rows.
+
+        Parameters
+        ----------
+        rows : ndarray of int64, shape (m,), or ndarray of bool, shape (n,)
+            Row numbers, or a mask.
+
+        Returns
+        -------
+        Table
+            The rows in that order.
+        """
         rows = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
         return replace(self, frame=self.frame[rows], synthetic=self.synthetic[rows])
 
     def keep(self, names: Iterable[str]) -> Table:
-        """Only these columns, in the table's order."""
+        """Return the table with some of its columns.
+
+        Parameters
+        ----------
+        names : iterable of str
+            Columns to keep; others are ignored.
+
+        Returns
+        -------
+        Table
+            The columns in the order of this table.
+        """
         names = set(names)
         return replace(self, frame=self.frame.select([name for name in self.columns if name in names]))
 
     def with_schema(self, schema: Schema) -> Table:
-        """The same rows, read by a given schema."""
+        """Return the table with a given schema.
+
+        Parameters
+        ----------
+        schema : Schema
+            Meaning of the columns.
+
+        Returns
+        -------
+        Table
+            The same rows.
+        """
         return replace(self, schema=schema)
 
     def fitted_schema(self, kinds: dict[str, str] | None = None) -> Schema:
-        """The schema decided for this table, or the one inferred from its rows with `kinds` overriding."""
+        """Return the schema of the table, or infer one.
+
+        Parameters
+        ----------
+        kinds : dict of str to str, optional
+            Kinds of columns that override what the values say; ignored if the table has a schema.
+
+        Returns
+        -------
+        Schema
+            Meaning of the columns.
+        """
         return self.schema if self.schema is not None else Schema.infer(self.frame, kinds)
+
+    def __repr__(self) -> str:
+        """Return the first rows as aligned text, and the size of the table."""
+        headings, cells, note = self._preview()
+        return "\n".join([text_table(headings, cells, n_left=0), note])
+
+    def _repr_html_(self) -> str:
+        headings, cells, note = self._preview()
+        return html_table(headings, cells, note=note, n_left=0)
+
+    def _preview(self) -> tuple[list[str], list[list[str]], str]:
+        """Return the headings and cells of the first rows and columns, and the size of the whole table."""
+        names = self.columns[:N_PREVIEW_COLUMNS]
+        first = next(iter(self.frame.iter_slices(N_PREVIEW_ROWS)), None)
+        rows = [] if first is None else first.select(names).rows()
+        cells = [["" if value is None else _shortened(" ".join(str(value).split())) for value in row] for row in rows]
+        size = f"{counted(self.n_rows, 'row')}, {counted(len(self.columns), 'column')}"
+        return names, cells, f"{self.source}: {size}"
+
+
+def _shortened(text: str, length: int = 30) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def as_table(X: Any) -> Table:
-    """A `Table` from a polars or pandas frame, an Arrow table, a numeric array (n, d) or a `Table`.
+    """Return rows in memory as a table.
 
-    Raises `TableError` for anything else and for duplicated column names.
+    Parameters
+    ----------
+    X : Table, polars.DataFrame, polars.LazyFrame, pandas.DataFrame, Arrow table or ndarray, shape (n, d)
+        The rows. An array holds numbers only.
 
+    Returns
+    -------
+    Table
+        The rows; a `Table` is returned as it is.
+
+    Raises
+    ------
+    TableError
+        If X is anything else, or two columns have the same name.
+
+    Examples
+    --------
     >>> as_table(np.zeros((3, 2))).columns
     ['x0', 'x1']
     """
@@ -116,22 +252,6 @@ def as_table(X: Any) -> Table:
     )
 
 
-def check_column_names(names: list[str], source: str) -> None:
-    """Refuse a table in which two columns have one name, or one has a name that polars takes for a pattern."""
-    seen: set[str] = set()
-    twice = [name for name in names if name in seen or seen.add(name)]  # type: ignore[func-returns-value]
-    if twice:
-        raise TableError(
-            f"{source}: column name {first_names(sorted(set(twice)))} stands more than once. "
-            "Rename the columns, or give all names yourself."
-        )
-    if patterns := [name for name in names if name.startswith("^") and name.endswith("$")]:
-        raise TableError(
-            f"{source}: column name {first_names(patterns)} begins with ^ and ends with $, as a pattern of names does. "
-            "Rename the columns, or give all names yourself."
-        )
-
-
 def _from_pandas(X: Any) -> pl.DataFrame:
     frame = X.to_frame() if X.ndim == 1 else X
     names = [str(name) for name in frame.columns]
@@ -141,4 +261,24 @@ def _from_pandas(X: Any) -> pl.DataFrame:
     try:
         return pl.from_pandas(named.astype(sparse) if sparse else named, nan_to_null=True)
     except ImportError as error:
-        raise TableError("a pandas frame is read through pyarrow: pip install pyarrow") from error
+        raise TableError("pandas frames are read through pyarrow, which is missing: pip install pyarrow") from error
+
+
+def check_column_names(names: list[str], source: str) -> None:
+    """Raise `TableError` if a column name is repeated, or if polars would take it for a pattern."""
+    if repeated := sorted(name for name, n in Counter(names).items() if n > 1):
+        raise TableError(
+            f"{source}: several columns have the name {first_names(repeated)}. "
+            "Rename them, or pass the names of all columns (names=, --set table.names=)."
+        )
+    if patterns := [name for name in names if name.startswith("^") and name.endswith("$")]:
+        raise TableError(
+            f"{source}: column {first_names(patterns)} starts with ^ and ends with $, like a regular expression. "
+            "Rename it, or pass the names of all columns (names=, --set table.names=)."
+        )
+
+
+def check_number_of_names(path: Path, names: Sequence[str], n_columns: int) -> None:
+    """Raise `TableError` if there are not as many names as columns."""
+    if len(names) != n_columns:
+        raise TableError(f"{path}: {counted(len(names), 'name')} given for {counted(n_columns, 'column')}.")

@@ -16,7 +16,7 @@ from oddrow.metrics.classification import average_precision
 from oddrow.simulation import FRAUD_KINDS, simulate
 from oddrow.table.dataset import Dataset, read_dataset
 from oddrow.table.table import Table
-from oddrow.table.write import check_target, write_table
+from oddrow.table.write import check_output_table, write_table
 from oddrow.typing import Tell, silent
 from oddrow.workflow.settings import Settings
 
@@ -32,7 +32,7 @@ SHARE_OF_TIME_TO_LEARN = 0.7
 
 def write_transactions(n_rows: int, path: str | Path, *, seed: int = 0, tell: Tell = silent) -> pl.DataFrame:
     """Simulate transactions and write them to a .parquet or .csv file."""
-    check_target(Path(path))
+    check_output_table(Path(path))
     frame = simulate(n_rows, random_state=seed)
     write_table(frame, path)
     tell(

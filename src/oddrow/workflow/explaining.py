@@ -10,8 +10,8 @@ import numpy as np
 from oddrow.artifact import Artifact
 from oddrow.errors import TableError, check_number
 from oddrow.explain import Explanation, counterfactuals, reasons
+from oddrow.table.convert import as_text
 from oddrow.table.dataset import Dataset
-from oddrow.table.schema import as_text
 from oddrow.typing import Tell, silent
 from oddrow.workflow.request import select_for
 from oddrow.workflow.scoring import roles_to_score

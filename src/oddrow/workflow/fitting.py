@@ -39,16 +39,16 @@ def fit(
     """
     out = Path(out)
     check_writable(out)
-    with memory_budget(memory, out) as room:
-        return _fit(tables, out, settings, room, tell, command)
+    with memory_budget(memory, out) as budget:
+        return _fit(tables, out, settings, budget, tell, command)
 
 
 def _fit(
-    tables: str | Sequence[str], out: Path, settings: Settings, room: MemoryBudget | None, tell: Tell, command: str
+    tables: str | Sequence[str], out: Path, settings: Settings, budget: MemoryBudget | None, tell: Tell, command: str
 ) -> Artifact:
     checkpoint = f"{out}.checkpoint"
     detector = settings.new_detector(checkpoint=checkpoint, progress=tell is not silent)
-    chosen = settings.select(tables, room=room)
+    chosen = settings.select(tables, memory=budget)
     if isinstance(chosen.table.frame, ParquetFrame):
         tell(f"{len(chosen.rows):,} rows are too many for the memory given: they stay on disk.")
     check_row_count(chosen.table, 2)

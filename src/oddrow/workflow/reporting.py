@@ -10,9 +10,9 @@ from pathlib import Path
 from oddrow.artifact import REPORT, Artifact
 from oddrow.files import check_output_file, write_text
 from oddrow.report import check_packages, render
-from oddrow.report.contents import build_page
+from oddrow.report.contents import page_of
 from oddrow.report.data import ReportData
-from oddrow.table.dataset import Dataset, span
+from oddrow.table.dataset import Dataset, describe_span
 from oddrow.table.roles import Roles
 from oddrow.typing import Tell, silent
 from oddrow.workflow.evaluating import measured, seen_before
@@ -53,12 +53,12 @@ def report(
     roles = replace(roles, id=artifact.roles.id)
     absent += ["id"] if label else ["id", "label"]
     chosen = select_for(artifact, tables, roles, start, until, join, tell=tell, labelled=False, absent=absent)
-    within = span(roles.time or "", start, until) if start or until else ""
+    within = describe_span(roles.time or "", start, until) if start or until else ""
     subject = _subject(artifact, _with_labels(chosen, roles), tell)
     subject = replace(subject, span=f"{chosen.table.source}, {within}" if within else "")
     tell("Drawing …")
     commands = [text for text in (artifact.origin.command if artifact.origin else "", command) if text]
-    page = build_page(subject, f"oddrow report: {chosen.table.source}", _made_by(), commands)
+    page = page_of(subject, f"oddrow report: {chosen.table.source}", _made_by(), commands)
     write_text(render(page), place)
     tell(f"Wrote {place} ({place.stat().st_size / 1e6:.1f} MB).")
     return place

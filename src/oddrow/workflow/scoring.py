@@ -14,12 +14,13 @@ import polars as pl
 from oddrow.artifact import Artifact
 from oddrow.errors import TableError, check_number
 from oddrow.explain import reasons
-from oddrow.table.dataset import Dataset, no_row, select_from_block
-from oddrow.table.read import through_blocks
+from oddrow.table.dataset import Dataset, no_rows_between, select_from_block
+from oddrow.table.read import consume_blocks
 from oddrow.table.roles import Roles
-from oddrow.table.schema import Schema, ValidationReport
+from oddrow.table.schema import Schema
 from oddrow.table.table import SYNTHETIC, Table
-from oddrow.table.write import check_target, write_blocks, write_table
+from oddrow.table.validation import ValidationReport
+from oddrow.table.write import check_output_table, write_blocks, write_table
 from oddrow.thresholds.threshold import Threshold, bands
 from oddrow.typing import Tell, silent
 from oddrow.workflow.request import check_out, select_for
@@ -67,7 +68,7 @@ def score(
     beside every alert that make the row odd. Rows are read, scored and written block by block, in bounded memory, but
     where one needs others: with `join`, a history, or a threshold for all rows of a day or a batch.
     """
-    check_target(Path(out))
+    check_output_table(Path(out))
     check_number("reasons", n_reasons, 0, whole=True)
     check_out(out, tables, join, model)
     artifact = Artifact.load(model)
@@ -75,7 +76,7 @@ def score(
     roles = roles_to_score(artifact, time, in_range=bool(start or until))
     tally = Tally()
     if _is_by_row(artifact, join):
-        tally = through_blocks(
+        tally = consume_blocks(
             tables, artifact.read, lambda parts: _score_parts(artifact, parts, out, roles, start, until, n_reasons)
         )
     else:
@@ -134,16 +135,16 @@ def _chosen_parts(parts: Iterable[Table], roles: Roles, start: str | None, until
             is_empty = False
             yield chosen
     if is_empty:
-        raise no_row(source, roles.time or "", start, until)
+        raise no_rows_between(source, roles.time or "", start, until)
 
 
 def _raise_all(schema: Schema, parts: Iterable[Dataset], n_rows: int) -> None:
     """Raise one error for all that is wrong with these parts, after so many rows with which nothing was."""
-    offences = ValidationReport()
+    report = ValidationReport()
     for part in parts:
-        schema.look_for(offences, part.table.frame, part.rows)
+        schema.add_problems(report, part.table.frame, part.rows)
         n_rows += len(part.rows)
-    offences.raise_all(n_rows)
+    report.raise_all(n_rows)
 
 
 def score_table(artifact: Artifact, chosen: Dataset, *, n_reasons: int = 0) -> pl.DataFrame:

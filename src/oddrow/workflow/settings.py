@@ -117,10 +117,10 @@ class Settings:
         mode = "novelty" if self.clean or self.roles.label is not None else "outlier"
         return {"mode": mode} if _has_modes(self.detector) else {}
 
-    def select(self, tables: str | Sequence[str], *, both: bool = False, room: MemoryBudget | None = None) -> Dataset:
+    def select(self, tables: str | Sequence[str], *, both: bool = False, memory: MemoryBudget | None = None) -> Dataset:
         """Read the tables and take the rows that these settings ask for, as `read_dataset` does."""
         asked = (self.read, self.roles, self.start, self.until)
-        return read_dataset(tables, *asked, join=self.join, history=self.history, both=both, room=room)
+        return read_dataset(tables, *asked, join=self.join, history=self.history, both=both, memory=memory)
 
     def new_training(self, usual: Training) -> Training:
         """How to train: as is usual, but for what these settings say."""

@@ -13,8 +13,8 @@ import polars as pl
 from oddrow.errors import TableError, first_names, offenders, raise_all
 from oddrow.table.history.features import LABEL
 from oddrow.table.history.windows import TICKS
-from oddrow.table.schema import missing_column
 from oddrow.table.split import check_times
+from oddrow.table.validation import missing_column
 from oddrow.typing import Floats, Ints, Mask
 
 LATEST = 2**62
