@@ -171,7 +171,7 @@ def test_no_hidden_layer_is_a_linear_map() -> None:
         ({"hidden": "8,4"}, r"hidden='8,4' is not a list"),
         ({"hidden": [1] * 101}, r"number of hidden layers=101 is not a whole number .*at most 100"),
         ({"activations": "rellu"}, r"activations='rellu' is not one of .*Did you mean 'relu'\?"),
-        ({"activations": ("relu", "gelu")}, r"activations: 2 were given for 3 hidden layers"),
+        ({"activations": ("relu", "gelu")}, r"activations: expected 3 \(one for each hidden layer\), got 2"),
         ({"noise": -0.1}, r"noise=-0.1 is not a .*number of at least 0"),
         ({"noise": "much"}, r"noise='much'"),
         ({"scoring": "mes"}, r"scoring='mes' is not one of standardized, mse\. Did you mean 'mse'\?"),

@@ -188,7 +188,7 @@ def test_interrupted_fits_of_several_forms_keep_their_states_apart(
         ({"hidden": 4}, r"hidden=4 is not a list of widths, such as \[4\]"),
         ({"estimation": "10"}, "estimation='10' is not a list"),
         ({"activations": "tanhh"}, "activations='tanhh' is not one of .* Did you mean 'tanh'"),
-        ({"activations": ("tanh", "relu")}, "activations: 2 were given for 1 hidden layers"),
+        ({"activations": ("tanh", "relu")}, r"activations: expected 1 \(one for each hidden layer\), got 2"),
         ({"dropout": 1}, "dropout=1 is not"),
         ({"features": ("distances",)}, "features='distances' is not one of distance, cosine. Did you mean 'distance'"),
         ({"features": "cosine"}, "features='cosine' is not a list"),

@@ -57,7 +57,7 @@ def test_in_outlier_mode_it_is_the_mean_over_ten_of_the_rows_trusted() -> None:
     train, test = array(), array(50, seed=1) * 2
     fitted = detector("outlier", encoder=TableEncoder(soft_limit=None)).fit(train)
     assert fitted.n_reference_rows_ == 120
-    kept = np.asarray(fitted.network_.memory.numbers, np.float64)
+    kept = np.asarray(fitted.network_.neighbours.numbers, np.float64)
     spread = 5 * fitted.encoder_.transform(pl.DataFrame(train, schema=["x0", "x1", "x2"])).numbers.std(axis=0)
     encoded = fitted.encoder_.transform(pl.DataFrame(test, schema=["x0", "x1", "x2"])).numbers
     nearest = NearestNeighbors(n_neighbors=10).fit(kept / spread).kneighbors(encoded / spread)[0]
@@ -86,7 +86,7 @@ def test_most_rows_kept_is_a_limit_and_wide_tables_keep_fewer(monkeypatch: pytes
 
 def test_other_seeds_keep_other_rows() -> None:
     one, other = (detector(reference_rows=50, random_state=seed).fit(array()) for seed in (0, 1))
-    assert not np.array_equal(one.network_.memory.numbers, other.network_.memory.numbers)
+    assert not np.array_equal(one.network_.neighbours.numbers, other.network_.neighbours.numbers)
 
 
 def test_in_outlier_mode_no_row_is_held_out_unless_the_training_says_so() -> None:
@@ -160,7 +160,7 @@ def test_a_cluster_of_anomalies_among_the_training_rows_is_found_in_outlier_mode
 def test_what_is_not_trusted_is_not_kept() -> None:
     rows, odd = contaminated()
     fitted = detector("outlier", encoder=TableEncoder(soft_limit=None, unscaled=[f"x{place}" for place in range(5)]))
-    kept = np.asarray(fitted.fit(rows).network_.memory.numbers)
+    kept = np.asarray(fitted.fit(rows).network_.neighbours.numbers)
     assert len(kept) == 360
     assert kept.max() < rows[odd].mean()
 
@@ -168,7 +168,7 @@ def test_what_is_not_trusted_is_not_kept() -> None:
 def test_in_outlier_mode_nothing_is_trained() -> None:
     fitted = detector("outlier").fit(array())
     assert fitted.loss_curve_ == []
-    assert fitted.network_.coder is None
+    assert fitted.network_.autoencoder is None
     with pytest.raises(ParameterError, match="outlier mode trains nothing"):
         detector("outlier", training=Training(epochs=3)).fit(array())
 
@@ -241,7 +241,7 @@ def test_without_memory_a_model_holds_means_of_several_rows(mode: str) -> None:
     fitted = detector(mode, reference_rows=0, encoder=TableEncoder(soft_limit=None)).fit(train)
     assert (fitted.n_reference_rows_, 2 < fitted.n_means_ <= 60) == (0, True)
     encoded = fitted.encoder_.transform(pl.DataFrame(train, schema=["x0", "x1", "x2"])).numbers
-    means = np.asarray(fitted.network_.memory.numbers)
+    means = np.asarray(fitted.network_.neighbours.numbers)
     assert NearestNeighbors(n_neighbors=1).fit(encoded).kneighbors(means)[0].min() > 1e-4
     far = np.array([[9.0, -9.0, 9.0]])
     assert fitted.anomaly_score(far)[0] > fitted.anomaly_score(train).max()

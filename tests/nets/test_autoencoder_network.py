@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import mean_squared_log_error
 
-from oddrow.nets.autoencoder import Autoencoder, BinaryAutoencoder, Rows
+from oddrow.nets.autoencoder import Autoencoder, BinaryAutoencoder, EncodedRows
 from oddrow.nets.layers import Dense, Stack, drop_factors
 
 KEY = jax.random.key(7)
@@ -28,14 +28,14 @@ def network(noise: float = 0.0, n_levels: tuple[int, ...] = (4,), **options: Any
     return Autoencoder(2, n_levels, (6, 5), ("tanh", "elu"), noise, **options, key=jax.random.key(0))
 
 
-def rows(n_levels: tuple[int, ...] = (4,)) -> Rows:
+def rows(n_levels: tuple[int, ...] = (4,)) -> EncodedRows:
     """Five rows, numbers in [0, 1], both ends among them."""
     numbers = np.array([[0.0, 1.0], [0.2, 0.9], [0.5, 0.1], [0.7, 0.3], [1.0, 0.0]])
     categories = np.arange(5)[:, None] % 4 if n_levels else np.zeros((5, 0))
     return jnp.asarray(numbers, jnp.float32), jnp.asarray(categories, jnp.int32)
 
 
-def first_layer(net: Autoencoder, of: Rows) -> np.ndarray:
+def first_layer(net: Autoencoder, of: EncodedRows) -> np.ndarray:
     """What comes out of the first hidden layer, in float64 from the weights alone."""
     vectors = np.asarray(net.embeddings.tables[0])[np.asarray(of[1])[:, 0]]
     layer = net.stack.layers[0]
@@ -102,7 +102,7 @@ def test_outputs_drop_out_only_with_a_key() -> None:
 def test_without_noise_the_dropout_has_the_whole_key() -> None:
     net = network(dropout=(0.5, 0.0))
     outputs = net.layers(rows(), KEY)[-1]
-    wanted = np.asarray(net._compared(rows(), outputs)).mean(axis=0)
+    wanted = np.asarray(net._output_errors(rows(), outputs)).mean(axis=0)
     np.testing.assert_allclose(row_errors(net, rows(), KEY)[0], wanted, rtol=1e-5)
 
 

@@ -57,7 +57,7 @@ def surprise_by_hand(row: int) -> float:
 def test_the_surprise_of_a_row_is_that_by_hand() -> None:
     net, (numbers, categories, labels) = network(), rows()
     code, _ = net.encode((numbers, categories), labels)
-    found = eqx.filter_jit(CVAE.surprise)(net, (numbers, categories), labels, code)
+    found = eqx.filter_jit(CVAE.reconstruction_loss)(net, (numbers, categories), labels, code)
     np.testing.assert_allclose(found, [surprise_by_hand(row) for row in range(30)], rtol=1e-4)
 
 
@@ -90,7 +90,7 @@ def test_classes_count_by_their_weights_and_training_does_not_move_these() -> No
 def test_a_missing_number_counts_for_nothing() -> None:
     net, (numbers, categories, labels) = network(), rows()
     code, _ = net.encode((numbers, categories), labels)
-    surprise = eqx.filter_jit(CVAE.surprise)
+    surprise = eqx.filter_jit(CVAE.reconstruction_loss)
     before = surprise(net, (numbers, categories), labels, code)
     after = surprise(net, (numbers.at[:, FLAG - 1].add(5.0), categories), labels, code)
     missing = np.asarray(numbers[:, FLAG]) == 1

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from sklearn.mixture import GaussianMixture
 
-from oddrow.nets.autoencoder import Rows
+from oddrow.nets.autoencoder import EncodedRows
 from oddrow.nets.dagmm import DAGMM, Mixture
 
 N_LEVELS = (3, 5)
@@ -25,7 +25,7 @@ def network(n_numbers: int = 4, n_levels: tuple[int, ...] = N_LEVELS, dropout: f
 
 
 @cache
-def rows(n_rows: int = 40, n_numbers: int = 4, n_levels: tuple[int, ...] = N_LEVELS) -> Rows:
+def rows(n_rows: int = 40, n_numbers: int = 4, n_levels: tuple[int, ...] = N_LEVELS) -> EncodedRows:
     rng = np.random.default_rng(3)
     categories = np.column_stack([rng.integers(0, n, n_rows) for n in n_levels]) if n_levels else np.zeros((n_rows, 0))
     return jnp.asarray(rng.random((n_rows, n_numbers)), jnp.float32), jnp.asarray(categories, jnp.int32)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from jaxtyping import TypeCheckError
 
-from oddrow.nets.autoencoder import Autoencoder, Rows
+from oddrow.nets.autoencoder import Autoencoder, EncodedRows
 from oddrow.nets.layers import ACTIVATIONS, Dense, Embeddings, Stack, embedding_width
 
 N_LEVELS = (4, 9)
@@ -31,14 +31,14 @@ def network(n_numbers: int = 3, n_levels: tuple[int, ...] = N_LEVELS, seed: int 
 
 
 @cache
-def rows(n_rows: int = 7, n_numbers: int = 3, n_levels: tuple[int, ...] = N_LEVELS) -> Rows:
+def rows(n_rows: int = 7, n_numbers: int = 3, n_levels: tuple[int, ...] = N_LEVELS) -> EncodedRows:
     rng = np.random.default_rng(3)
     numbers = rng.normal(size=(n_rows, n_numbers))
     categories = np.column_stack([rng.integers(0, n, n_rows) for n in n_levels]) if n_levels else np.zeros((n_rows, 0))
     return jnp.asarray(numbers, jnp.float32), jnp.asarray(categories, jnp.int32)
 
 
-def by_hand(net: Autoencoder, seen: Rows) -> tuple[np.ndarray, list[np.ndarray]]:
+def by_hand(net: Autoencoder, seen: EncodedRows) -> tuple[np.ndarray, list[np.ndarray]]:
     """Reconstruction in plain NumPy float64, from the weights alone."""
     numbers, categories = (np.asarray(part) for part in seen)
     vectors = [np.asarray(table)[categories[:, place]] for place, table in enumerate(net.embeddings.tables)]
@@ -51,7 +51,7 @@ def by_hand(net: Autoencoder, seen: Rows) -> tuple[np.ndarray, list[np.ndarray]]
     return values[:, : net.n_numbers], [values[:, a:b] for a, b in pairwise(ends)]
 
 
-def errors_by_hand(net: Autoencoder, target: Rows, seen: Rows) -> np.ndarray:
+def errors_by_hand(net: Autoencoder, target: EncodedRows, seen: EncodedRows) -> np.ndarray:
     numbers, logits = by_hand(net, seen)
     squared = (np.asarray(target[0]) - numbers) ** 2
     columns = [np.log(np.exp(scores).sum(axis=1)) for scores in logits]
@@ -90,7 +90,7 @@ def test_a_row_of_weight_zero_does_not_count() -> None:
 
     @eqx.filter_jit
     @eqx.filter_value_and_grad
-    def loss_and_gradient(net: Autoencoder, batch: Rows) -> Any:
+    def loss_and_gradient(net: Autoencoder, batch: EncodedRows) -> Any:
         return net.loss((batch, weight), jax.random.key(5))[0]
 
     assert eqx.tree_equal(loss_and_gradient(net, (numbers, categories)), loss_and_gradient(net, other))

@@ -30,7 +30,7 @@ from oddrow.detectors.state import FittedState
 from oddrow.detectors.training_set import TrainingSet
 from oddrow.encoding.encoder import TableEncoder
 from oddrow.errors import ParameterError, TableError, check_choice, check_number
-from oddrow.nets.coder import Coder
+from oddrow.nets.denoising import DenoisingAutoencoder
 from oddrow.nets.neighbours import Neighbours
 from oddrow.nets.oddrow import OddRow, as_rows
 from oddrow.nets.tails import Tail
@@ -241,11 +241,11 @@ class OddRowDetector(Detector):
     def _n_levels(self) -> list[int]:
         return [n_levels for _, n_levels in self.encoder_.category_sources_]
 
-    def _new_network(self, seed: int) -> Coder | None:
+    def _new_network(self, seed: int) -> DenoisingAutoencoder | None:
         """Return the network to train, which is none in outlier mode."""
         if self.mode == "outlier":
             return None
-        return Coder(len(self._number_columns), self._n_levels, key=jax.random.key(seed))
+        return DenoisingAutoencoder(len(self._number_columns), self._n_levels, key=jax.random.key(seed))
 
     def _unit(self, numbers: Numbers) -> Numbers:
         """Return the difference of each number that counts as much as a different category; flags count alike."""
@@ -253,8 +253,8 @@ class OddRowDetector(Detector):
         unit = CATEGORY_DEVIATIONS * column_deviation(numbers) if outlier else column_range(numbers)
         return np.where(self._is_flag, np.float32(1), unit)
 
-    def _in_training(self, network: Coder | None, rows: TrainingSet) -> Coder | None:
-        """Scale the coder's numbers between range and deviation, so that their variance is 1 on average."""
+    def _in_training(self, network: DenoisingAutoencoder | None, rows: TrainingSet) -> DenoisingAutoencoder | None:
+        """Scale the autoencoder's numbers between range and deviation, so that their variance is 1 on average."""
         if network is None or not self._number_columns:
             return network
         numbers = load_rows(rows.normal)[0]
@@ -262,10 +262,12 @@ class OddRowDetector(Detector):
         scale = 1 / np.sqrt(column_deviation(numbers) * self._unit(numbers))
         scale /= np.sqrt(np.mean(np.square(numbers.std(axis=0) * scale)[varies])) if varies.any() else 1
         center = jnp.asarray(numbers.mean(axis=0, dtype=np.float64), jnp.float32)
-        scaled: Coder = eqx.tree_at(lambda net: (net.center, net.scale), network, (center, jnp.asarray(scale)))
+        scaled: DenoisingAutoencoder = eqx.tree_at(
+            lambda net: (net.center, net.scale), network, (center, jnp.asarray(scale))
+        )
         return scaled
 
-    def _finish(self, network: Coder | None, rows: TrainingSet) -> OddRow:
+    def _finish(self, network: DenoisingAutoencoder | None, rows: TrainingSet) -> OddRow:
         """Choose the reference rows and calibrate the distances from them."""
         rng = np.random.default_rng(rows.seed)
         normal, held_out = load_rows(rows.normal), self._calibration_rows(rows)
@@ -276,12 +278,12 @@ class OddRowDetector(Detector):
         candidates = subsample(normal if is_full else concat(normal, held_out), most, rng)
         reference = self._choose_reference(candidates, unit, network, rng)
         coded = tuple(part[:MAX_CODED_ROWS] for part in reference)
-        codes = None if network is None else jnp.asarray(score_in_blocks(Coder.codes, network, coded))
+        codes = None if network is None else jnp.asarray(score_in_blocks(DenoisingAutoencoder.codes, network, coded))
         uncalibrated = self._assemble(reference, unit, network, codes, [])
         is_enough = len(held_out[0]) >= MIN_CALIBRATION_ROWS
         calibration = subsample(held_out if is_enough else normal, MAX_CALIBRATION_ROWS, rng)
-        of_rows, *of_coder = (Tail.of(part) for part in score_in_blocks(OddRow.parts, uncalibrated, calibration).T)
-        tails = [of_rows, *(of_coder if is_enough else [Tail.silent() for _ in of_coder])]
+        of_rows, *of_codes = (Tail.of(part) for part in score_in_blocks(OddRow.parts, uncalibrated, calibration).T)
+        tails = [of_rows, *(of_codes if is_enough else [Tail.silent() for _ in of_codes])]
         return self._assemble(reference, unit, network, codes, tails)
 
     def _calibration_rows(self, rows: TrainingSet) -> Arrays:
@@ -290,34 +292,44 @@ class OddRowDetector(Detector):
             return np.zeros((0, len(self._number_columns)), np.float32), np.zeros((0, len(self._n_levels)), np.int32)
         return tuple(map(np.asarray, rows.held_out))
 
-    def _choose_reference(self, rows: Arrays, unit: Numbers, coder: Coder | None, rng: np.random.Generator) -> Arrays:
+    def _choose_reference(
+        self, rows: Arrays, unit: Numbers, autoencoder: DenoisingAutoencoder | None, rng: np.random.Generator
+    ) -> Arrays:
         """Return the first rows, or means of all, and record how many."""
         if not self.reference_rows:
             means = centroids(rows, unit, rng)
             self.n_reference_rows_, self.n_means_ = 0, len(means[0])
             return means
-        reference = tuple(part[: self._most_reference_rows(coder)] for part in rows)
+        reference = tuple(part[: self._most_reference_rows(autoencoder)] for part in rows)
         self.n_reference_rows_, self.n_means_ = len(reference[0]), 0
         return reference
 
-    def _most_reference_rows(self, coder: Coder | None) -> int:
+    def _most_reference_rows(self, autoencoder: DenoisingAutoencoder | None) -> int:
         most_values = MAX_REFERENCE_BYTES // BYTES_PER_VALUE
-        width, n_codes = len(self._number_columns) + len(self._n_levels), 0 if coder is None else coder.n_codes
+        width, n_codes = (
+            len(self._number_columns) + len(self._n_levels),
+            0 if autoencoder is None else autoencoder.n_codes,
+        )
         n_rows = most_values // (width + n_codes)
         if n_rows > MAX_CODED_ROWS:
             n_rows = (most_values - MAX_CODED_ROWS * n_codes) // width
         return int(min(self.reference_rows, max(MIN_ROWS, n_rows)))
 
     def _assemble(
-        self, reference: Sequence[Any], unit: Any, coder: Coder | None, codes: Any, tails: Sequence[Tail]
+        self,
+        reference: Sequence[Any],
+        unit: Any,
+        autoencoder: DenoisingAutoencoder | None,
+        codes: Any,
+        tails: Sequence[Tail],
     ) -> OddRow:
         # A mean stands for several rows.
         n_nearest = N_NEIGHBOURS[self.mode] if self.reference_rows else 1
         neighbours = Neighbours(*map(jnp.asarray, reference), scale=jnp.asarray(1 / unit), n_nearest=n_nearest)
         coded = None
-        if coder is not None:
-            coded = Neighbours(*as_rows(codes), scale=coder.units(codes), n_nearest=n_nearest)
-        return OddRow(neighbours, coder, coded, tails, self._n_levels, of_means=not self.reference_rows)
+        if autoencoder is not None:
+            coded = Neighbours(*as_rows(codes), scale=autoencoder.code_scale(codes), n_nearest=n_nearest)
+        return OddRow(neighbours, autoencoder, coded, tails, self._n_levels, uses_means=not self.reference_rows)
 
     _state = OddRowState
 
@@ -331,8 +343,8 @@ class OddRowDetector(Detector):
         check_number("n_means", self.n_means_, 0, 0 if self.reference_rows else N_CLUSTERS, whole=True)
         n_held = self.n_reference_rows_ + self.n_means_
         check_number("the number of reference rows or means", n_held, MIN_ROWS)
-        coder, n_numbers = self._new_network(0), len(self._number_columns)
+        autoencoder, n_numbers = self._new_network(0), len(self._number_columns)
         reference = jnp.zeros((n_held, n_numbers)), jnp.zeros((n_held, len(self._n_levels)), jnp.int32)
-        codes = None if coder is None else jnp.zeros((min(n_held, MAX_CODED_ROWS), coder.n_codes))
-        tails = [Tail.of(np.zeros(1))] * (1 if coder is None else 3)
-        return self._assemble(reference, jnp.ones(n_numbers), coder, codes, tails)
+        codes = None if autoencoder is None else jnp.zeros((min(n_held, MAX_CODED_ROWS), autoencoder.n_codes))
+        tails = [Tail.of(np.zeros(1))] * (1 if autoencoder is None else 3)
+        return self._assemble(reference, jnp.ones(n_numbers), autoencoder, codes, tails)

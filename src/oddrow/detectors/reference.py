@@ -79,7 +79,7 @@ def inlier_mask(numbers: Numbers, share: float, rng: np.random.Generator) -> Mas
 
 def _mean_distance(neighbours: Neighbours, rows: Any) -> Any:
     found = neighbours.nearest(rows)
-    return found.mean_without(found.same)
+    return found.mean_distance(found.identical)
 
 
 def centroids(rows: Arrays, spread: Numbers, rng: np.random.Generator) -> Arrays:

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from oddrow.export.graph import FLOAT, Graph, Value
 from oddrow.nets.autoencoder import LEAST_NUMBER, Autoencoder
-from oddrow.nets.coder import MIDDLE, Coder
 from oddrow.nets.dagmm import DAGMM, SHORTEST, TINY, Mixture
+from oddrow.nets.denoising import BOTTLENECK, DenoisingAutoencoder
 from oddrow.nets.layers import Embeddings, Stack
 from oddrow.nets.neighbours import AT_NO_DISTANCE, Neighbours
 from oddrow.nets.oddrow import LEAD, OddRow
@@ -213,29 +213,31 @@ SPARE = 8
 
 def oddrow_score(graph: Graph, network: OddRow, rows: InputValues) -> str:
     """Add the score of `OddRow`: the surprise of both distances, or that of the error if it is clearly larger."""
-    distances, places = _nearest(graph, network.memory, rows)
+    distances, places = _nearest(graph, network.neighbours, rows)
     itself, only = _same_rows(graph, distances, places, network)
     found = _tail_surprise(graph, network.tails[0], _mean_distance(graph, distances, places, itself))
-    if network.coder is not None and network.coded is not None:
-        codes = _codes(graph, network.coder, rows)
-        distance = _mean_distance(graph, *_nearest(graph, network.coded, InputValues(codes, [])), only)
+    if network.autoencoder is not None and network.code_neighbours is not None:
+        codes = _codes(graph, network.autoencoder, rows)
+        distance = _mean_distance(graph, *_nearest(graph, network.code_neighbours, InputValues(codes, [])), only)
         far = graph.add("Add", found, _tail_surprise(graph, network.tails[1], distance))
-        wrong = _tail_surprise(graph, network.tails[2], _error(graph, network.coded, codes, network.coder))
+        wrong = _tail_surprise(
+            graph, network.tails[2], _error(graph, network.code_neighbours, codes, network.autoencoder)
+        )
         found = graph.add("Max", far, graph.add("Sub", wrong, np.float32(LEAD)))
     return graph.add("Squeeze", found, np.array([1]))
 
 
-def _error(graph: Graph, coded: Neighbours, codes: str, coder: Coder) -> str:
-    """Add `Coder.error`, (rows, 1)."""
-    n_wrong = coder.n_codes - coder.middle
+def _error(graph: Graph, coded: Neighbours, codes: str, autoencoder: DenoisingAutoencoder) -> str:
+    """Add `DenoisingAutoencoder.error`, (rows, 1)."""
+    n_wrong = autoencoder.n_codes - autoencoder.bottleneck
     wrong = graph.columns(graph.add("Mul", codes, np.asarray(coded.scale)), range(n_wrong))
     return graph.add("ReduceMean", graph.add("Mul", wrong, wrong), axes=[1])
 
 
 def _same_rows(graph: Graph, distances: str, places: str, network: OddRow) -> tuple[Value, Value]:
-    """Add `Nearest.same` and `Nearest.only_same`, (rows, 1). A mean of rows equals no row: -1."""
+    """Add `Nearest.identical` and `Nearest.only_identical`, (rows, 1). A mean of rows equals no row: -1."""
     nobody = np.array([[-1]])
-    if network.of_means:
+    if network.uses_means:
         return nobody, nobody
     nearest, second = (graph.columns(distances, [place]) for place in (0, 1))
     at_no_distance = graph.add("LessOrEqual", nearest, np.float32(AT_NO_DISTANCE))
@@ -245,7 +247,7 @@ def _same_rows(graph: Graph, distances: str, places: str, network: OddRow) -> tu
 
 
 def _mean_distance(graph: Graph, distances: str, places: str, same: Value) -> str:
-    """Add `Nearest.mean_without`, (rows, 1): the mean of all distances except the same row or else the largest."""
+    """Add `Nearest.mean_distance`, (rows, 1): the mean of all distances except the same row or else the largest."""
     others = graph.add("Where", graph.add("Equal", places, same), np.float32(np.inf), distances)
     n_others = graph.add("Sub", graph.add("Shape", places, start=1), np.array([1]))
     return graph.add("ReduceMean", graph.add_several("TopK", 2, others, n_others, largest=0)[0], axes=[1])
@@ -261,17 +263,19 @@ def _tail_surprise(graph: Graph, tail: Tail, scores: str) -> str:
     return graph.add("Sub", graph.add("Div", beyond, np.asarray(tail.excess)), graph.add("Log", others))
 
 
-def _codes(graph: Graph, coder: Coder, rows: InputValues) -> str:
-    """Add `Coder.codes`, (rows, codes)."""
+def _codes(graph: Graph, autoencoder: DenoisingAutoencoder, rows: InputValues) -> str:
+    """Add `DenoisingAutoencoder.codes`, (rows, codes)."""
     scaled = rows.numbers
     if scaled is not None:
-        scaled = graph.add("Mul", graph.add("Sub", scaled, np.asarray(coder.center)), np.asarray(coder.scale))
-    network, seen = coder.autoencoder, InputValues(scaled, rows.categories)
+        scaled = graph.add(
+            "Mul", graph.add("Sub", scaled, np.asarray(autoencoder.center)), np.asarray(autoencoder.scale)
+        )
+    network, seen = autoencoder.network, InputValues(scaled, rows.categories)
     layers = layer_outputs(graph, network.stack, network_input(graph, network.embeddings, seen))
     reconstructed, logits = split_outputs(graph, layers[-1], network)
     wrong = [] if scaled is None or reconstructed is None else [graph.add("Sub", scaled, reconstructed)]
     surprises = [cross_entropy(graph, *category) for category in zip(logits, rows.categories, strict=True)]
-    return graph.concat([*wrong, *surprises, layers[MIDDLE]])
+    return graph.concat([*wrong, *surprises, layers[BOTTLENECK]])
 
 
 def _nearest(graph: Graph, neighbours: Neighbours, rows: InputValues) -> tuple[str, str]:
@@ -290,7 +294,7 @@ def _approximate_distances(graph: Graph, neighbours: Neighbours, rows: InputValu
     reference = np.asarray(neighbours.categories, np.int64)
     terms = [_level_differs(graph, levels, reference[None, :, place]) for place, levels in enumerate(rows.categories)]
     if rows.numbers is not None:
-        middle, scale = np.asarray(neighbours.middle), np.asarray(neighbours.scale)
+        middle, scale = np.asarray(neighbours.median), np.asarray(neighbours.scale)
         around = (np.asarray(neighbours.numbers) - middle) * scale
         seen = graph.add("Mul", graph.add("Sub", rows.numbers, middle), scale)
         product = graph.add("MatMul", seen, np.ascontiguousarray(-2 * around.T))

@@ -1,1 +1,1 @@
-"""Networks as Equinox modules: pure functions of their parameters, shapes in, shapes out."""
+"""Networks as Equinox modules. They work on encoded arrays and know nothing of tables."""

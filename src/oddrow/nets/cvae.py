@@ -1,4 +1,4 @@
-"""A conditional variational autoencoder for mixed columns: rows of a class out of noise (Sohn et al., NeurIPS 2015)."""
+"""Conditional variational autoencoder for numbers and categories, which generates rows of a given class."""
 
 from __future__ import annotations
 
@@ -11,29 +11,63 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from oddrow.nets.layers import Embeddings, Rows, Stack, apart
+from oddrow.nets.layers import Embeddings, EncodedRows, Stack, split_outputs
 
-# Numbers (rows, numbers), categories (rows, categories), and the class of each row.
+# Numbers, categories, and the class of each row.
 LabelledRows = tuple[Float[Array, "rows numbers"], Int[Array, "rows categories"], Int[Array, " rows"]]
 
+# Mean and log variance of each row's code.
 Posterior = tuple[Float[Array, "rows latent"], Float[Array, "rows latent"]]
 
-# A number that is rebuilt better than this, in encoded units, would else make the likelihood grow without end.
+# Lower limit of a decoded number's standard deviation, in encoded units; without it the likelihood is unbounded.
 LEAST_SPREAD = 0.01
 
-# Places of the levels of every category that stand for no value, and for values unknown or seldom.
+# The first levels of every category: no value, values unseen in training, rare values. They repeat constants of
+# encoding/columns.py, as networks import nothing that knows tables.
 MISSING, UNSEEN, RARE = 0, 1, 2
 
 
 class CVAE(eqx.Module):
-    """Encodes a row and its class to a normal distribution over codes, and decodes a code and a class to a row.
+    """Encode a row and its class as a normal distribution over codes; decode a code and a class to a row.
 
-    A decoded number is normal with a spread of its class's own, a flag and a category are drawn by their
-    probabilities. `flags` are the places of 0/1 numbers that say whether the number before them is missing: where it
-    is, that number counts for nothing. `never_missing` are the places of categories that always have a value.
+    Parameters
+    ----------
+    n_numbers : int
+        Number of encoded numbers.
+    n_levels : sequence of int
+        Number of levels of each categorical column.
+    n_classes : int
+        Number of classes.
+    hidden : sequence of int
+        Widths of the encoder's hidden layers; the decoder has them in reverse.
+    latent : int
+        Width of the code.
+    flags : sequence of int
+        Indices of the 0/1 numbers that flag the number before them as missing. A missing number adds no loss.
+    never_missing : sequence of int
+        Indices of the categories that always have a value.
+    class_weight : sequence of float or None
+        Weight of each class in the loss. None weights all classes alike.
+    warm_up : int
+        Number of epochs over which the weight of the KL term rises to 1.
+    key : PRNGKeyArray
+        Random key for the initial weights.
 
-    NOTE[DIFF] Sohn et al. learn the prior of a class, p(z | class); here it is the standard normal for every class, as
-    in their "CVAE with a fixed prior" and in what practitioners call a CVAE.
+    Notes
+    -----
+    A decoded number is normal, with a standard deviation for each class. Flags are Bernoulli and categories are
+    categorical variables.
+
+    NOTE[DIFF] Sohn et al. learn the prior p(z | class). Here it is standard normal for every class, as in their "CVAE
+    with a fixed prior" and in what practitioners call a CVAE.
+
+    References
+    ----------
+    Sohn et al. (2015), Learning Structured Output Representation using Deep Conditional Generative Models, NeurIPS.
+
+    Kingma and Welling (2014), Auto-Encoding Variational Bayes, section 2.4 (reparameterisation).
+
+    Bowman et al. (2016), Generating Sentences from a Continuous Space, section 3.1 (KL warm-up).
     """
 
     embeddings: Embeddings
@@ -79,9 +113,9 @@ class CVAE(eqx.Module):
         self.flags, self.never_missing = tuple(flags), tuple(never_missing)
 
     def at_epoch(self, epoch: Int[Array, ""]) -> CVAE:
-        """The network as it is trained in an epoch, counted from 0: the KL term enters bit by bit.
+        """Return the network with the KL weight of an epoch, counted from 0.
 
-        Without it the codes of a powerful decoder collapse onto the prior and say nothing (Bowman et al., 2016, 3.1).
+        Without the warm-up the posterior may collapse onto the prior, and a strong decoder ignores the codes.
         """
         weight = jnp.minimum(1.0, (epoch + 1) / max(self.warm_up, 1))
         warmed: CVAE = eqx.tree_at(lambda net: net.kl_weight, self, weight)
@@ -90,37 +124,37 @@ class CVAE(eqx.Module):
     def loss(
         self, batch: tuple[LabelledRows, Float[Array, " rows"]], key: PRNGKeyArray | None
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-        """The negative evidence lower bound in nats, and its two parts; without a key the code is the mean."""
+        """Return the negative evidence lower bound (nats) and its two parts; without a key the code is the mean."""
         (numbers, categories, labels), weight = batch
         weight = weight * jax.lax.stop_gradient(self.class_weight)[labels]
         share = weight / weight.sum()
         mean, log_variance = self.encode((numbers, categories), labels)
-        code = mean if key is None else _drawn(mean, log_variance, key)
+        code = mean if key is None else _draw_code(mean, log_variance, key)
         parts = {
-            "reconstruction": share @ self.surprise((numbers, categories), labels, code),
+            "reconstruction": share @ self.reconstruction_loss((numbers, categories), labels, code),
             "kl": share @ (0.5 * (jnp.square(mean) + jnp.exp(log_variance) - log_variance - 1).sum(axis=1)),
         }
         return parts["reconstruction"] + self.kl_weight * parts["kl"], parts
 
-    def encode(self, rows: Rows, labels: Int[Array, " rows"]) -> Posterior:
-        """Mean and log variance of the code of every row, given its class."""
+    def encode(self, rows: EncodedRows, labels: Int[Array, " rows"]) -> Posterior:
+        """Return mean and log variance of the code of every row, given its class."""
         numbers, categories = rows
         inputs = jnp.concatenate([numbers, self.embeddings(categories), self._one_hot(labels)], axis=1)
         mean, log_variance = jnp.split(self.encoder(inputs.T).T, 2, axis=1)
-        # Beyond these a variance is 0 or infinite in float32, and so is its gradient.
+        # Beyond these limits float32 variances or their gradients become 0 or infinite.
         return mean, jnp.clip(log_variance, -20.0, 20.0)
 
     def decode(
         self, code: Float[Array, "rows latent"], labels: Int[Array, " rows"]
     ) -> tuple[Float[Array, "rows numbers"], list[Float[Array, "rows levels"]]]:
-        """The mean of every number (the logit of a flag), and the logits of every category."""
+        """Return the mean of every number, or the logit of a flag, and the logits of every category."""
         outputs = self.decoder(jnp.concatenate([code, self._one_hot(labels)], axis=1).T).T
-        return apart(outputs, self.n_numbers, self.n_levels)
+        return split_outputs(outputs, self.n_numbers, self.n_levels)
 
-    def surprise(
-        self, rows: Rows, labels: Int[Array, " rows"], code: Float[Array, "rows latent"]
+    def reconstruction_loss(
+        self, rows: EncodedRows, labels: Int[Array, " rows"], code: Float[Array, "rows latent"]
     ) -> Float[Array, " rows"]:
-        """Negative log likelihood of every row given a code, in nats."""
+        """Return the negative log-likelihood (nats) of every row given a code."""
         numbers, categories = rows
         mean, logits = self.decode(code, labels)
         spread = self.spread(labels)
@@ -134,21 +168,24 @@ class CVAE(eqx.Module):
         return total
 
     def spread(self, labels: Int[Array, " rows"]) -> Float[Array, "rows numbers"]:
-        """Standard deviation of the decoded numbers of each row's class, in encoded units."""
+        """Return the standard deviations of the decoded numbers for each row's class, in encoded units."""
         return jnp.maximum(jnp.exp(self.log_spread), LEAST_SPREAD)[labels]
 
     def likeliest(
         self, code: Float[Array, "rows latent"], labels: Int[Array, " rows"]
     ) -> tuple[Float[Array, "rows numbers"], Int[Array, "rows categories"]]:
-        """The most likely row of every code and class."""
+        """Return the most likely row of every code and class."""
         mean, logits = self.decode(code, labels)
         categories = [self._possible(scores, place).argmax(axis=1) for place, scores in enumerate(logits)]
-        return jnp.where(self._flag_mask(), mean > 0, mean), _side_by_side(categories, len(labels))
+        return jnp.where(self._flag_mask(), mean > 0, mean), _stack_columns(categories, len(labels))
 
     def draw(
         self, code: Float[Array, "rows latent"], labels: Int[Array, " rows"], key: PRNGKeyArray
     ) -> tuple[Float[Array, "rows numbers"], Int[Array, "rows categories"]]:
-        """Rows drawn from what codes and classes decode to; only levels that training rows have, or missing."""
+        """Draw a row from the decoded distributions of every code and class.
+
+        Categories are levels of the training rows, or missing.
+        """
         number_key, flag_key, *category_keys = jax.random.split(key, 2 + len(self.n_levels))
         mean, logits = self.decode(code, labels)
         numbers = mean + self.spread(labels) * jax.random.normal(number_key, mean.shape)
@@ -157,14 +194,16 @@ class CVAE(eqx.Module):
             jax.random.categorical(category_keys[place], self._possible(scores, place))
             for place, scores in enumerate(logits)
         ]
-        return jnp.where(self._flag_mask(), flags, numbers), _side_by_side(categories, len(labels))
+        return jnp.where(self._flag_mask(), flags, numbers), _stack_columns(categories, len(labels))
 
-    def around(self, rows: Rows, labels: Int[Array, " rows"], key: PRNGKeyArray) -> Float[Array, "rows latent"]:
-        """A code drawn for each row from its own distribution over codes."""
-        return _drawn(*self.encode(rows, labels), key)
+    def draw_codes(
+        self, rows: EncodedRows, labels: Int[Array, " rows"], key: PRNGKeyArray
+    ) -> Float[Array, "rows latent"]:
+        """Draw a code for each row from its posterior."""
+        return _draw_code(*self.encode(rows, labels), key)
 
     def _possible(self, logits: Float[Array, "rows levels"], place: int) -> Float[Array, "rows levels"]:
-        """Without the levels that stand for others, unseen and rare ones, and without missing where none ever is."""
+        """Rule out the collective levels (unseen, rare), and missing for categories that always have a value."""
         within = logits.at[:, UNSEEN : RARE + 1].set(-jnp.inf)
         return within.at[:, MISSING].set(-jnp.inf) if place in self.never_missing else within
 
@@ -175,12 +214,12 @@ class CVAE(eqx.Module):
         return jnp.zeros(self.n_numbers, bool).at[jnp.asarray(self.flags, dtype=int)].set(True)
 
 
-def _drawn(
+def _draw_code(
     mean: Float[Array, "rows latent"], log_variance: Float[Array, "rows latent"], key: PRNGKeyArray
 ) -> Float[Array, "rows latent"]:
-    """The reparameterisation trick (Kingma and Welling, 2014, section 2.4)."""
+    """Draw codes by the reparameterisation trick (Kingma and Welling, 2014, section 2.4)."""
     return mean + jnp.exp(0.5 * log_variance) * jax.random.normal(key, mean.shape)
 
 
-def _side_by_side(columns: Sequence[Int[Array, " rows"]], n_rows: int) -> Int[Array, "rows columns"]:
+def _stack_columns(columns: Sequence[Int[Array, " rows"]], n_rows: int) -> Int[Array, "rows columns"]:
     return jnp.stack(columns, axis=1).astype(jnp.int32) if columns else jnp.zeros((n_rows, 0), jnp.int32)

@@ -1,4 +1,4 @@
-"""DAGMM: an autoencoder and a Gaussian mixture over what it makes of a row, fitted jointly (Zong et al., ICLR 2018)."""
+"""DAGMM: an autoencoder and a Gaussian mixture over its codes and errors, trained jointly."""
 
 from __future__ import annotations
 
@@ -10,27 +10,38 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from oddrow.nets.layers import Batch, Embeddings, Rows, Stack, apart, side_by_side
+from oddrow.nets.layers import Batch, Embeddings, EncodedRows, Stack, concat_inputs, split_outputs
 
 FEATURES = ("distance", "cosine")
 
-# Lengths below this count as this, so that a row of zeros has a finite distance and cosine.
+# Lower limit of a row's length, so that a row of zeros has a finite distance and cosine.
 SHORTEST = 1e-2
 
 TINY = 1e-12
 
 
 class Mixture(eqx.Module):
-    """A Gaussian mixture: `phi` the share of each component, `mean`, and `covariance` with the floor added."""
+    """A Gaussian mixture.
+
+    Parameters
+    ----------
+    phi : Array of float32, shape (components,)
+        Share of each component.
+    mean : Array of float32, shape (components, width)
+        Means.
+    covariance : Array of float32, shape (components, width, width)
+        Covariances, with the floor added to their diagonals.
+    """
 
     phi: Float[Array, " components"]
     mean: Float[Array, "components width"]
     covariance: Float[Array, "components width width"]
 
     def energy(self, z: Float[Array, "width rows"]) -> Float[Array, " rows"]:
-        """Negative log density in nats (eq. 6); it may be negative, as densities may exceed 1.
+        """Return the negative log density of each row (eq. 6), in nats.
 
-        The Cholesky factors are inverted once and applied to all rows as one product.
+        It is negative where the density exceeds 1. The Cholesky factors are inverted once and applied to all rows as
+        one product.
         """
         width = z.shape[0]
         factor = jnp.linalg.cholesky(self.covariance)
@@ -43,22 +54,61 @@ class Mixture(eqx.Module):
         return energy
 
     def penalty(self) -> Float[Array, ""]:
-        """The sum of the inverse variances of all components (P in eq. 7), which grows when one becomes singular."""
+        """Return the sum of all inverse variances (P in eq. 7), which grows if a component becomes singular."""
         penalty: Float[Array, ""] = (1 / jnp.diagonal(self.covariance, axis1=1, axis2=2)).sum()
         return penalty
 
 
 class DAGMM(eqx.Module):
-    """Compression network, estimation network, and the mixture over all training rows, set when training is over.
+    """Deep autoencoding Gaussian mixture model: compression network, estimation network and mixture.
 
-    A row becomes z = [latent code, relative Euclidean distance, cosine similarity] (eq. 1 to 3); the estimation
-    network says how much each component has to do with z (eq. 4); these memberships give the mixture (eq. 5).
+    Parameters
+    ----------
+    n_numbers : int
+        Number of encoded numbers.
+    n_levels : sequence of int
+        Number of levels of each categorical column.
+    hidden : sequence of int
+        Widths of the encoder's hidden layers; the decoder has them in reverse.
+    latent : int
+        Width of the latent code.
+    estimation : sequence of int
+        Widths of the estimation network's hidden layers.
+    n_components : int
+        Number of mixture components.
+    activations : sequence of str
+        Activations of the encoder's hidden layers.
+    features : sequence of str
+        Reconstruction features in z, from `FEATURES`.
+    dropout : float
+        Share of the estimation network's hidden units dropped in training.
+    lambda_energy, lambda_covariance : float
+        Weights of energy and covariance penalty in the loss.
+    covariance_floor : float
+        Added to the diagonal of every covariance.
+    key : PRNGKeyArray
+        Random key for the initial weights.
 
-    Inside, columns come first and rows last, as in the layers.
+    Attributes
+    ----------
+    mixture : Mixture
+        The mixture over all training rows. Set after training.
 
-    NOTE[DIFF] categories: the paper has numbers only, one-hot where need be. Here categories enter as embeddings and
-    leave as probabilities; in distance and cosine they stand as one-hot vectors beside their probabilities, and in the
-    loss as cross-entropy.
+    Notes
+    -----
+    A row becomes ``z = [latent code, relative Euclidean distance, cosine similarity]`` (eq. 1 to 3). The estimation
+    network gives the membership of z in each component (eq. 4), and the memberships give the mixture (eq. 5). The
+    score is the energy of z (eq. 6).
+
+    Arrays inside have shape (width, rows), as in the layers.
+
+    NOTE[DIFF] The paper has numbers only, one-hot encoded where needed. Here categories enter as embeddings and leave
+    as probabilities. Distance and cosine compare one-hot vectors with these probabilities; the loss takes their
+    cross-entropy.
+
+    References
+    ----------
+    Zong et al. (2018), Deep Autoencoding Gaussian Mixture Model for Unsupervised Anomaly Detection, ICLR.
     """
 
     embeddings: Embeddings
@@ -106,28 +156,28 @@ class DAGMM(eqx.Module):
         self.lambda_energy, self.lambda_covariance = lambda_energy, lambda_covariance
         self.covariance_floor = covariance_floor
 
-    def compress(self, rows: Rows) -> tuple[Float[Array, "width rows"], Float[Array, " rows"]]:
-        """z of every row (eq. 1 to 3), and its reconstruction error summed over the outputs (L in eq. 7)."""
+    def compress(self, rows: EncodedRows) -> tuple[Float[Array, "width rows"], Float[Array, " rows"]]:
+        """Return z of every row (eq. 1 to 3), and its reconstruction error summed over the outputs (L in eq. 7)."""
         numbers, categories = rows[0].T, rows[1]
         code = self._encode(rows)
         compared = self._compare(numbers, categories, self.decoder(code))
         return jnp.concatenate([code, *(compared[name][None] for name in self.features)]), compared["error"]
 
-    def _encode(self, rows: Rows) -> Float[Array, "code rows"]:
-        return self.encoder(side_by_side(rows, self.embeddings))
+    def _encode(self, rows: EncodedRows) -> Float[Array, "code rows"]:
+        return self.encoder(concat_inputs(rows, self.embeddings))
 
-    def outputs(self, rows: Rows) -> Float[Array, "rows outputs"]:
-        """What is rebuilt of every row: numbers, then the logits of every category."""
+    def outputs(self, rows: EncodedRows) -> Float[Array, "rows outputs"]:
+        """Return the reconstruction of every row: numbers, then the logits of every category."""
         return self.decoder(self._encode(rows)).T
 
-    def latent(self, rows: Rows) -> Float[Array, "rows width"]:
-        """z of every row."""
+    def latent(self, rows: EncodedRows) -> Float[Array, "rows width"]:
+        """Return z of every row."""
         return self.compress(rows)[0].T
 
     def memberships(
         self, z: Float[Array, "width rows"], key: PRNGKeyArray | None = None
     ) -> Float[Array, "components rows"]:
-        """How much each component has to do with each row; with a key, hidden units drop out (eq. 4)."""
+        """Return the membership of each row in each component (eq. 4); a key turns dropout on."""
         *hidden, last = self.estimator.layers
         for layer in hidden:
             z = jnp.tanh(layer(z))
@@ -137,20 +187,20 @@ class DAGMM(eqx.Module):
         return jax.nn.softmax(last(z), axis=0)
 
     def mix(self, z: Float[Array, "width rows"], memberships: Float[Array, "components rows"]) -> Mixture:
-        """The mixture of a batch, by its memberships (eq. 5)."""
+        """Return the mixture of a batch, given its memberships (eq. 5)."""
         n_of_each = memberships.sum(axis=1)
         total = n_of_each[:, None] + TINY
         mean = memberships @ z.T / total
         centred = z - mean[:, :, None]
         scatter = jnp.einsum("kin,kjn->kij", centred * memberships[:, None], centred) / total[:, :, None]
-        # NOTE[DIFF] the paper keeps covariances regular by the penalty alone; with a floor the factors always exist.
+        # NOTE[DIFF] The paper relies on the penalty alone; with a floor the Cholesky factors always exist.
         covariance = scatter + self.covariance_floor * jnp.eye(z.shape[0])
         return Mixture(n_of_each / n_of_each.sum(), mean, covariance)
 
     def loss(self, batch: Batch, key: PRNGKeyArray | None) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-        """Reconstruction error, energy and covariance penalty (eq. 7), with the mixture of the batch itself.
+        """Return the weighted sum of reconstruction error, energy and covariance penalty (eq. 7), and these parts.
 
-        Without a key there is no dropout.
+        The mixture is that of the batch. A key turns dropout on.
         """
         rows, weight = batch
         share = weight / weight.sum()
@@ -161,21 +211,21 @@ class DAGMM(eqx.Module):
             "energy": share @ mixture.energy(z),
             "covariance_penalty": mixture.penalty(),
         }
-        weighed = self.lambda_energy * parts["energy"] + self.lambda_covariance * parts["covariance_penalty"]
-        return parts["reconstruction"] + weighed, parts
+        weighted = self.lambda_energy * parts["energy"] + self.lambda_covariance * parts["covariance_penalty"]
+        return parts["reconstruction"] + weighted, parts
 
-    def score(self, rows: Rows) -> Float[Array, " rows"]:
-        """The energy of every row under the mixture over all training rows."""
+    def score(self, rows: EncodedRows) -> Float[Array, " rows"]:
+        """Return the energy of every row under the mixture of all training rows."""
         return self.mixture.energy(self.compress(rows)[0])
 
-    def moments(self, rows: Rows) -> Float[Array, "rows moments"]:
-        """What each row adds to the shares and means of the components: memberships, then memberships times z."""
+    def moments(self, rows: EncodedRows) -> Float[Array, "rows moments"]:
+        """Return what each row adds to the sums behind shares and means: memberships, then memberships times z."""
         z, _ = self.compress(rows)
         memberships = self.memberships(z)
         return jnp.concatenate([memberships, _by_row(memberships[:, None] * z).T]).T
 
-    def scatter(self, rows: Rows) -> Float[Array, "rows scatter"]:
-        """What each row adds to the covariances, about the means that the mixture has."""
+    def scatter(self, rows: EncodedRows) -> Float[Array, "rows scatter"]:
+        """Return what each row adds to the covariance sums, about the means of `mixture`."""
         z, _ = self.compress(rows)
         centred = z - self.mixture.mean[:, :, None]
         squared = centred[:, :, None] * centred[:, None]
@@ -187,33 +237,33 @@ class DAGMM(eqx.Module):
         categories: Int[Array, "rows categories"],
         outputs: Float[Array, "outputs rows"],
     ) -> dict[str, Float[Array, " rows"]]:
-        """Error, relative Euclidean distance and cosine similarity of each row and what was rebuilt (section 3.2)."""
-        rebuilt, logits = apart(outputs.T, self.n_numbers, self.n_levels)
-        known = [_category(scores, categories[:, column]) for column, scores in enumerate(logits)]
-        squared = jnp.square(numbers - rebuilt.T).sum(axis=0)
-        away = squared + sum(1 - 2 * right + total for _, right, total in known)
-        length = _length(jnp.square(numbers).sum(axis=0) + len(known))
-        length_rebuilt = _length(jnp.square(rebuilt).sum(axis=1) + sum(total for _, _, total in known))
-        product = (numbers * rebuilt.T).sum(axis=0) + sum(right for _, right, _ in known)
+        """Return error, relative Euclidean distance and cosine similarity of rows and reconstructions (section 3.2)."""
+        reconstructed, logits = split_outputs(outputs.T, self.n_numbers, self.n_levels)
+        compared = [_compare_category(scores, categories[:, column]) for column, scores in enumerate(logits)]
+        squared = jnp.square(numbers - reconstructed.T).sum(axis=0)
+        squared_distance = squared + sum(1 - 2 * right + total for _, right, total in compared)
+        length = _length(jnp.square(numbers).sum(axis=0) + len(compared))
+        length_reconstructed = _length(jnp.square(reconstructed).sum(axis=1) + sum(total for _, _, total in compared))
+        product = (numbers * reconstructed.T).sum(axis=0) + sum(right for _, right, _ in compared)
         return {
-            "error": squared + sum(surprise for surprise, _, _ in known),
-            # The slope of a square root is infinite at 0.
-            "distance": jnp.sqrt(away + TINY) / length,
-            "cosine": product / (length * length_rebuilt),
+            "error": squared + sum(surprise for surprise, _, _ in compared),
+            # The slope of a square root is infinite at 0, hence TINY.
+            "distance": jnp.sqrt(squared_distance + TINY) / length,
+            "cosine": product / (length * length_reconstructed),
         }
 
 
-def _category(
+def _compare_category(
     logits: Float[Array, "rows levels"], level: Int[Array, " rows"]
 ) -> tuple[Float[Array, " rows"], Float[Array, " rows"], Float[Array, " rows"]]:
-    """Surprise in nats at the level that is there, its probability, and the sum of all squared probabilities."""
+    """Return cross-entropy (nats) and probability of the actual level, and the sum of all squared probabilities."""
     log_shares = jax.nn.log_softmax(logits, axis=1)
     right = jnp.take_along_axis(log_shares, level[:, None], axis=1)[:, 0]
     return -right, jnp.exp(right), jnp.exp(2 * log_shares).sum(axis=1)
 
 
 def _length(squared: Float[Array, " rows"]) -> Float[Array, " rows"]:
-    # NOTE[DIFF] the paper divides by the length, whatever it is.
+    # NOTE[DIFF] The paper divides by the length however short it is.
     return jnp.sqrt(jnp.maximum(squared, SHORTEST**2))
 
 

@@ -1,4 +1,4 @@
-"""The parts that networks share: a stack of dense layers, and columns in and out of it."""
+"""Building blocks of the networks: dense layers, embeddings, and the layout of inputs and outputs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
 Activation = Callable[[Array], Array]
 
-Rows = tuple[Float[Array, "rows numbers"], Int[Array, "rows categories"]]
+# Numbers and, for each categorical column, the index of the level.
+EncodedRows = tuple[Float[Array, "rows numbers"], Int[Array, "rows categories"]]
 
-Batch = tuple[Rows, Float[Array, " rows"]]
+# Rows and the weight of each in the loss; rows of weight 0 only fill up the batch.
+Batch = tuple[EncodedRows, Float[Array, " rows"]]
 
-# So many values a random byte can have.
+# The number of values of a random byte.
 BYTE = 256
 
 ACTIVATIONS: dict[str, Activation] = {
@@ -27,17 +29,29 @@ ACTIVATIONS: dict[str, Activation] = {
     "elu": jax.nn.elu,
     "silu": jax.nn.silu,
     "sigmoid": jax.nn.sigmoid,
-    # The slope of TensorFlow's tf.nn.leaky_relu; that of JAX would be 0.01.
+    # TensorFlow's default slope for tf.nn.leaky_relu; JAX's is 0.01.
     "leaky-relu": lambda x: jax.nn.leaky_relu(x, 0.2),
     "linear": lambda x: x,
 }
 
 
 class Dense(eqx.Module):
-    """weight.T @ columns + bias, Glorot-uniform weights as in Keras, zero bias.
+    """Dense layer with Glorot-uniform weights, as in Keras, and zero biases.
 
-    Columns come first and rows last: layers are narrow, and machines are fast along long axes.
+    Parameters
+    ----------
+    d_in, d_out : int
+        Number of inputs and outputs.
+    key : PRNGKeyArray
+        Random key for the initial weights.
 
+    Notes
+    -----
+    Computes ``weight.T @ columns + bias``. Inputs have shape (d_in, rows): layers are narrow, and processors are fast
+    along the long axis.
+
+    Examples
+    --------
     >>> Dense(3, 2, key=jax.random.key(0))(jnp.ones((3, 5))).shape
     (2, 5)
     """
@@ -51,15 +65,18 @@ class Dense(eqx.Module):
         self.bias = jnp.zeros(d_out)
 
     def __call__(self, columns: Float[Array, "d_in rows"]) -> Float[Array, "d_out rows"]:
-        # The bias is one more row of the weight: its gradient is then no sum of its own, which costs as much again.
+        """Return the outputs of the layer."""
+        # The bias is one more row of the weight, as a separate sum for its gradient would cost as much again.
         weight = jnp.concatenate([self.weight, self.bias[None]])
         return _product(weight, jnp.concatenate([columns, jnp.ones((1, columns.shape[1]))]))
 
 
 @jax.custom_vjp
 def _product(weight: Float[Array, "d_in d_out"], columns: Float[Array, "d_in rows"]) -> Float[Array, "d_out rows"]:
-    """weight.T @ columns. XLA's fast products on CPUs take a left factor only as it lies in memory, hence the barrier
-    that keeps it from folding the transpose into the product, and gradients of which every left factor lies well.
+    """Return weight.T @ columns.
+
+    XLA's fast CPU kernels need the left factor contiguous in memory. The barrier stops XLA from folding the transpose
+    into the product, and the gradients below use left factors that are already contiguous.
     """
     laid_out: Array = jax.lax.optimization_barrier(weight.T)  # type: ignore[no-untyped-call]
     return laid_out @ columns
@@ -78,9 +95,18 @@ _product.defvjp(_product_and_factors, _gradients)
 
 
 class Stack(eqx.Module):
-    """Dense layers with an activation after each, and the share of its outputs that drops out in training.
+    """Dense layers, each followed by its activation and, in training, by dropout.
 
-    Layers beyond those that `dropout` names, such as the last one, lose nothing.
+    Parameters
+    ----------
+    widths : sequence of int
+        Width of the input, of every hidden layer and of the output.
+    activations : sequence of str
+        Keys of `ACTIVATIONS`, one for each layer.
+    dropout : sequence of float
+        Share of each layer's outputs dropped in training. Layers without an entry drop none.
+    key : PRNGKeyArray
+        Random key for the initial weights.
     """
 
     layers: tuple[Dense, ...]
@@ -97,10 +123,11 @@ class Stack(eqx.Module):
         self.dropout = (*dropout, *[0.0] * (len(self.layers) - len(dropout)))
 
     def __call__(self, columns: Float[Array, "d_in rows"]) -> Float[Array, "d_out rows"]:
+        """Return the outputs of the last layer, without dropout."""
         return [columns, *self.each(columns)][-1]
 
     def each(self, columns: Float[Array, "d_in rows"], key: PRNGKeyArray | None = None) -> list[Float[Array, "_ rows"]]:
-        """What comes out of every layer; with a key, the layer after it sees that without the dropped share."""
+        """Return the outputs of every layer, before dropout; a key turns dropout on."""
         outputs: list[Array] = []
         shapes = [(layer.weight.shape[1], columns.shape[1]) for layer in self.layers]
         factors = [1.0] * len(shapes) if key is None else drop_factors(self.dropout, shapes, key)
@@ -111,7 +138,15 @@ class Stack(eqx.Module):
 
 
 class Embeddings(eqx.Module):
-    """One table of vectors for each category column; the vectors of a row stand side by side."""
+    """One embedding table for each categorical column; the vectors of a row are concatenated.
+
+    Parameters
+    ----------
+    n_levels : sequence of int
+        Number of levels of each column.
+    key : PRNGKeyArray
+        Random key for the initial vectors.
+    """
 
     tables: tuple[Float[Array, "levels width"], ...]
 
@@ -123,14 +158,15 @@ class Embeddings(eqx.Module):
         )
 
     def __call__(self, categories: Int[Array, "rows categories"]) -> Float[Array, "rows width"]:
+        """Return the concatenated vectors of each row."""
         vectors = [table[categories[:, column]] for column, table in enumerate(self.tables)]
         return jnp.concatenate([jnp.zeros((categories.shape[0], 0)), *vectors], axis=1)
 
 
-def apart(
+def split_outputs(
     outputs: Float[Array, "rows width"], n_numbers: int, n_levels: Sequence[int]
 ) -> tuple[Float[Array, "rows numbers"], list[Float[Array, "rows levels"]]]:
-    """Outputs side by side as numbers, and the logits of every category."""
+    """Split outputs into numbers and one array of logits for each categorical column."""
     places = [n_numbers + sum(n_levels[:column]) for column in range(len(n_levels))]
     logits = [outputs[:, place : place + levels] for place, levels in zip(places, n_levels, strict=True)]
     return outputs[:, :n_numbers], logits
@@ -139,10 +175,14 @@ def apart(
 def drop_factors(
     shares: Sequence[float], shapes: Sequence[tuple[int, ...]], key: PRNGKeyArray
 ) -> list[Float[Array, "*any"] | float]:
-    """What outputs of each shape are multiplied by in training (Srivastava et al., 2014, section 10).
+    """Draw the dropout factors of every layer: 0 for the dropped outputs, 1 / (1 - share) for the others.
 
-    A share of them by 0, the others by 1 / (1 - share). All are drawn at once, and a byte decides on each, so that a
-    share is taken in steps of 1/256: drawing a number for each output, layer by layer, took a third of a small step.
+    NOTE[DIFF] Shares are rounded to steps of 1/256. One random byte decides on each output, and all bytes are drawn at
+    once: drawing a float for each output, layer by layer, took a third of a small training step.
+
+    References
+    ----------
+    Srivastava et al. (2014), Dropout, section 10 (scaling in training).
     """
     sizes = [math.prod(shape) if share else 0 for share, shape in zip(shares, shapes, strict=True)]
     words = jax.random.bits(key, (-(-sum(sizes) // 4),), jnp.uint32)
@@ -158,12 +198,12 @@ def _factor(share: float, drawn: UInt8[Array, "*any"]) -> Float[Array, "*any"]:
     return jnp.where(drawn < n_dropped, 0.0, BYTE / (BYTE - n_dropped))
 
 
-def side_by_side(rows: Rows, embeddings: Embeddings) -> Float[Array, "d_in rows"]:
-    """What a network sees of rows, columns first: numbers, then the vectors of the categories."""
+def concat_inputs(rows: EncodedRows, embeddings: Embeddings) -> Float[Array, "d_in rows"]:
+    """Return the inputs of the first layer: numbers, then the embeddings of the categories."""
     numbers, categories = rows
     return jnp.concatenate([numbers.T, embeddings(categories).T]) if embeddings.tables else numbers.T
 
 
 def embedding_width(n_levels: int) -> int:
-    """Wide enough to tell the levels apart, never wider than 16."""
+    """Return the square root of the number of levels, at least 2 and at most 16."""
     return min(16, max(2, math.isqrt(n_levels)))

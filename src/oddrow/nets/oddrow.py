@@ -1,4 +1,4 @@
-"""The network of the default detector: how far a row is from rows that are kept, as it is and as it is coded."""
+"""The default detector's network: distances to reference rows and to their codes, and the reconstruction error."""
 
 from __future__ import annotations
 
@@ -9,89 +9,107 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from oddrow.nets.coder import Coder
-from oddrow.nets.layers import Rows
+from oddrow.nets.denoising import DenoisingAutoencoder
+from oddrow.nets.layers import EncodedRows
 from oddrow.nets.neighbours import Neighbours, by_chunks
 from oddrow.nets.tails import Tail
 
-# The logit of the level that is expected of a category; the others have 0.
+# Logit of the expected level of a category; the other levels have 0.
 CERTAIN = 20.0
 
-# So many nats more than both distances together say must the coder's error say to have the last word.
+# The reconstruction error sets the score only if its surprise exceeds that of both distances by this many nats.
 LEAD = 2.0
 
 
 class OddRow(eqx.Module):
-    """A row's score is how surprising it is among normal rows, in nats by a tail each, to be so far from the nearest
-    kept rows, plus, where there is a coder, to have codes so far from the nearest of theirs; or how surprising it is
-    that the coder is so wrong about the row, less `LEAD`, if that is more.
+    """Score rows by how rare their distances and their reconstruction error are among normal rows.
 
-    A row that is the same as one that is kept is held against the others, so that distances are alike whether rows were
-    there in training or not; `of_means`, means of rows are kept in their place, and are nobody's own. Kept codes are
-    those of the first kept rows, in the same order.
+    Parameters
+    ----------
+    neighbours : Neighbours
+        The reference rows.
+    autoencoder : DenoisingAutoencoder or None
+        Makes the codes of rows. None scores by the distance of rows alone.
+    code_neighbours : Neighbours or None
+        Codes of the first reference rows, in the same order.
+    tails : sequence of Tail
+        Turns each of the parts into a surprise: one tail without an autoencoder, three with one.
+    n_levels : sequence of int
+        Number of levels of each categorical column.
+    uses_means : bool
+        Whether the reference rows are cluster means, which no scored row can be identical to by origin.
+
+    Notes
+    -----
+    The score is in nats: ``max(tail(d_rows) + tail(d_codes), tail(error) - LEAD)``, where d_rows and d_codes are mean
+    distances to the nearest reference rows and codes.
+
+    A row identical to a reference row is compared with the others only. Distances of training rows and of new rows
+    are then comparable.
     """
 
-    memory: Neighbours
-    coder: Coder | None
-    coded: Neighbours | None
+    neighbours: Neighbours
+    autoencoder: DenoisingAutoencoder | None
+    code_neighbours: Neighbours | None
     tails: tuple[Tail, ...]
     n_levels: tuple[int, ...] = eqx.field(static=True)
-    of_means: bool = eqx.field(static=True)
+    uses_means: bool = eqx.field(static=True)
 
     def __init__(
         self,
-        memory: Neighbours,
-        coder: Coder | None,
-        coded: Neighbours | None,
+        neighbours: Neighbours,
+        autoencoder: DenoisingAutoencoder | None,
+        code_neighbours: Neighbours | None,
         tails: Sequence[Tail],
         n_levels: Sequence[int],
         *,
-        of_means: bool = False,
+        uses_means: bool = False,
     ) -> None:
-        self.memory, self.coder, self.coded = memory, coder, coded
-        self.tails, self.n_levels, self.of_means = tuple(tails), tuple(n_levels), of_means
+        self.neighbours, self.autoencoder, self.code_neighbours = neighbours, autoencoder, code_neighbours
+        self.tails, self.n_levels, self.uses_means = tuple(tails), tuple(n_levels), uses_means
 
     @property
     def n_numbers(self) -> int:
-        """How many numbers a row has."""
-        return self.memory.numbers.shape[1]
+        """Number of encoded numbers of a row."""
+        return self.neighbours.numbers.shape[1]
 
-    def score(self, rows: Rows) -> Float[Array, " rows"]:
-        """How odd each row is."""
-        far, *of_coder = (tail(part) for tail, part in zip(self.tails, self.parts(rows).T, strict=True))
-        if not of_coder:
-            return far
-        far_coded, wrong = of_coder
-        return jnp.maximum(far + far_coded, wrong - LEAD)
+    def score(self, rows: EncodedRows) -> Float[Array, " rows"]:
+        """Return the score of each row, in nats."""
+        distance, *of_codes = (tail(part) for tail, part in zip(self.tails, self.parts(rows).T, strict=True))
+        if not of_codes:
+            return distance
+        code_distance, error = of_codes
+        return jnp.maximum(distance + code_distance, error - LEAD)
 
-    def parts(self, rows: Rows) -> Float[Array, "rows parts"]:
-        """The mean distance of each row from the nearest that are kept, that of its codes from the nearest of theirs,
-        and the coder's error; without a coder the first alone.
-        """
+    def parts(self, rows: EncodedRows) -> Float[Array, "rows parts"]:
+        """Return d_rows, d_codes and the reconstruction error of each row; without an autoencoder only d_rows."""
         return by_chunks(self._parts, rows)
 
-    def _parts(self, rows: Rows) -> Float[Array, "rows parts"]:
-        found = self.memory.nearest(rows)
-        parts = [found.mean_without(self._itself(found.same))]
-        if self.coder is not None and self.coded is not None:
-            codes = self.coder.codes(rows)
-            far_coded = self.coded.nearest(as_rows(codes)).mean_without(self._itself(found.only_same))
-            parts += [far_coded, self.coder.error(codes, self.coded.scale)]
+    def _parts(self, rows: EncodedRows) -> Float[Array, "rows parts"]:
+        found = self.neighbours.nearest(rows)
+        parts = [found.mean_distance(self._itself(found.identical))]
+        if self.autoencoder is not None and self.code_neighbours is not None:
+            codes = self.autoencoder.codes(rows)
+            of_codes = self.code_neighbours.nearest(as_rows(codes))
+            parts += [
+                of_codes.mean_distance(self._itself(found.only_identical)),
+                self.autoencoder.error(codes, self.code_neighbours.scale),
+            ]
         return jnp.stack(parts, axis=1)
 
-    def _itself(self, same: Int[Array, " rows"]) -> Int[Array, " rows"]:
-        """Which kept row each row is: none where means are kept, which are no row's own."""
-        return jnp.full_like(same, -1) if self.of_means else same
+    def _itself(self, identical: Int[Array, " rows"]) -> Int[Array, " rows"]:
+        """Return the index of the reference row that each row is; cluster means are no row itself."""
+        return jnp.full_like(identical, -1) if self.uses_means else identical
 
-    def outputs(self, rows: Rows) -> Float[Array, "rows outputs"]:
-        """What is expected of a row: numbers, and logits of the categories, of the nearest kept row that is another."""
-        found = self.memory.nearest(rows)
-        nearest = jnp.where(self._itself(found.same) >= 0, found.places[:, 1], found.places[:, 0])
-        numbers, categories = (leaf[nearest] for leaf in self.memory.rows)
-        levels = [CERTAIN * jax.nn.one_hot(categories[:, place], n) for place, n in enumerate(self.n_levels)]
+    def outputs(self, rows: EncodedRows) -> Float[Array, "rows outputs"]:
+        """Return the nearest other reference row of each row: numbers, then one logit for each level."""
+        found = self.neighbours.nearest(rows)
+        nearest = jnp.where(self._itself(found.identical) >= 0, found.indices[:, 1], found.indices[:, 0])
+        numbers, categories = (leaf[nearest] for leaf in self.neighbours.rows)
+        levels = [CERTAIN * jax.nn.one_hot(categories[:, column], n) for column, n in enumerate(self.n_levels)]
         return jnp.concatenate([numbers, *levels], axis=1)
 
 
-def as_rows(codes: Float[Array, "rows codes"]) -> Rows:
-    """Codes as rows without categories."""
+def as_rows(codes: Float[Array, "rows codes"]) -> EncodedRows:
+    """Return codes as rows without categories."""
     return codes, jnp.zeros((codes.shape[0], 0), jnp.int32)

@@ -1,4 +1,4 @@
-"""Scores of any kind as one: how rare it is among normal rows to be as odd."""
+"""The surprise of a score: how rare a score as high is among normal rows, in nats."""
 
 from __future__ import annotations
 
@@ -8,28 +8,44 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Array, Float
 
-# Beyond the score that this share of the rows stays below, the tail is taken for an exponential; a lower one where
-# fewer rows than these would be left to say how long the tail is.
+# Above the quantile BODY the tail is exponential; a lower quantile is used if fewer than LEAST_BEYOND rows exceed it.
 BODY, LEAST_BEYOND = 0.9, 10
 
-# So many scores say where the shares up to there lie.
+# Number of quantiles that describe the scores below the tail.
 N_KNOTS = 64
 
-# A tail is no thinner than this part of its beginning, nor a gap between two knots than ten times this part of the
-# tail, so that no score becomes infinite, and the last digits of none decide.
+# Lower limit of the mean excess, as a share of the score at which the tail starts, and, tenfold, of a gap between two
+# quantiles, as a share of the mean excess. They keep surprises finite and insensitive to rounding.
 LEAST_EXCESS, LEAST_SCALE = 1e-3, 0.1
 
-# No score is so high.
+# Higher than any score.
 SILENCE = 1e30
 
 
 class Tail(eqx.Module):
-    """The surprise of a score: minus the logarithm of the share of normal rows that score as high.
+    """The distribution of normal scores, which turns a score into its surprise.
 
-    Among the lower 90 % of their scores the share is interpolated, `step` from one knot to the next; beyond, it falls
-    exponentially by the mean excess, the peaks-over-threshold model of Pickands (1975) with shape 0, which at least ten
-    rows say. Surprises of several scores may be added.
+    Parameters
+    ----------
+    knots : Array of float32, shape (knots,)
+        Quantiles of the scores of normal rows, up to the one at which the tail starts.
+    step : Array of float32, shape ()
+        Share of the rows between two knots.
+    excess : Array of float32, shape ()
+        Mean excess of the scores in the tail.
 
+    Notes
+    -----
+    The surprise of a score is ``-log(share of normal rows that score as high)``. Up to the 90 % quantile the share is
+    interpolated between knots; above, it falls exponentially with the mean excess of at least ten rows (the
+    peaks-over-threshold model with shape 0). Surprises of several scores may be added.
+
+    References
+    ----------
+    Pickands (1975), Statistical Inference Using Extreme Order Statistics.
+
+    Examples
+    --------
     >>> tail = Tail.of(np.arange(1000.0))
     >>> [round(float(surprise), 1) for surprise in tail(jnp.array([499.5, 899.1, 999.5]))]
     [0.7, 2.3, 4.3]
@@ -44,7 +60,7 @@ class Tail(eqx.Module):
 
     @classmethod
     def of(cls, scores: npt.NDArray[np.floating]) -> Tail:
-        """The tail of the scores (n,) of normal rows, finite all of them."""
+        """Return the tail of the finite scores (n,) of normal rows."""
         values = np.asarray(scores, np.float64)
         body = max(0.0, min(BODY, 1 - LEAST_BEYOND / len(values)))
         knots = np.quantile(values, np.linspace(0, body, N_KNOTS))
@@ -55,23 +71,23 @@ class Tail(eqx.Module):
 
     @classmethod
     def silent(cls) -> Tail:
-        """The tail to which no score is a surprise."""
+        """Return a tail for which every surprise is 0."""
         return cls(jnp.full(N_KNOTS, SILENCE), jnp.zeros(()), jnp.ones(()))
 
     @property
     def is_silent(self) -> bool:
-        """Whether no score is a surprise."""
+        """Whether every surprise is 0."""
         return bool(self.knots[0] >= SILENCE)
 
     @property
     def gaps(self) -> Float[Array, " gaps"]:
-        """From each knot to the next; where many rows score the same there is hardly any."""
+        """Distances between knots, at least a small one where many rows have the same score."""
         return jnp.maximum(jnp.diff(self.knots), 10 * LEAST_EXCESS * self.excess)
 
     def __call__(self, scores: Float[Array, " rows"]) -> Float[Array, " rows"]:
-        """The surprise of each score, in nats, 0 at least."""
-        # Every gap that a score has passed is a share of rows that score less. None counts at a knot that many share:
-        # all of these score as high.
+        """Return the surprise of each score, in nats, at least 0."""
+        # Every gap below a score stands for a share of rows that score less. If many rows have the same score, several
+        # knots lie at it; the gaps between them do not count, for those rows score as high.
         passed = jnp.clip((scores[:, None] - self.knots[:-1]) / self.gaps, 0, 1)
         beyond = jnp.maximum(scores - self.knots[-1], 0) / self.excess
         return beyond - jnp.log(1 - self.step * passed.sum(axis=1))

@@ -310,7 +310,7 @@ def _from_code(network: CVAE, code: Any, classes: Any, key: Any) -> Any:
 
 def _from_rows(network: CVAE, numbers: Any, categories: Any, classes: Any, key: Any) -> Any:
     code_key, row_key = jax.random.split(key)
-    return network.draw(network.around((numbers, categories), classes, code_key), classes, row_key)
+    return network.draw(network.draw_codes((numbers, categories), classes, code_key), classes, row_key)
 
 
 def _likeliest(network: CVAE, code: Any, classes: Any, key: Any) -> Any:
