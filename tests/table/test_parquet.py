@@ -20,9 +20,9 @@ from oddrow.table.table import SYNTHETIC
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> MemoryBudget:
+def memory(tmp_path: Path) -> MemoryBudget:
     """Too little for `mixed`, which has 600 rows of 8 columns, but enough for one column of it."""
-    folder = tmp_path / "room"
+    folder = tmp_path / "memory"
     folder.mkdir()
     return MemoryBudget(90_000, folder)
 
@@ -41,9 +41,9 @@ def whole(frame: ParquetFrame, n_rows: int) -> pl.DataFrame:
 
 @pytest.mark.parametrize("n_rows", [1, 7, 100, 1000])
 def test_rows_columns_and_slices_are_those_of_the_frame(
-    n_rows: int, mixed: pl.DataFrame, paths: list[Path], room: MemoryBudget
+    n_rows: int, mixed: pl.DataFrame, paths: list[Path], memory: MemoryBudget
 ) -> None:
-    stored, rng = ParquetFrame(paths, room), np.random.default_rng(n_rows)
+    stored, rng = ParquetFrame(paths, memory), np.random.default_rng(n_rows)
     assert (stored.columns, stored.height, stored.width) == (mixed.columns, *mixed.shape)
     first = np.flatnonzero(rng.random(600) < 0.5)
     second = np.flatnonzero(rng.random(len(first)) < 0.5)
@@ -62,21 +62,21 @@ def test_rows_columns_and_slices_are_those_of_the_frame(
             assert_series_equal(part[name], expected[name])
 
 
-def test_no_rows_are_no_rows(paths: list[Path], room: MemoryBudget) -> None:
-    none = ParquetFrame(paths, room)[np.arange(0)]
+def test_no_rows_are_no_rows(paths: list[Path], memory: MemoryBudget) -> None:
+    none = ParquetFrame(paths, memory)[np.arange(0)]
     assert (none.height, none.collect().height, none.collect().width) == (0, 0, 8)
 
 
-def test_rows_out_of_order_are_refused(paths: list[Path], room: MemoryBudget) -> None:
+def test_rows_out_of_order_are_refused(paths: list[Path], memory: MemoryBudget) -> None:
     with pytest.raises(TableError, match="can only be taken in their order, each once"):
-        ParquetFrame(paths, room)[np.array([3, 1])]
+        ParquetFrame(paths, memory)[np.array([3, 1])]
 
 
 def test_schema_encoder_and_hashes_come_out_the_same(
-    mixed: pl.DataFrame, paths: list[Path], room: MemoryBudget
+    mixed: pl.DataFrame, paths: list[Path], memory: MemoryBudget
 ) -> None:
     rows = np.flatnonzero(np.random.default_rng(0).random(600) < 0.7)
-    stored, frame = ParquetFrame(paths, room)[rows], mixed[rows]
+    stored, frame = ParquetFrame(paths, memory)[rows], mixed[rows]
     schema = Schema.infer(stored)
     assert schema == Schema.infer(frame)
     encoder = TableEncoder().fit(stored, schema)
@@ -87,16 +87,16 @@ def test_schema_encoder_and_hashes_come_out_the_same(
 # Files in
 
 
-def test_parquet_files_stay_where_they_are(paths: list[Path], room: MemoryBudget) -> None:
-    table = read_within_memory(paths, ReadOptions(), room)
+def test_parquet_files_stay_where_they_are(paths: list[Path], memory: MemoryBudget) -> None:
+    table = read_within_memory(paths, ReadOptions(), memory)
     assert isinstance(table.frame, ParquetFrame)
     assert table.frame.paths == paths
-    assert list(room.folder.iterdir()) == []
+    assert list(memory.folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("kind", ["csv", "two orders", "two types", "no values yet", "both"])
 def test_files_are_as_one_whatever_their_kind_order_and_types(
-    kind: str, mixed: pl.DataFrame, paths: list[Path], room: MemoryBudget
+    kind: str, mixed: pl.DataFrame, paths: list[Path], memory: MemoryBudget
 ) -> None:
     first, rest = mixed[:250], mixed[250:]
     if kind == "no values yet":
@@ -112,18 +112,18 @@ def test_files_are_as_one_whatever_their_kind_order_and_types(
         first.write_csv(paths[0])
         if kind == "csv":
             rest.write_csv(paths[1])
-    table = read_within_memory(paths, ReadOptions(), room)
+    table = read_within_memory(paths, ReadOptions(), memory)
     assert isinstance(table.frame, ParquetFrame)
     assert_frame_equal(table.in_memory, mixed, check_dtypes=False)
     for name in mixed.columns:
         assert_series_equal(table.frame[name], mixed[name], check_dtypes=False)
     copies = {"csv": ["table-0.parquet", "table-1.parquet"], "both": ["table-0.parquet"]}
-    assert sorted(path.name for path in room.folder.iterdir()) == copies.get(kind, [])
+    assert sorted(path.name for path in memory.folder.iterdir()) == copies.get(kind, [])
 
 
 @pytest.mark.parametrize("ending", ["parquet", "arrow"])
 def test_damaged_rows_are_said_to_be_the_files(
-    ending: str, mixed: pl.DataFrame, paths: list[Path], room: MemoryBudget
+    ending: str, mixed: pl.DataFrame, paths: list[Path], memory: MemoryBudget
 ) -> None:
     damaged = paths[0].with_name(f"damaged.{ending}")
     if ending == "parquet":
@@ -134,79 +134,79 @@ def test_damaged_rows_are_said_to_be_the_files(
     content[200 : len(content) // 2] = b"\xff" * (len(content) // 2 - 200)
     damaged.write_bytes(content)
     with pytest.raises(TableError, match=rf"damaged\.{ending}.* cannot be read") as refused:
-        read_within_memory(damaged, ReadOptions(), room).in_memory  # noqa: B018
-    assert str(room.folder) not in str(refused.value)
+        read_within_memory(damaged, ReadOptions(), memory).in_memory  # noqa: B018
+    assert str(memory.folder) not in str(refused.value)
 
 
-def test_levels_count_as_the_text_that_they_are(room: MemoryBudget, tmp_path: Path) -> None:
+def test_levels_count_as_the_text_that_they_are(memory: MemoryBudget, tmp_path: Path) -> None:
     level = pl.Enum(["x" * 300])
     pl.DataFrame({"level": pl.Series(["x" * 300] * 50, dtype=level), "n": range(50)}).write_parquet(
         tmp_path / "t.parquet"
     )
-    assert ParquetFrame([tmp_path / "t.parquet"], room).widths == {"level": 316.0, "n": 8.0}
+    assert ParquetFrame([tmp_path / "t.parquet"], memory).widths == {"level": 316.0, "n": 8.0}
 
 
 def test_types_that_nothing_holds_both_of_are_refused_as_in_memory(
-    mixed: pl.DataFrame, paths: list[Path], room: MemoryBudget
+    mixed: pl.DataFrame, paths: list[Path], memory: MemoryBudget
 ) -> None:
     mixed[250:].with_columns(time=pl.struct("amount")).write_parquet(paths[1])
-    for read in (read_table, lambda paths: read_within_memory(paths, ReadOptions(), room)):
+    for read in (read_table, lambda paths: read_within_memory(paths, ReadOptions(), memory)):
         with pytest.raises(
             TableError, match=r"the files from .* on (hold different types|cannot be read as one table)"
         ):
             read(paths)
 
 
-def test_a_file_without_rows_is_none_of_the_rows(mixed: pl.DataFrame, paths: list[Path], room: MemoryBudget) -> None:
+def test_a_file_without_rows_is_none_of_the_rows(mixed: pl.DataFrame, paths: list[Path], memory: MemoryBudget) -> None:
     empty = paths[0].with_name("empty.csv")
     mixed.clear().write_csv(empty)
-    assert read_within_memory([*paths, empty], ReadOptions(), room).n_rows == 600
+    assert read_within_memory([*paths, empty], ReadOptions(), memory).n_rows == 600
     with pytest.raises(TableError, match="the table has columns but no rows"):
-        read_within_memory(empty, ReadOptions(), room)
+        read_within_memory(empty, ReadOptions(), memory)
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_marks_of_synthetic_rows_are_taken_from_disk(
-    ending: str, mixed: pl.DataFrame, room: MemoryBudget, tmp_path: Path
+    ending: str, mixed: pl.DataFrame, memory: MemoryBudget, tmp_path: Path
 ) -> None:
     marks = np.arange(600) % 3 == 0
     marked = mixed.with_columns(pl.Series(SYNTHETIC, marks))
     path = tmp_path / f"t.{ending}"
     (marked.write_csv if ending == "csv" else marked.write_parquet)(path)
-    table = read_within_memory(path, ReadOptions(), room)
+    table = read_within_memory(path, ReadOptions(), memory)
     assert (table.synthetic == marks).all()
     assert table.columns == mixed.columns
 
 
-def test_what_fits_is_read_into_memory(mixed: pl.DataFrame, paths: list[Path], room: MemoryBudget) -> None:
-    table = read_within_memory(paths, ReadOptions(), MemoryBudget(1e6, room.folder))
+def test_what_fits_is_read_into_memory(mixed: pl.DataFrame, paths: list[Path], memory: MemoryBudget) -> None:
+    table = read_within_memory(paths, ReadOptions(), MemoryBudget(1e6, memory.folder))
     assert isinstance(table.frame, pl.DataFrame)
     assert_frame_equal(table.frame, mixed)
 
 
-def test_too_little_for_one_column_is_refused(paths: list[Path], room: MemoryBudget) -> None:
+def test_too_little_for_one_column_is_refused(paths: list[Path], memory: MemoryBudget) -> None:
     with pytest.raises(
         ParameterError, match=r"memory 40KB: 600 rows need 57.8KB for the column 'shop' .* Allow more memory"
     ):
-        read_within_memory(paths, ReadOptions(), MemoryBudget(40_000, room.folder))
+        read_within_memory(paths, ReadOptions(), MemoryBudget(40_000, memory.folder))
 
 
-def test_text_that_is_long_only_late_counts_too(room: MemoryBudget, tmp_path: Path) -> None:
+def test_text_that_is_long_only_late_counts_too(memory: MemoryBudget, tmp_path: Path) -> None:
     notes = pl.DataFrame({"note": ["x"] * 2000 + ["x" * 3000] * 8000})
     notes.write_parquet(tmp_path / "t.parquet", row_group_size=1000)
-    assert ParquetFrame([tmp_path / "t.parquet"], room).widths["note"] == pytest.approx(2400, rel=0.1)
+    assert ParquetFrame([tmp_path / "t.parquet"], memory).widths["note"] == pytest.approx(2400, rel=0.1)
 
 
-def test_long_text_counts_by_its_length(room: MemoryBudget, tmp_path: Path) -> None:
+def test_long_text_counts_by_its_length(memory: MemoryBudget, tmp_path: Path) -> None:
     notes = pl.DataFrame({"n": range(600), "note": [f"{row:04d}" * 500 for row in range(600)]})
     notes.write_parquet(tmp_path / "t.parquet")
     with pytest.raises(ParameterError, match=r"600 rows need 2.45MB for the column 'note'"):
-        read_within_memory(tmp_path / "t.parquet", ReadOptions(), room)
-    on_disk = read_within_memory(tmp_path / "t.parquet", ReadOptions(), MemoryBudget(4e6, room.folder))
+        read_within_memory(tmp_path / "t.parquet", ReadOptions(), memory)
+    on_disk = read_within_memory(tmp_path / "t.parquet", ReadOptions(), MemoryBudget(4e6, memory.folder))
     assert isinstance(on_disk.frame, ParquetFrame)
     assert max(part.height for part in on_disk.frame.iter_slices(600)) == 15
     assert isinstance(
-        read_within_memory(tmp_path / "t.parquet", ReadOptions(), MemoryBudget(5e6, room.folder)).frame, pl.DataFrame
+        read_within_memory(tmp_path / "t.parquet", ReadOptions(), MemoryBudget(5e6, memory.folder)).frame, pl.DataFrame
     )
 
 
@@ -216,17 +216,23 @@ def test_an_amount_of_memory_has_a_number_and_a_unit(text: str) -> None:
         parse_bytes(text)
 
 
-def test_what_is_no_parquet_file_is_said_plainly(room: MemoryBudget, tmp_path: Path) -> None:
+def test_what_is_no_parquet_file_is_said_plainly(memory: MemoryBudget, tmp_path: Path) -> None:
     (tmp_path / "t.parquet").write_text("a,b\n1,2\n")
     with pytest.raises(TableError, match=r"t\.parquet: cannot be read as Parquet"):
-        read_within_memory(tmp_path / "t.parquet", ReadOptions(), room)
+        read_within_memory(tmp_path / "t.parquet", ReadOptions(), memory)
 
 
-def test_a_few_rows_are_gathered_without_reading_all(paths: list[Path], room: MemoryBudget) -> None:
+def test_a_few_rows_are_gathered_without_reading_all(paths: list[Path], memory: MemoryBudget) -> None:
     def refused(*_: object) -> pl.DataFrame:
         raise AssertionError("all rows were read")
 
-    stored = ParquetFrame(paths, room)
+    stored = ParquetFrame(paths, memory)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pl.LazyFrame, "collect", refused)
         assert stored.gather_every(100).height == 6
+
+
+def test_a_table_on_disk_shows_its_first_rows(paths: list[Path], memory: MemoryBudget) -> None:
+    lines = repr(read_within_memory(paths, ReadOptions(), memory)).splitlines()
+    assert len(lines) == 7
+    assert lines[-1] == f"{paths[0]} and 1 more: 600 rows, 8 columns"

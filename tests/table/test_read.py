@@ -513,6 +513,26 @@ def test_taking_rows_by_number_and_by_mask() -> None:
     assert table.take(np.array([False, True, True])).frame["a"].to_list() == [2, 3]
 
 
+def test_a_table_shows_its_first_rows_and_its_size() -> None:
+    frame = pl.DataFrame(
+        {"<b>": ["x" * 40, "two\nlines", None, "d", "e", "f"], **{f"n{c}": range(6) for c in range(9)}}
+    )
+    table = Table.from_frame(frame, "a&b.csv")
+    lines = repr(table).splitlines()
+    assert len(lines) == 7
+    assert lines[0].split() == ["<b>", "n0", "n1", "n2", "n3", "n4", "n5", "n6"]
+    assert lines[1].split()[0] == "x" * 29 + "…"
+    assert lines[2].split()[:3] == ["two", "lines", "1"]
+    assert lines[3].split()[0] == "2"
+    assert lines[-1] == "a&b.csv: 6 rows, 10 columns"
+    html = table._repr_html_()
+    assert html.count("<tr>") == 6
+    assert "&lt;b&gt;" in html
+    assert "<p>a&amp;b.csv: 6 rows, 10 columns</p>" in html
+    assert "<b>" not in html
+    assert repr(table.take(np.arange(0))).endswith("0 rows, 10 columns")
+
+
 def test_options_are_plain_values() -> None:
     options = ReadOptions(names=("a", "b"), missing=("-",))
     assert build(ReadOptions, to_plain(options)) == options

@@ -133,6 +133,20 @@ def test_a_table_with_nothing_to_score_by_is_refused() -> None:
     assert "'x' is constant: every value is 3.5" in str(caught.value)
 
 
+def test_a_schema_shows_its_columns_as_text_and_as_escaped_html() -> None:
+    schema = Schema((Column("a<b>", "category", "text & more", 1200), Column("n", "numeric", "whole numbers")))
+    assert str(schema).splitlines() == [
+        "column  kind      why            missing",
+        "a<b>    category  text & more      1,200",
+        "n       numeric   whole numbers",
+    ]
+    html = schema._repr_html_()
+    assert "a&lt;b&gt;" in html
+    assert "text &amp; more" in html
+    assert html.count("<tr>") == 3
+    assert "<b>" not in html
+
+
 # What conform makes of values
 
 
