@@ -105,14 +105,14 @@ def _swap(unfinished: Path, folder: Path, old: Path) -> None:
 
 
 @contextmanager
-def read_failures_as_table_errors(message: str) -> Iterator[None]:
-    """Raise `TableError("message (reason).")` for whatever polars, NumPy or the system raises about a file."""
+def read_failures_as(error: type[OddrowError], message: str, advice: str = "") -> Iterator[None]:
+    """Raise `error("message (reason). advice")` for whatever polars, NumPy or the system raises about a file."""
     try:
         yield
     except OddrowError:
         raise
     except READ_FAILURES as failure:
-        raise TableError(f"{message} ({reason(failure)}).") from failure
+        raise error(f"{message} ({reason(failure)}). {advice}".rstrip()) from failure
 
 
 def reason(failure: BaseException) -> str:

@@ -11,7 +11,6 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from oddrow.errors import TableError
-from oddrow.files import check_output_file, replaced_file
 from oddrow.table.read import read_table
 from oddrow.table.write import check_output_table, write_blocks, write_table
 
@@ -39,25 +38,6 @@ def test_a_frame_that_cannot_be_written_leaves_the_old_file_as_it_was(tmp_path: 
     assert (tmp_path / "a.csv").read_text() == "a,b\n1,x\n2,\n"
 
 
-@pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt(), RuntimeError("no")])
-def test_a_failure_in_the_middle_leaves_nothing_behind(failure: BaseException, tmp_path: Path) -> None:
-    def half() -> None:
-        with replaced_file(tmp_path / "a.json") as unfinished:
-            unfinished.write_text("half")
-            raise failure
-
-    with pytest.raises(TableError if isinstance(failure, OSError) else type(failure)):
-        half()
-    assert os.listdir(tmp_path) == []
-
-
-def test_an_unwritable_place_is_one_message(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    for path in (tmp_path / "file" / "a.json", tmp_path / "nowhere" / "a.json"):
-        with pytest.raises(TableError, match=r"a.json: cannot be written"), replaced_file(path) as unfinished:
-            unfinished.write_text("whole")
-
-
 def test_places_are_checked_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "file.csv").write_text("")
     (tmp_path / "folder.csv").mkdir()
@@ -71,12 +51,6 @@ def test_places_are_checked_before_the_work(tmp_path: Path) -> None:
     ]:
         with pytest.raises(TableError, match=said):
             check_output_table(path)
-
-
-def test_what_is_no_plain_file_is_never_replaced(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe.csv")
-    with pytest.raises(TableError, match="this is not a regular file"):
-        check_output_file(tmp_path / "pipe.csv")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -21,7 +21,7 @@ import numpy.typing as npt
 import polars as pl
 
 from oddrow.errors import ParameterError, TableError
-from oddrow.files import read_failures_as_table_errors
+from oddrow.files import read_failures_as
 from oddrow.typing import Mask
 
 UNITS = {"KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
@@ -157,7 +157,7 @@ class ParquetFrame:
         return self[np.arange(0, self.height, n)].collect()
 
     def _reading(self) -> AbstractContextManager[None]:
-        return read_failures_as_table_errors(f"the files from {self.paths[0]} on cannot be read as one table")
+        return read_failures_as(TableError, f"the files from {self.paths[0]} on cannot be read as one table")
 
     def _view(self, columns: list[str], selected: Mask | None) -> ParquetFrame:
         """Return columns and rows of the same files without opening these again."""

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 import polars as pl
 
 from oddrow.errors import TableError, did_you_mean, first_names
-from oddrow.files import read_failures_as_table_errors
+from oddrow.files import read_failures_as
 from oddrow.table.delimited import MAX_BLOCK_ROWS, ReadOptions, TextFile, repeat_until_types_hold
 from oddrow.table.matrices import read_mat, read_npz
 from oddrow.table.parquet import MemoryBudget, ParquetFrame
@@ -84,7 +84,7 @@ def read_table(
         return as_table(source)
     files = _open_files(paths, ReadOptions(header, tuple(names) if names is not None else None, tuple(missing)))
     frames = [file.read() for file in files]
-    with read_failures_as_table_errors(f"the files from {paths[0]} on hold different types"):
+    with read_failures_as(TableError, f"the files from {paths[0]} on hold different types"):
         frame = pl.concat([part.select(frames[0].columns) for part in frames], how="vertical_relaxed", rechunk=False)
     if frame.height == 0:
         raise _no_rows(paths)
@@ -246,7 +246,7 @@ class _File:
 
 
 def _reading(path: Path, kind: str) -> AbstractContextManager[None]:
-    return read_failures_as_table_errors(f"{path}: cannot be read as {kind}")
+    return read_failures_as(TableError, f"{path}: cannot be read as {kind}")
 
 
 def _open_files(paths: Sequence[Path], options: ReadOptions) -> list[_File]:
