@@ -273,7 +273,7 @@ def test_wrong_types_are_named_together() -> None:
     with pytest.raises(TableError) as refusal:
         handbook_features(rows)
     message = str(refusal.value)
-    assert "column 'time' is Date, not Datetime" in message
+    assert "column 'time' is Date, but night needs the time of day" in message
     assert "column 'amount' is String, not numeric" in message
     assert "column 'is_fraud' is String, not 0 and 1" in message
 
@@ -283,20 +283,22 @@ def test_bad_values_are_counted_and_shown() -> None:
     with pytest.raises(TableError) as refusal:
         handbook_features(rows)
     assert str(refusal.value).splitlines() == [
-        "column 'customer_id': 1 of 3 values are not known customers (row 1 None).",
-        "column 'amount': 2 of 3 values are not finite numbers (row 1 nan, row 2 None).",
-        "column 'is_fraud': 1 of 3 values are not 0, 1 or missing (row 1 2).",
+        "column 'customer_id': 1 of 3 values is missing (row 1 None). Fill them in, or leave these rows out.",
+        "column 'amount': 2 of 3 values are missing (row 1 nan, row 2 None). Fill them in, or leave these rows out.",
+        "column 'is_fraud': 1 of 3 values is not 0, 1 or missing (row 1 2).",
     ]
 
 
 def test_a_missing_time_is_refused() -> None:
     rows = table([0, 1]).with_columns(time=pl.Series([datetime(2018, 4, 1, tzinfo=UTC), None]))
-    with pytest.raises(TableError, match=r"'time': 1 of 2 values are not known times \(row 1 None\)"):
+    with pytest.raises(TableError, match=r"'time': 1 of 2 times is missing \(row 1 None\)"):
         handbook_features(rows)
 
 
 def test_a_feature_that_is_there_already_is_refused() -> None:
-    with pytest.raises(TableError, match="'is_weekend', 'is_night', 'customer_count_1d' and 11 more"):
+    with pytest.raises(
+        TableError, match="already in the table: 'is_weekend', 'is_night', 'customer_count_1d' and 11 more"
+    ):
         handbook_features(handbook_features(table([0])))
 
 

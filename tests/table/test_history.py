@@ -328,28 +328,34 @@ def test_a_history_goes_to_plain_values_and_back() -> None:
     ("block", "message"),
     [
         ({"by": "card", "window": ["1d"]}, "block 1: unknown key 'window'. Did you mean 'windows'?"),
-        ({"by": "card"}, "it has no features. Known: weekend, night, count, sum COLUMN"),
+        ({"by": "card"}, "it has no features. Choose from weekend, night, count, sum COLUMN"),
         ({"by": "card", "features": ["cuont"], "windows": ["1d"]}, "feature 'cuont' is unknown. Did you mean 'count'?"),
-        ({"by": "card", "features": ["avarage of"], "windows": ["1d"]}, "feature 'avarage of' is unknown. Known: "),
+        (
+            {"by": "card", "features": ["avarage of"], "windows": ["1d"]},
+            "feature 'avarage of' is unknown. Choose from ",
+        ),
         ({"by": "card", "features": ["men amount"], "windows": ["1d"]}, "Did you mean 'mean amount'?"),
-        ({"by": "card", "features": ["sum"], "windows": ["1d"]}, "'sum' of which column? Write 'sum COLUMN'"),
+        ({"by": "card", "features": ["sum"], "windows": ["1d"]}, "'sum' needs a column. Write 'sum COLUMN'"),
         ({"by": "card", "features": ["count"]}, "'count' needs windows"),
         ({"by": "card", "features": ["sum amount"]}, "'sum amount' needs windows"),
-        ({"by": "card", "features": ["since last"], "windows": ["1d"]}, "windows mean nothing to since last"),
-        ({"features": ["night"], "windows": ["1d"]}, "windows mean nothing to night"),
-        ({"features": ["night"], "delay": "1d"}, "a delay means nothing without by"),
-        ({"features": ["count"], "windows": ["1d"]}, "'count' of whose rows? Name the column"),
-        ({"by": "card", "features": ["weekend"]}, "'weekend' is of the row's own time, not by card"),
+        ({"by": "card", "features": ["since last"], "windows": ["1d"]}, "windows have no effect on since last"),
+        ({"features": ["night"], "windows": ["1d"]}, "windows have no effect on night"),
+        ({"features": ["night"], "delay": "1d"}, "a delay has no effect without by"),
+        ({"features": ["count"], "windows": ["1d"]}, "'count' needs an entity. Name its column"),
+        ({"by": "card", "features": ["weekend"]}, "'weekend' describes the row's own time, not the card"),
         ({"by": "card", "features": ["risk"], "windows": ["1d"]}, "'risk' needs a delay"),
-        ({"by": "card", "features": ["count", "since last"], "windows": ["1d"], "delay": "1d"}, "has no delay"),
-        ({"by": "card", "features": ["count"], "windows": ["1x"]}, "'1x' is no span of time above 0"),
-        ({"by": "card", "features": ["count"], "windows": ["0d"]}, "'0d' is no span of time above 0"),
-        ({"by": "card", "features": ["count"], "windows": ["-1d"]}, "'-1d' is no span of time above 0"),
-        ({"by": "card", "features": ["count"], "windows": ["nan"]}, "'nan' is no span of time above 0"),
-        ({"by": "card", "features": ["count"], "windows": ["1e30d"]}, "'1e30d' is no span of time above 0"),
-        ({"by": "card", "features": ["count"], "windows": ["1d"], "delay": "0d"}, "'0d' is no span of time above 0"),
-        ({"by": "card", "features": ["count"], "windows": ["1d", "1d"]}, "'card_count_1d' would be made twice"),
-        ({"by": "card", "features": ["count"], "windows": ["1d", "3600"]}, "'3600' and '1d' fit no one time column"),
+        ({"by": "card", "features": ["count", "since last"], "windows": ["1d"], "delay": "1d"}, "cannot have a delay"),
+        ({"by": "card", "features": ["count"], "windows": ["1x"]}, "'1x' is not a time span above 0"),
+        ({"by": "card", "features": ["count"], "windows": ["0d"]}, "'0d' is not a time span above 0"),
+        ({"by": "card", "features": ["count"], "windows": ["-1d"]}, "'-1d' is not a time span above 0"),
+        ({"by": "card", "features": ["count"], "windows": ["nan"]}, "'nan' is not a time span above 0"),
+        ({"by": "card", "features": ["count"], "windows": ["1e30d"]}, "'1e30d' is not a time span above 0"),
+        ({"by": "card", "features": ["count"], "windows": ["1d"], "delay": "0d"}, "'0d' is not a time span above 0"),
+        ({"by": "card", "features": ["count"], "windows": ["1d", "1d"]}, "declared twice: 'card_count_1d'"),
+        (
+            {"by": "card", "features": ["count"], "windows": ["1d", "3600"]},
+            "'3600' is for a numeric time, but '1d' for dates and times",
+        ),
         ({"by": "card", "features": "count", "windows": ["1d"]}, "features='count' is not a list. Write ['count']."),
         ({"by": "card", "features": [7], "windows": ["1d"]}, "features[0]=7 is not text"),
         ({"by": "card", "features": ["count"], "windows": [True]}, "windows[0]=True is not text"),
@@ -371,7 +377,7 @@ def test_all_blocks_are_checked_before_one_error_is_raised() -> None:
         *["history, block 2"] * 3,
         "history, block 3",
     ]
-    with pytest.raises(ParameterError, match="'card_count_1d' would be made twice"):
+    with pytest.raises(ParameterError, match="declared twice: 'card_count_1d'"):
         History.of([good, good])
     with pytest.raises(ParameterError, match="is not a list of blocks"):
         History.of(good)  # type: ignore[arg-type]
@@ -401,10 +407,10 @@ def test_all_that_is_wrong_with_a_table_is_said_at_once() -> None:
         History.of(ALL).add(rows, "time", np.array([0.0, 2.0]))
     assert [line.split(". ")[0] for line in str(refusal.value).splitlines()] == [
         "column 'time': 1 of 2 times is missing (row 1 None)",
-        "column 'card' is Float64 and tells no entities apart",
-        "column 'time' is Float64: weekend needs dates and times",
-        "column 'amount': 1 of 2 values are no finite numbers (row 1 inf)",
-        "column 'y': 1 of 2 values are no labels (row 1 2.0)",
+        "column 'card' is Float64, which cannot name entities",
+        "column 'time' is Float64, but weekend needs dates and times",
+        "column 'amount': 1 of 2 values is infinite (row 1 inf)",
+        "column 'y': 1 of 2 values is not 0, 1 or missing (row 1 2.0).",
     ]
 
 
@@ -412,7 +418,10 @@ def test_all_that_is_wrong_with_a_table_is_said_at_once() -> None:
 def test_numeric_times_that_are_too_far_away_are_refused(moment: float) -> None:
     rows = pl.DataFrame({"time": [0.0, moment], "card": ["a", "a"]})
     history = History.of([{"by": "card", "windows": ["60"], "features": ["count"]}])
-    with pytest.raises(TableError, match=r"'time': 1 of 2 values are no times \(row 1 .*cast to Datetime"):
+    with pytest.raises(
+        TableError,
+        match=r"'time': 1 of 2 values is not between -4.6e\+12 and 4.6e\+12 \(row 1 .*Cast them to Datetime",
+    ):
         history.add(rows, "time")
 
 
@@ -420,7 +429,7 @@ def test_numeric_times_that_are_too_far_away_are_refused(moment: float) -> None:
     ("column", "message"),
     [
         ({"time": ["x"]}, "'time': text cannot order rows by time"),
-        ({"card": [[1]]}, r"'card' is List\(Int64\) and tells no entities apart"),
+        ({"card": [[1]]}, r"'card' is List\(Int64\), which cannot name entities"),
         ({"amount": ["1,5"]}, "'amount' is String, not numeric"),
     ],
 )
@@ -434,20 +443,20 @@ def test_wrong_types_are_refused(column: dict[str, Any], message: str) -> None:
 def test_dates_have_no_night() -> None:
     rows = pl.DataFrame({"time": [date(2018, 4, 7)]})
     assert History.of([{"features": ["weekend"]}]).add(rows, "time")["is_weekend"].to_list() == [1]
-    with pytest.raises(TableError, match="'time' is Date: night needs the hour"):
+    with pytest.raises(TableError, match="'time' is Date, but night needs the time of day"):
         History.of([{"features": ["night"]}]).add(rows, "time")
 
 
 def test_a_column_that_is_there_already_is_refused() -> None:
     history = History.of([{"features": ["weekend"]}])
-    with pytest.raises(TableError, match="'is_weekend': in the table already"):
+    with pytest.raises(TableError, match="already in the table: 'is_weekend'"):
         history.add(history.add(table([0]), "time"), "time")
 
 
 def test_risk_without_labels_and_labels_of_another_length_are_refused() -> None:
     with pytest.raises(ParameterError, match="risk needs labels"):
         values(table([0]), "risk", windows=["1d"], delay="1d")
-    with pytest.raises(TableError, match=r"y has shape \(2,\), the table 1 rows"):
+    with pytest.raises(TableError, match=r"y has shape \(2,\), but the table has 1 rows"):
         values(table([0]), "risk", windows=["1d"], delay="1d", y=[0, 1])
 
 

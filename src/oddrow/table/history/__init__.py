@@ -1,4 +1,4 @@
-"""What each customer, terminal or device did lately: columns that say whether a row is odd for them."""
+"""The history of an entity: columns that tell what each customer, card or device did before each row."""
 
 from oddrow.table.history.features import FeatureBlock
 from oddrow.table.history.history import History

@@ -1,4 +1,4 @@
-"""The rows that a history reads, checked and as arrays."""
+"""Events: the rows of a table as a history reads them, checked and as arrays."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from oddrow.errors import TableError, first_names, offenders, raise_all
 from oddrow.table.history.features import LABEL
 from oddrow.table.history.windows import TICKS
 from oddrow.table.split import check_times
-from oddrow.table.validation import missing_column
+from oddrow.table.validation import missing_column, n_of
 from oddrow.typing import Floats, Ints, Mask
 
+# All times are between -LATEST and LATEST, in ticks.
 LATEST = 2**62
 
-"""No time lies so many ticks away from 0."""
-
+# What a time column counts in, and what values an entity column holds: in messages and in saved states.
 NUMBERS, DATES = "numbers", "dates and times"
 
 WHOLE, TEXT, BOOLEAN = "whole numbers", "text", "true and false"
@@ -28,7 +28,7 @@ WHOLE, TEXT, BOOLEAN = "whole numbers", "text", "true and false"
 
 @dataclass(frozen=True)
 class Events:
-    """Rows as arrays: `time` (n,) in ticks; `entities`, a column each; `numbers` (n,), NaN where there is none."""
+    """Times (n,) in ticks, one column for each entity, and amounts and labels (n,) by name, NaN if missing."""
 
     time: Ints
     entities: dict[str, pl.Series]
@@ -40,74 +40,44 @@ def read_events(
     time: str,
     entities: Sequence[str],
     amounts: Sequence[str],
-    y: npt.NDArray[Any] | None,
-    of_time: Sequence[str],
+    y: npt.NDArray[Any] | pl.Series | None,
+    *,
+    calendar: Sequence[str] = (),
+    complete: Sequence[str] = (),
 ) -> Events:
-    """Take the columns and the labels `y` (n,) out, checked; `of_time` are features that need dates and times.
+    """Return the named columns and the labels `y` (n,) as events, or raise one `TableError` with all that is wrong.
 
-    All problems are raised as one `TableError`.
+    `calendar` are features that need dates and times; the `complete` columns must not have missing values.
     """
     check_frame(frame)
     wanted = dict.fromkeys([time, *entities, *amounts])
     raise_all([missing_column(name, frame.columns) for name in wanted if name not in frame.columns])
     problems: list[str] = []
-    ticks = _time(frame[time], problems)
-    problems.extend(problem for name in entities for problem in _entity_problems(frame[name]))
-    problems.extend(_calendar_problems(frame[time], of_time))
-    numbers = {name: _amounts(frame[name], problems) for name in amounts}
+    ticks = _read_time(frame[time], problems)
+    problems += [problem for name in entities for problem in _entity_problems(frame[name])]
+    problems += _calendar_problems(frame[time], calendar)
+    problems += [problem for name in complete for problem in _missing_problems(frame[name])]
+    numbers = {name: _read_amounts(frame[name], problems) for name in amounts}
     if y is not None:
-        numbers[LABEL] = _labels(y, frame.height, problems)
+        numbers[LABEL] = _read_labels(y, frame.height, problems)
     raise_all(problems)
     return Events(ticks, {name: frame[name] for name in entities}, numbers)
 
 
 def check_frame(frame: object) -> None:
-    """Refuse what is no polars frame."""
+    """Raise `TableError` unless it is a polars DataFrame."""
     if not isinstance(frame, pl.DataFrame):
         raise TableError(f"frame is a {type(frame).__name__}, not a polars DataFrame. Convert it first.")
 
 
-def check_new(names: Sequence[str], frame: pl.DataFrame) -> None:
-    """Refuse to add columns that are there already."""
-    present = [name for name in names if name in frame.columns]
-    if present:
-        raise TableError(f"column {first_names(present)}: in the table already. Drop or rename them first.")
-
-
-def _calendar_problems(times: pl.Series, features: Sequence[str]) -> Iterator[str]:
-    """What a column of times cannot tell."""
-    is_time = isinstance(times.dtype, (pl.Date, pl.Datetime))
-    if features and not is_time:
-        yield f"column '{times.name}' is {times.dtype}: {features[0]} needs dates and times. Convert it, or drop that."
-    elif "night" in features and isinstance(times.dtype, pl.Date):
-        yield f"column '{times.name}' is Date: night needs the hour. Give a Datetime column, or drop that feature."
-
-
-def _time(times: pl.Series, problems: list[str]) -> Ints:
-    if isinstance(times.dtype, (pl.Date, pl.Datetime)) and not times.null_count():
-        return times.cast(pl.Datetime("us", getattr(times.dtype, "time_zone", None))).cast(pl.Int64).to_numpy()
-    try:
-        check_times(times)
-    except TableError as error:
-        problems.append(str(error))
-        return np.zeros(len(times), np.int64)
-    return _numeric_time(times, problems)
-
-
-def _numeric_time(times: pl.Series, problems: list[str]) -> Ints:
-    numbers = times.cast(pl.Float64).to_numpy()
-    far = ~(np.abs(numbers) < LATEST / TICKS)
-    if far.any():
-        problems.append(_problem(times, far, "times", f"finite numbers below {LATEST / TICKS:.1e}; cast to Datetime"))
-        return np.zeros(len(times), np.int64)
-    # The whole part by itself, so that no bit of a large number is lost.
-    whole = np.floor(numbers)
-    ticks: Ints = whole.astype(np.int64) * TICKS + np.rint((numbers - whole) * TICKS).astype(np.int64)
-    return ticks
+def check_absent(names: Sequence[str], frame: pl.DataFrame) -> None:
+    """Raise `TableError` if the frame already has one of the columns that would be added."""
+    if present := [name for name in names if name in frame.columns]:
+        raise TableError(f"already in the table: {first_names(present)}. Drop or rename what is there first.")
 
 
 def entity_kind(values: pl.Series) -> str | None:
-    """What tells the entities apart: whole numbers, text, or true and false; None where all are missing.
+    """Return whether entities are whole numbers, text, or true and false; None if all are missing.
 
     Raises `TableError` for another type.
     """
@@ -121,17 +91,24 @@ def entity_kind(values: pl.Series) -> str | None:
     if kind == pl.Null:
         return None
     raise TableError(
-        f"column '{values.name}' is {kind} and tells no entities apart. Expected whole numbers, text, or true and "
-        "false. Cast it."
+        f"column '{values.name}' is {kind}, which cannot name entities. Cast it to whole numbers, text or booleans."
     )
 
 
 def clock_kind(times: pl.Series) -> str:
-    """What a column of times counts in: numbers, or dates and times of which zone."""
+    """Return what a time column counts in: numbers, or dates and times with their zone."""
     if times.dtype.is_numeric():
         return NUMBERS
     zone = getattr(times.dtype, "time_zone", None)
     return DATES + (f" in {zone}" if zone else "")
+
+
+def time_text(ticks: int, clock: str) -> str:
+    """Return a time in ticks as people read it."""
+    if clock == NUMBERS:
+        return f"{ticks / TICKS:.15g}"
+    zone = clock.removeprefix(DATES).removeprefix(" in ") or None
+    return str(pl.Series([ticks]).cast(pl.Datetime("us", zone))[0])
 
 
 def _entity_problems(values: pl.Series) -> Iterator[str]:
@@ -141,30 +118,65 @@ def _entity_problems(values: pl.Series) -> Iterator[str]:
         yield str(error)
 
 
-def _amounts(values: pl.Series, problems: list[str]) -> Floats:
+def _calendar_problems(times: pl.Series, features: Sequence[str]) -> Iterator[str]:
+    if features and not isinstance(times.dtype, (pl.Date, pl.Datetime)):
+        yield f"column '{times.name}' is {times.dtype}, but {features[0]} needs dates and times. Convert it first."
+    elif "night" in features and isinstance(times.dtype, pl.Date):
+        yield f"column '{times.name}' is Date, but night needs the time of day. Use a Datetime column."
+
+
+def _missing_problems(values: pl.Series) -> Iterator[str]:
+    missing = values.is_null() | values.is_nan() if values.dtype.is_float() else values.is_null()
+    if missing.any():
+        yield f"{_bad_values(values, missing.to_numpy(), 'missing')} Fill them in, or leave these rows out."
+
+
+def _read_time(times: pl.Series, problems: list[str]) -> Ints:
+    if isinstance(times.dtype, (pl.Date, pl.Datetime)) and not times.null_count():
+        return times.cast(pl.Datetime("us", getattr(times.dtype, "time_zone", None))).cast(pl.Int64).to_numpy()
+    try:
+        check_times(times)
+    except TableError as error:
+        problems.append(str(error))
+        return np.zeros(len(times), np.int64)
+    numbers = times.cast(pl.Float64).to_numpy()
+    far = ~(np.abs(numbers) < LATEST / TICKS)
+    if far.any():
+        fault = f"not between -{LATEST / TICKS:.1e} and {LATEST / TICKS:.1e}"
+        problems.append(f"{_bad_values(times, far, fault)} Cast them to Datetime.")
+        return np.zeros(len(times), np.int64)
+    # The whole part by itself, so that large numbers lose no bit.
+    whole = np.floor(numbers)
+    ticks: Ints = whole.astype(np.int64) * TICKS + np.rint((numbers - whole) * TICKS).astype(np.int64)
+    return ticks
+
+
+def _read_amounts(values: pl.Series, problems: list[str]) -> Floats:
     if not (values.dtype.is_numeric() or values.dtype == pl.Null):
         problems.append(f"column '{values.name}' is {values.dtype}, not numeric. Cast it to Float64.")
         return np.zeros(len(values))
     numbers: Floats = values.cast(pl.Float64).to_numpy()
     if (infinite := np.isinf(numbers)).any():
-        problems.append(_problem(values, infinite, "finite numbers", "finite numbers, or missing ones"))
+        problems.append(f"{_bad_values(values, infinite, 'infinite')} Leave them missing if they are not known.")
     return numbers
 
 
-def _labels(y: npt.NDArray[Any], n_rows: int, problems: list[str]) -> Floats:
-    labels: Floats = np.asarray(y, dtype=np.float64)
-    if labels.shape != (n_rows,):
-        problems.append(f"y has shape {labels.shape}, the table {n_rows:,} rows. Expected a label for each row.")
-        return labels
+def _read_labels(y: npt.NDArray[Any] | pl.Series, n_rows: int, problems: list[str]) -> Floats:
+    if np.shape(y) != (n_rows,):
+        problems.append(f"y has shape {np.shape(y)}, but the table has {n_rows:,} rows. Pass one label for each row.")
+        return np.zeros(n_rows)
+    given = y if isinstance(y, pl.Series) else pl.Series("y", np.asarray(y, np.float64))
+    if not (given.dtype.is_numeric() or given.dtype in (pl.Boolean, pl.Null)):
+        problems.append(f"column '{given.name}' is {given.dtype}, not 0 and 1. Map its values to 0, 1 or missing.")
+        return np.zeros(n_rows)
+    labels: Floats = given.cast(pl.Float64).to_numpy()
     bad = ~((labels == 0) | (labels == 1) | np.isnan(labels))
     if bad.any():
-        problems.append(_problem(pl.Series("y", labels), bad, "labels", "1 anomaly, 0 normal, NaN unknown"))
+        problems.append(_bad_values(given, bad, "not 0, 1 or missing"))
     return labels
 
 
-def _problem(values: pl.Series, bad: Mask, noun: str, expected: str) -> str:
+def _bad_values(values: pl.Series, bad: Mask, fault: str) -> str:
     rows = np.flatnonzero(bad)
     shown = offenders(rows.tolist(), values.gather(rows[:3]).to_list())
-    return (
-        f"column '{values.name}': {len(rows):,} of {len(values):,} values are no {noun} ({shown}). Expected {expected}."
-    )
+    return f"column '{values.name}': {n_of(len(rows), len(values), 'value')} {fault} ({shown})."

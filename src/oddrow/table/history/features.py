@@ -1,4 +1,4 @@
-"""What is to be told of a row's past: one block of features, as declared."""
+"""Features of an entity's history, as they are declared: one block of them, and its columns."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from oddrow.errors import ParameterError, did_you_mean
 from oddrow.structure import build
 from oddrow.table.split import SECONDS, duration
 
+# Features of the event's own time; of the events in a window; of their amounts.
 CALENDAR: Final = ("weekend", "night")
 
 COUNTED: Final = ("count", "risk")
@@ -23,11 +24,12 @@ TOTALLED: Final = ("sum", "mean")
 
 SINCE_LAST: Final = "since last"
 
+# The name of the labels among the numbers that windows add up; a column cannot be declared without a name.
 LABEL: Final = ""
 
-"""The name of the labels among the numbers: no column that is totalled has it."""
+_CHOICES = "weekend, night, count, sum COLUMN, mean COLUMN, risk, since last"
 
-SPOKEN: Final = {
+_DESCRIPTIONS: Final = {
     "weekend": "weekend",
     "night": "night",
     "count": "rows",
@@ -37,53 +39,64 @@ SPOKEN: Final = {
     SINCE_LAST: "time since the last row",
 }
 
-UNITS: Final = {"s": "second", "m": "minute", "h": "hour", "d": "day"}
-
-_KNOWN = "weekend, night, count, sum COLUMN, mean COLUMN, risk, since last"
-
-# A microsecond, the finest that is told apart, and what the sum of three such spans leaves room for in 64 bits.
-_SHORTEST, _LONGEST = 1e-6, 1e12
-
-_NUMBERS = pl.Series([0])
-
-_TIMES = pl.Series([datetime(1970, 1, 1)])
-
 
 class Feature(NamedTuple):
-    """A feature's kind, and the column it totals, if it does."""
+    """A kind of feature, and the column of the amounts that it totals, if any."""
 
     kind: str
     column: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Feature:
-        """Read `count`, `mean amount`, …; raises `ParameterError` (did you mean).
+        """Read a declared feature; raise `ParameterError` for an unknown one.
 
         >>> Feature.parse("mean amount")
         Feature(kind='mean', column='amount')
         """
-        if text in (*CALENDAR, *COUNTED, SINCE_LAST):
+        alone = (*CALENDAR, *COUNTED, SINCE_LAST)
+        if text in alone:
             return cls(text)
         kind, _, column = text.partition(" ")
         if kind in TOTALLED and column.strip():
             return cls(kind, column.strip())
         if kind in TOTALLED:
-            raise ParameterError(f"'{kind}' of which column? Write '{kind} COLUMN', such as '{kind} amount'.")
-        alike = (*CALENDAR, *COUNTED, SINCE_LAST, *(f"{known} {column}".strip() for known in TOTALLED))
-        raise ParameterError(f"feature {text!r} is unknown.{did_you_mean(text, alike) or f' Known: {_KNOWN}.'}")
+            raise ParameterError(f"'{kind}' needs a column. Write '{kind} COLUMN', such as '{kind} amount'.")
+        alike = (*alone, *(f"{known} {column}".strip() for known in TOTALLED))
+        raise ParameterError(f"feature {text!r} is unknown.{did_you_mean(text, alike) or f' Choose from {_CHOICES}.'}")
 
     @property
     def is_windowed(self) -> bool:
-        """Whether it looks at the rows of a window."""
+        """Whether it is computed in windows."""
         return self.kind in COUNTED + TOTALLED
+
+    @property
+    def type(self) -> type[np.generic]:
+        """The type of its values."""
+        return np.int32 if self.kind == "count" else np.int8 if self.kind in CALENDAR else np.float64
 
 
 @dataclass(frozen=True)
 class FeatureBlock:
-    """One block: which features, of the rows that share the row's value of `by`, in which windows, how long ago.
+    """Features of the history of one entity column, in the same windows.
 
-    `by=None` stands for the row's own time and allows `weekend` and `night` only. `delay` ends every window that long
-    before the row. Spans are texts: `7d` (s, m, h, d) for dates and times, plain numbers for a time that is a number.
+    Time spans are text: a number and s, m, h or d, such as "7d", for dates and times; a number in its unit, such as
+    "3600", for a numeric time.
+
+    Parameters
+    ----------
+    features : tuple of str
+        Features as in the table of `History`, such as "count" and "mean amount".
+    by : str or None, default=None
+        Column that names the entity, such as a card or a customer. None allows only `weekend` and `night`.
+    windows : tuple of str, default=()
+        Lengths of the windows.
+    delay : str or None, default=None
+        Time between the end of every window and the row.
+
+    Examples
+    --------
+    >>> FeatureBlock(("count", "mean amount"), by="card", windows=("1d",)).names
+    ['card_count_1d', 'card_mean_amount_1d']
     """
 
     features: tuple[str, ...] = ()
@@ -93,72 +106,105 @@ class FeatureBlock:
 
     @classmethod
     def of(cls, block: Mapping[str, Any]) -> FeatureBlock:
-        """Return a block from plain values; raise `ParameterError` for unknown keys and values of another type."""
+        """Build a block from plain values.
+
+        Parameters
+        ----------
+        block : mapping
+            Values by parameter name, as TOML and JSON hold them. Spans may be numbers.
+
+        Returns
+        -------
+        FeatureBlock
+            The block, not yet checked as `problems` does.
+
+        Raises
+        ------
+        ParameterError
+            For an unknown key or a value of another type.
+        """
         if isinstance(block, Mapping):
-            spans = {name: _as_text(block[name]) for name in ("windows", "delay") if name in block}
+            spans = {name: _spans_as_text(block[name]) for name in ("windows", "delay") if name in block}
             block = {**block, **spans}
         return build(cls, block)
 
     @cached_property
     def windowed(self) -> list[Feature]:
-        """The features that look at a window."""
+        """Features that are computed in windows."""
         return [feature for feature in map(Feature.parse, self.features) if feature.is_windowed]
 
     @cached_property
+    def _columns(self) -> list[tuple[Feature, str]]:
+        """Feature and window of each column that the block adds: window by window, then the features without one."""
+        in_windows = [(feature, window) for window in self.windows for feature in self.windowed]
+        alone = [feature for feature in map(Feature.parse, self.features) if not feature.is_windowed]
+        return [*in_windows, *((feature, "") for feature in alone)]
+
+    @cached_property
     def names(self) -> list[str]:
-        """The columns the block adds, in order: window by window, then what has none."""
-        ago = f"_{self.delay}_ago" if self.delay else ""
-        looking = ["_".join(filter(None, feature)) for feature in self.windowed]
-        alone = [text.replace(" ", "_") for text in self.features if not Feature.parse(text).is_windowed]
-        prefix = f"{self.by}_" if self.by else "is_"
-        return [prefix + name for name in (*(f"{n}_{w}{ago}" for w in self.windows for n in looking), *alone)]
+        """Columns that the block adds, in order."""
+        ago = f"{self.delay}_ago" if self.delay else ""
+        parts = (
+            (self.by or "is", kind.replace(" ", "_"), column, window, ago if window else "")
+            for (kind, column), window in self._columns
+        )
+        return ["_".join(filter(None, part)) for part in parts]
 
     @property
     def descriptions(self) -> list[str]:
-        """These columns in words, in the same order."""
-        ago = f", {spoken(self.delay)} ago" if self.delay else ""
-        looking = [SPOKEN[feature.kind].format(feature.column) for feature in self.windowed]
-        parsed = [Feature.parse(text).kind for text in self.features]
-        alone = [SPOKEN[kind] for kind in parsed if kind not in COUNTED + TOTALLED]
+        """Descriptions of these columns, such as "rows of the card in 7 days"."""
         whose = f" of the {self.by}" if self.by else ""
-        windows = [f"{said}{whose} in {spoken(window)}{ago}" for window in self.windows for said in looking]
-        return [*windows, *(f"{said}{whose}" for said in alone)]
+        ago = f", {_describe_span(self.delay)} ago" if self.delay else ""
+        return [
+            _DESCRIPTIONS[kind].format(column) + whose + (f" in {_describe_span(window)}{ago}" if window else "")
+            for (kind, column), window in self._columns
+        ]
 
     @property
     def types(self) -> list[type[np.generic]]:
-        """The type of each of these columns."""
-        alone = [Feature.parse(text).kind for text in self.features if not Feature.parse(text).is_windowed]
-        kinds = [feature.kind for _ in self.windows for feature in self.windowed] + alone
-        return [np.int32 if kind == "count" else np.int8 if kind in CALENDAR else np.float64 for kind in kinds]
-
-    @property
-    def amounts(self) -> list[str]:
-        """The columns that are totalled."""
-        return [feature.column for feature in self.windowed if feature.column]
+        """NumPy types of these columns."""
+        return [feature.type for feature, _ in self._columns]
 
     @cached_property
+    def amounts(self) -> list[str]:
+        """Columns whose values are totalled, each once."""
+        return list(dict.fromkeys(feature.column for feature in self.windowed if feature.column))
+
+    @property
     def numbers(self) -> list[str]:
-        """What its windows add up: the totalled columns, and the labels for risk."""
+        """What windows add up: the amounts, and the labels for risk."""
         return [*self.amounts, *([LABEL] if "risk" in self.features else [])]
 
     @property
-    def reach(self) -> float:
-        """Delay and longest window as `clock` counts; 0 without windows."""
-        return max(map(length, self.windows), default=0.0) + (length(self.delay) if self.delay else 0.0)
-
-    @property
     def spans(self) -> list[str]:
-        """Its windows, and its delay if it has one."""
+        """Windows and delay."""
         return [*self.windows, *([self.delay] if self.delay else [])]
 
+    @property
+    def reach(self) -> float:
+        """Delay plus longest window, in seconds or units of a numeric time; 0 without either."""
+        return max(map(span_length, self.windows), default=0.0) + (span_length(self.delay) if self.delay else 0.0)
+
     def problems(self) -> Iterator[str]:
-        """What does not go together, and what means nothing."""
+        """Find what does not fit together.
+
+        Yields
+        ------
+        str
+            One sentence for each problem.
+        """
         if not self.features:
-            yield f"it has no features. Known: {_KNOWN}."
+            yield f"it has no features. Choose from {_CHOICES}."
         for text in self.features:
             yield from self._feature_problems(text)
-        yield from self._window_problems()
-        yield from filter(None, map(_span_problem, self.spans))
+        windowed = [text for text in self.features if text.split(" ")[0] in COUNTED + TOTALLED]
+        if windowed and not self.windows:
+            yield f'\'{windowed[0]}\' needs windows, such as windows = ["1d", "7d"].'
+        if self.features and not windowed and self.windows:
+            yield f"windows have no effect on {', '.join(self.features)}. Remove them."
+        if self.delay is not None and self.by is None:
+            yield "a delay has no effect without by. Remove it."
+        yield from (_SPAN_PROBLEM.format(span) for span in self.spans if not _is_span(span))
 
     def _feature_problems(self, text: str) -> Iterator[str]:
         try:
@@ -167,65 +213,60 @@ class FeatureBlock:
             yield str(error)
             return
         if kind in CALENDAR and self.by is not None:
-            yield f"'{text}' is of the row's own time, not by {self.by}. Give it a block without by."
+            yield f"'{text}' describes the row's own time, not the {self.by}. Move it to a block without by."
         elif kind not in CALENDAR and self.by is None:
-            yield f"'{text}' of whose rows? Name the column that tells: by = \"customer_id\"."
+            yield f"'{text}' needs an entity. Name its column, such as by = \"customer_id\"."
         elif kind == "risk" and self.delay is None:
-            yield "'risk' needs a delay: how long until a label is known, such as delay = \"7d\"."
+            yield "'risk' needs a delay, the time until a label is known, such as delay = \"7d\"."
         elif kind == SINCE_LAST and self.delay is not None:
-            yield f"'{SINCE_LAST}' has no delay. Give it a block without one."
-
-    def _window_problems(self) -> Iterator[str]:
-        looking = [text for text in self.features if text.split(" ")[0] in COUNTED + TOTALLED]
-        if looking and not self.windows:
-            yield f'\'{looking[0]}\' needs windows, such as windows = ["1d", "7d"].'
-        if self.features and not looking and self.windows:
-            yield f"windows mean nothing to {', '.join(self.features)}. Leave them out."
-        if self.delay is not None and self.by is None:
-            yield "a delay means nothing without by. Leave it out."
+            yield f"'{SINCE_LAST}' cannot have a delay. Move it to a block without one."
 
 
-def is_plain(span: str) -> bool:
-    """Whether a span is a number in the unit of a time that is a number, rather than one of s, m, h, d."""
+def is_numeric_span(span: str) -> bool:
+    """Return whether a span is a number in the unit of a numeric time."""
     return span[-1:] not in SECONDS
 
 
-def spoken(span: str) -> str:
-    """A span in words.
+def span_length(span: str) -> float:
+    """Return the length of a span in seconds, or in the unit of a numeric time.
 
-    >>> spoken("7d"), spoken("1h"), spoken("3600")
+    >>> span_length("7d"), span_length("3600")
+    (604800.0, 3600.0)
+    """
+    return duration(span, _NUMERIC_TIMES if is_numeric_span(span) else _DATES_AND_TIMES)
+
+
+_NUMERIC_TIMES, _DATES_AND_TIMES = pl.Series([0]), pl.Series([datetime(1970, 1, 1)])
+
+# The resolution of times, and a limit that leaves room in 64 bits for the sum of three spans.
+_SHORTEST, _LONGEST = 1e-6, 1e12
+
+_SPAN_PROBLEM = (
+    "{!r} is not a time span above 0. Write a number and s, m, h or d, such as 7d; "
+    "for a numeric time, a number in its unit, such as 3600."
+)
+
+
+def _is_span(span: str) -> bool:
+    try:
+        return _SHORTEST <= span_length(span) <= _LONGEST and span == span.strip()
+    except ParameterError:
+        return False
+
+
+def _describe_span(span: str) -> str:
+    """Return a span in words.
+
+    >>> _describe_span("7d"), _describe_span("1h"), _describe_span("3600")
     ('7 days', '1 hour', '3600')
     """
-    if is_plain(span):
+    if is_numeric_span(span):
         return span
-    number, unit = span[:-1], UNITS[span[-1]]
+    number, unit = span[:-1], {"s": "second", "m": "minute", "h": "hour", "d": "day"}[span[-1]]
     return f"{number} {unit}" + ("" if number == "1" else "s")
 
 
-def length(span: str) -> float:
-    """A span as `clock` counts: seconds, or the unit of a time that is a number.
-
-    >>> length("7d"), length("3600")
-    (604800.0, 3600.0)
-    """
-    return duration(span, _NUMBERS if is_plain(span) else _TIMES)
-
-
-def _span_problem(span: str) -> str:
-    try:
-        fits = _SHORTEST <= length(span) <= _LONGEST and span == span.strip()
-    except ParameterError:
-        fits = False
-    if fits:
-        return ""
-    return (
-        f"{span!r} is no span of time above 0. Expected a number with s, m, h or d behind it, such as 7d; "
-        "for a time that is a number, a plain number in its unit, such as 3600."
-    )
-
-
-def _as_text(value: Any) -> Any:
-    """Spans as text; a time that is a number has spans that are numbers."""
+def _spans_as_text(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
-        return [_as_text(item) for item in value]
+        return [_spans_as_text(item) for item in value]
     return f"{value:.15g}" if isinstance(value, (int, float)) and not isinstance(value, bool) else value

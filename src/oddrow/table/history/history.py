@@ -1,7 +1,4 @@
-"""What each customer, terminal or device did lately: columns that say whether a row is odd for them.
-
-Features are declared in blocks. A window ends at the row itself, or a delay before it, and never looks forward.
-"""
+"""`History`: features of what each entity did before a row, for all rows of a table at once."""
 
 from __future__ import annotations
 
@@ -15,39 +12,52 @@ import numpy.typing as npt
 import polars as pl
 
 from oddrow.errors import ParameterError, first_names, raise_all
-from oddrow.table.history.events import Events, check_new, read_events
-from oddrow.table.history.features import SINCE_LAST, FeatureBlock, is_plain
-from oddrow.table.history.windows import TICKS, Columns, Lanes, Values, calendar, window_values
+from oddrow.table.history.events import Events, check_absent, read_events
+from oddrow.table.history.features import SINCE_LAST, FeatureBlock, is_numeric_span
+from oddrow.table.history.windows import TICKS, FeatureColumns, SortedEvents, Values, calendar_values, window_values
 from oddrow.table.split import duration
 
 
 @dataclass(frozen=True)
 class History:
-    """Features of behaviour, declared in blocks: how often, how much, how risky, how long since.
+    """Features of what each entity, such as a card or a terminal, did before a row.
 
-    A block names `features`, the column `by` which rows belong together, and the spans `windows` they are counted in;
-    `delay` ends the windows that long before the row, for what becomes known late.
+    Parameters
+    ----------
+    blocks : tuple of FeatureBlock
+        Blocks of features; `History.of` builds them from plain values.
+
+    Raises
+    ------
+    ParameterError
+        With one line for each problem of a block.
+
+    Notes
+    -----
+    A block lists features, the entity column `by` and the windows. These features can be declared:
 
     ===============  =========================================  ===================================================
     feature          column                                     value
     ===============  =========================================  ===================================================
     `weekend`        `is_weekend` (Int8)                        1 on Saturday and Sunday; without `by`
     `night`          `is_night` (Int8)                          1 in the hours 0 to 6; without `by`
-    `count`          `{by}_count_{window}` (Int32)              rows of the entity in (t - window, t], this one too
-    `sum COLUMN`     `{by}_sum_{column}_{window}` (Float64)     total of the known values there, 0 where none is
-    `mean COLUMN`    `{by}_mean_{column}_{window}` (Float64)    mean of the known values, missing where none is
-    `risk`           `{by}_risk_{window}` (Float64)             known frauds / rows, 0 where no row is; needs a delay
-    `since last`     `{by}_since_last` (Float64)                seconds (units of a numeric time) since the entity's
-                                                                previous row, missing for its first; no windows
+    `count`          `{by}_count_{window}` (Int32)              rows of the entity in (t - window, t]
+    `sum COLUMN`     `{by}_sum_{column}_{window}` (Float64)     sum of the known values there, 0 without any
+    `mean COLUMN`    `{by}_mean_{column}_{window}` (Float64)    mean of the known values, missing without any
+    `risk`           `{by}_risk_{window}` (Float64)             known frauds / rows, 0 without rows; needs a delay
+    `since last`     `{by}_since_last` (Float64)                time since the entity's previous row in seconds, or
+                                                                units of a numeric time; missing for its first row
     ===============  =========================================  ===================================================
 
-    With a delay the window is (t - delay - window, t - delay] and the name ends in `_{delay}_ago`. Rows of one entity
-    with the very same time count in the order given: each sees those above it and itself. A row whose entity is missing
-    belongs to nobody: its features are missing, and it counts for no other. So a value depends on nothing that comes
-    later, and is the same to the bit whether rows are computed together or one by one (`HistoryState`).
+    With a `delay`, for what becomes known late, the window is (t - delay - window, t - delay] and the column name ends
+    in `_{delay}_ago`. Without one it contains the row itself.
 
-    Raises `ParameterError`, once for all that does not fit together.
+    Rows of an entity at the same time count in their order in the table: each sees those above it and itself. If the
+    entity is missing, the features are missing and the row counts for no other. So a value depends on nothing that
+    comes later, and is the same to the bit whether rows are computed together or one by one with `HistoryState`.
 
+    Examples
+    --------
     >>> history = History.of([{"by": "card", "windows": ["1d"], "features": ["count", "mean amount", "since last"]}])
     >>> rows = pl.DataFrame({"t": [0, 3600, 90_000], "card": ["a", "a", "a"], "amount": [1.0, 3.0, 5.0]})
     >>> history.add(rows.with_columns(pl.from_epoch("t")), "t")[history.names].rows()
@@ -60,19 +70,33 @@ class History:
         _raise_in_blocks(enumerate(map(list, map(FeatureBlock.problems, self.blocks)), 1))
         repeated = [name for place, name in enumerate(self.names) if name in self.names[:place]]
         if repeated:
-            raise ParameterError(f"history: {first_names(repeated)} would be made twice. Leave one of each out.")
+            raise ParameterError(f"history: declared twice: {first_names(repeated)}. Remove the repeated features.")
         spans = [span for block in self.blocks for span in block.spans]
-        plain = [span for span in spans if is_plain(span)]
-        if plain and len(plain) < len(spans):
-            timed = next(span for span in spans if not is_plain(span))
-            raise ParameterError(f"history: {plain[0]!r} and {timed!r} fit no one time column. Use one kind of span.")
+        numeric = [span for span in spans if is_numeric_span(span)]
+        if numeric and len(numeric) < len(spans):
+            dated = next(span for span in spans if not is_numeric_span(span))
+            raise ParameterError(
+                f"history: {numeric[0]!r} is for a numeric time, but {dated!r} for dates and times. Use one of the two."
+            )
 
     @classmethod
     def of(cls, blocks: Sequence[Mapping[str, Any]]) -> History:
-        """The history that plain values declare, as TOML or JSON holds them: a list of blocks.
+        """Build a history from plain values.
 
-        Raises `ParameterError` for unknown keys and features (did you mean), for windows or a delay that are lacking,
-        superfluous or no spans, and for columns that would be made twice.
+        Parameters
+        ----------
+        blocks : sequence of mappings
+            Blocks as TOML and JSON hold them, with the keys `features`, `by`, `windows` and `delay`.
+
+        Returns
+        -------
+        History
+            The checked history.
+
+        Raises
+        ------
+        ParameterError
+            With one line for each unknown key or feature and for each problem of a block.
         """
         if not isinstance(blocks, (list, tuple)):
             raise ParameterError(f"history={blocks!r:.60} is not a list of blocks. Write [[history]] above each block.")
@@ -88,94 +112,107 @@ class History:
 
     @cached_property
     def names(self) -> list[str]:
-        """The columns it adds, in order."""
+        """Columns that are added, in order."""
         return [name for block in self.blocks for name in block.names]
 
     @property
     def descriptions(self) -> dict[str, str]:
-        """The columns it adds, in words: `rows of the card in 7 days`."""
-        return {name: said for block in self.blocks for name, said in zip(block.names, block.descriptions, strict=True)}
+        """Description of each column that is added, such as "rows of the card in 7 days"."""
+        texts = (zip(block.names, block.descriptions, strict=True) for block in self.blocks)
+        return {name: text for block in texts for name, text in block}
 
     @cached_property
     def types(self) -> dict[str, type[np.generic]]:
-        """The columns it adds, and the type of each."""
+        """NumPy type of each column that is added."""
         return {name: kind for block in self.blocks for name, kind in zip(block.names, block.types, strict=True)}
 
     @cached_property
     def entities(self) -> list[str]:
-        """The columns whose values say which rows belong together, each once."""
+        """Columns that name an entity."""
         return list(dict.fromkeys(block.by for block in self.blocks if block.by is not None))
 
     @cached_property
     def amounts(self) -> list[str]:
-        """The columns that are totalled, each once."""
+        """Columns whose values are totalled."""
         return list(dict.fromkeys(column for block in self.blocks for column in block.amounts))
 
     @property
     def columns(self) -> list[str]:
-        """The columns it reads besides time and label, each once."""
+        """Columns that must be in the table besides time and label."""
         return list(dict.fromkeys([*self.entities, *self.amounts]))
 
     @cached_property
     def needs_label(self) -> bool:
-        """Whether it looks at known frauds."""
+        """Whether a feature uses known frauds."""
         return any("risk" in block.features for block in self.blocks)
 
     @property
     def reach(self) -> float:
-        """How far back it sees, the longest delay and window, in seconds or units of a time that is a number.
-
-        What `since last` needs is one earlier row, however old.
-        """
+        """Longest delay plus window, in seconds or units of a numeric time; `since last` may look back farther."""
         return max((block.reach for block in self.blocks), default=0.0)
 
-    def add(self, frame: pl.DataFrame, time: str, y: npt.NDArray[Any] | None = None) -> pl.DataFrame:
-        """The frame with the declared columns appended, rows in the order given.
+    def add(self, frame: pl.DataFrame, time: str, y: npt.NDArray[Any] | pl.Series | None = None) -> pl.DataFrame:
+        """Append the declared columns to a table.
 
-        `time` names a column of dates, times or numbers; `y` (n,) is 1 for a known anomaly, 0 for normal, NaN for
-        unknown, and is needed for `risk` only. To compute new rows, put them below `reach` of earlier ones.
+        Parameters
+        ----------
+        frame : polars.DataFrame, n rows
+            Rows in any order. To compute new rows, put them below the rows of at least `reach` before them.
+        time : str
+            Column of dates, times or numbers.
+        y : ndarray or polars.Series, shape (n,), or None, default=None
+            Labels, needed for `risk`: 1 fraud, 0 normal, NaN or null unknown.
 
-        Raises `TableError` for columns that are absent, there already or of a wrong type, for missing times, infinite
-        amounts and values of y besides these; `ParameterError` for spans that do not fit the time column.
+        Returns
+        -------
+        polars.DataFrame, n rows
+            The table with the columns `names`; rows keep their order.
+
+        Raises
+        ------
+        TableError
+            If a column is absent, already there or of a wrong type, a time is missing, an amount infinite or a label
+            none of these values.
+        ParameterError
+            If labels are needed and absent, or a span does not fit the time column.
         """
-        rows, ticks = self.read(frame, time, y), self.ticks(frame[time])
-        check_new(self.names, frame)
-        columns = Columns(frame.height, self.types)
-        self.put_calendar(columns, frame[time])
+        events, ticks = self._read(frame, time, y), self._ticks(frame[time])
+        check_absent(self.names, frame)
+        columns = FeatureColumns(frame.height, self.types)
+        self._fill_calendar(columns, frame[time])
         for by in self.entities:
-            lanes = Lanes.of(rows.entities[by], rows.time)
-            for block in self.blocks_by(by):
-                columns.put(block.names, lanes.given, _of_lanes(block, ticks, lanes, rows))
-        return columns.appended(frame)
+            ordered = SortedEvents.of(events.entities[by], events.time)
+            for block in self._blocks_by(by):
+                columns.fill(block.names, ordered.rows, _block_values(block, ticks, ordered, events))
+        return columns.append_to(frame)
 
-    def blocks_by(self, by: str | None) -> list[FeatureBlock]:
-        """The blocks of one entity column; None for those of the row's own time."""
+    def _blocks_by(self, by: str | None) -> list[FeatureBlock]:
         return [block for block in self.blocks if block.by == by]
 
-    def read(self, frame: pl.DataFrame, time: str, y: npt.NDArray[Any] | None) -> Events:
-        """The rows as checked arrays, with columns that are there already or not; raises what `add` does."""
+    def _read(self, frame: pl.DataFrame, time: str, y: npt.NDArray[Any] | pl.Series | None) -> Events:
         if self.needs_label and y is None:
-            raise ParameterError("history: risk needs labels. Pass y, NaN where the label of a row is not known.")
+            raise ParameterError("history: risk needs labels. Pass y, with NaN for rows whose label is not known.")
         labels = y if self.needs_label else None
-        of_time = [feature for block in self.blocks_by(None) for feature in block.features]
-        return read_events(frame, time, self.entities, self.amounts, labels, of_time)
+        calendar = [feature for block in self._blocks_by(None) for feature in block.features]
+        return read_events(frame, time, self.entities, self.amounts, labels, calendar=calendar)
 
-    def ticks(self, times: pl.Series) -> dict[str, int]:
-        """Each span in ticks of a time column; raises `ParameterError` for one that does not fit it."""
+    def _ticks(self, times: pl.Series) -> dict[str, int]:
+        """Return each span in ticks of a time column."""
         spans = {span for block in self.blocks for span in block.spans}
         return {span: round(duration(span, times) * TICKS) for span in spans}
 
-    def put_calendar(self, columns: Columns, times: pl.Series) -> None:
-        """Fill the columns that the row's own time tells."""
-        for block in self.blocks_by(None):
-            columns.put(block.names, np.arange(len(times)), calendar(block.features, times))
+    def _fill_calendar(self, columns: FeatureColumns, times: pl.Series) -> None:
+        for block in self._blocks_by(None):
+            columns.fill(block.names, np.arange(len(times)), calendar_values(block.features, times))
 
 
-def _of_lanes(block: FeatureBlock, ticks: Mapping[str, int], lanes: Lanes, rows: Events) -> Iterator[Values]:
-    numbers = {name: rows.numbers[name][lanes.given] for name in block.numbers}
-    yield from window_values(block, ticks, lanes.younger(), np.arange(len(lanes.given)) + 1, numbers)
+def _block_values(
+    block: FeatureBlock, ticks: Mapping[str, int], ordered: SortedEvents, events: Events
+) -> Iterator[Values]:
+    numbers = {name: events.numbers[name][ordered.rows] for name in block.numbers}
+    yield from window_values(block, ticks, ordered.first_younger(), np.arange(len(ordered.rows)) + 1, numbers)
     if SINCE_LAST in block.features:
-        yield lanes.since_last()
+        yield ordered.since_last()
 
 
 def _raise_in_blocks(problems: Iterable[tuple[int, list[str]]]) -> None:

@@ -1,4 +1,4 @@
-"""What rows still to come can see of rows that were there: features of behaviour, one row at a time."""
+"""`HistoryState`: the same features for rows as they arrive, from the events that later rows can still see."""
 
 from __future__ import annotations
 
@@ -14,45 +14,54 @@ import polars as pl
 
 from oddrow.errors import ArtifactError, OddrowError, offenders, raise_all
 from oddrow.structure import to_plain
+from oddrow.table.history import store
 from oddrow.table.history.events import (
-    DATES,
     LATEST,
     NUMBERS,
     Events,
+    check_absent,
     check_frame,
-    check_new,
     clock_kind,
     entity_kind,
     read_events,
+    time_text,
 )
 from oddrow.table.history.features import LABEL, SINCE_LAST, FeatureBlock
 from oddrow.table.history.history import History
-from oddrow.table.history.store import (
-    check_said,
-    check_table,
-    column_of,
-    entities_of,
-    read_state,
-    spoken,
-    to_text,
-    write_state,
-)
-from oddrow.table.history.tracks import Remembered, Track, Tracks
-from oddrow.table.history.windows import TICKS, Columns, Values, gaps, window_values
+from oddrow.table.history.tracks import EventLog, Track, Tracks
+from oddrow.table.history.windows import FeatureColumns, Values, time_since, window_values
 from oddrow.typing import Floats, Ints
 
 _Keys = list[Hashable | None]
 
+# Rows may arrive late by the reach divided by this.
 _LATENESS = 8
 
 
 class HistoryState:
-    """What rows still to come can see of rows that were there.
+    """Compute the features of a history for rows as they arrive.
 
-    `update` gives new rows the columns that `History.add` on all rows together would give them, to the bit, in well
-    under a millisecond for one row. Kept are the rows within reach of the latest one, and an eighth of the reach
-    beyond; with `since last` also one time for each entity that ever was. Not for several threads at once.
+    `update` appends the columns that `History.add` would append to all rows together, equal to the bit, in well under a
+    millisecond for one row. The state keeps the events within reach of the latest one plus an eighth, and for
+    `since last` the latest time of every entity. It must not be used by several threads at once.
 
+    Parameters
+    ----------
+    history : History
+        Features to compute.
+    time : str
+        Time column.
+    clock : str
+        What the time column counts in: "numbers", "dates and times", or "dates and times in ZONE".
+    kinds : dict of str to (str or None)
+        Kind of each entity column: "whole numbers", "text" or "true and false"; None if not known yet.
+
+    See Also
+    --------
+    HistoryState.after : Make a state from earlier rows, or from an empty table, without spelling out the kinds.
+
+    Examples
+    --------
     >>> history = History.of([{"by": "card", "windows": ["1d"], "features": ["count", "since last"]}])
     >>> rows = pl.DataFrame({"t": [0, 3600], "card": ["a", "a"]}).with_columns(pl.from_epoch("t"))
     >>> state = HistoryState.after(history, rows.head(1), "t")
@@ -61,187 +70,253 @@ class HistoryState:
     """
 
     def __init__(self, history: History, time: str, clock: str, kinds: dict[str, str | None]) -> None:
-        """A state that has seen nothing; `HistoryState.after` with an empty frame makes one more easily.
-
-        `clock` is "numbers" or "dates and times", with a zone if they have one; `kinds` says of each entity column
-        whether it holds whole numbers, text, or true and false, None if that is not known yet.
-        """
         self.history, self.time, self.clock, self.kinds = history, time, clock, kinds
         times = pl.Series(time, [], pl.Float64 if clock == NUMBERS else pl.Datetime("us"))
-        self._ticks = history.ticks(times)
-        self._blocks = {by: history.blocks_by(by) for by in history.entities}
+        self._ticks = history._ticks(times)
+        self._blocks = {by: history._blocks_by(by) for by in history.entities}
         self._reach = max((self._block_reach(block) for block in history.blocks), default=0)
         self._lateness = self._reach // _LATENESS
         self._names = [*history.amounts, *([LABEL] if history.needs_label else [])]
         self._newest = -LATEST
-        self._past = Remembered(len(self._names))
+        self._log = EventLog(len(self._names))
         self._tracks = {by: Tracks() for by in history.entities}
         self._last: dict[str, dict[Hashable, int]] = {
             by: {} for by, blocks in self._blocks.items() if any(SINCE_LAST in block.features for block in blocks)
         }
 
     @classmethod
-    def after(cls, history: History, frame: pl.DataFrame, time: str, y: npt.NDArray[Any] | None = None) -> HistoryState:
-        """The state behind the rows of a frame, in any order; raises what `History.add` does."""
-        rows = history.read(frame, time, y)
-        history.ticks(frame[time])
-        kinds = {by: entity_kind(values) for by, values in rows.entities.items()}
+    def after(
+        cls, history: History, frame: pl.DataFrame, time: str, y: npt.NDArray[Any] | pl.Series | None = None
+    ) -> HistoryState:
+        """Make the state after the rows of a table.
+
+        Parameters
+        ----------
+        history : History
+            Features to compute.
+        frame : polars.DataFrame, n rows
+            Earlier rows in any order, at least the `reach` of the history; may be empty.
+        time : str
+            Time column.
+        y : ndarray or polars.Series, shape (n,), or None, default=None
+            Labels, as for `History.add`.
+
+        Returns
+        -------
+        HistoryState
+            The state, ready for the rows that follow.
+
+        Raises
+        ------
+        TableError, ParameterError
+            As by `History.add`.
+        """
+        events = history._read(frame, time, y)
+        history._ticks(frame[time])
+        kinds = {by: entity_kind(values) for by, values in events.entities.items()}
         state = cls(history, time, clock_kind(frame[time]), kinds)
         if frame.height:
-            state._fill(rows, int(rows.time.max()))
+            state._fill(events, int(events.time.max()))
         return state
 
     @property
     def n_rows(self) -> int:
-        """How many rows are remembered."""
-        return int((self._past.rows()[1] > self._horizon).sum())
+        """Number of rows that later rows can still see."""
+        return int((self._log.kept()[1] > self._horizon).sum())
 
-    def update(self, rows: pl.DataFrame, y: npt.NDArray[Any] | None = None) -> pl.DataFrame:
-        """The rows with the declared columns appended; they are remembered, and what fell out of reach is forgotten.
+    def update(self, rows: pl.DataFrame, y: npt.NDArray[Any] | pl.Series | None = None) -> pl.DataFrame:
+        """Append the declared columns to new rows, and add these to the state.
 
-        Rows come in order of time: none older than the latest row of its entities, nor by more than an eighth of the
-        reach than the latest of all; at the very same time the order given counts. `y` (n,) holds the labels that are
-        known already, by default none is; `learn` tells them later.
+        Parameters
+        ----------
+        rows : polars.DataFrame, n rows
+            Rows in order of time: none earlier than the latest row of its entities, nor by more than an eighth of the
+            reach earlier than the latest row of all. At the same time their order counts.
+        y : ndarray or polars.Series, shape (n,), or None, default=None
+            Labels that are known already; `learn` adds others later.
 
-        Raises `TableError`, before anything is remembered, for what comes too late, and as `History.add` does.
+        Returns
+        -------
+        polars.DataFrame, n rows
+            The rows with the columns `history.names`.
+
+        Raises
+        ------
+        TableError
+            If a row comes too late, and as by `History.add`; the state stays as it was.
         """
         check_frame(rows)
-        labels = np.full(rows.height, np.nan) if y is None else y
-        given = self.history.read(rows, self.time, labels)
-        check_new(self.history.names, rows)
-        keys = {by: values.to_list() for by, values in given.entities.items()}
+        events = self.history._read(rows, self.time, np.full(rows.height, np.nan) if y is None else y)
+        check_absent(self.history.names, rows)
+        keys = {by: values.to_list() for by, values in events.entities.items()}
         self._check_kinds(rows)
-        raise_all(list(self._order_problems(rows, given.time.tolist(), keys)))
-        columns = Columns(rows.height, self.history.types)
-        self.history.put_calendar(columns, rows[self.time])
-        self._remember(given, keys, columns)
-        return columns.appended(rows)
+        raise_all(list(self._order_problems(rows, events.time.tolist(), keys)))
+        columns = FeatureColumns(rows.height, self.history.types)
+        self.history._fill_calendar(columns, rows[self.time])
+        self._append(events, keys, columns)
+        return columns.append_to(rows)
 
-    def learn(self, known: pl.DataFrame, y: npt.NDArray[Any]) -> int:
-        """Labels `y` (n,) of remembered rows that became known: 1 anomaly, 0 normal; NaN says nothing.
+    def learn(self, known: pl.DataFrame, y: npt.NDArray[Any] | pl.Series) -> int:
+        """Add labels that became known after their rows.
 
-        `known` names the rows by time and entity columns; where an entity is missing, the others name the row. Of
-        several rows of one name the ones without a label come first. Returns how many rows were found: labels often
-        arrive when a row is long out of reach, so one that is not found is no error.
+        Of several rows with the same time and entities, those without a label come first.
+
+        Parameters
+        ----------
+        known : polars.DataFrame, n rows
+            Time and entity columns of the labelled rows. Where an entity is missing, the others identify the row.
+        y : ndarray or polars.Series, shape (n,)
+            Labels: 1 fraud, 0 normal; NaN changes nothing.
+
+        Returns
+        -------
+        int
+            Number of rows that were found. Rows out of reach are not, which is no error: labels often come that late.
+
+        Raises
+        ------
+        TableError
+            If a column is absent or of another type than before, or a label is none of these values.
         """
-        named = read_events(known, self.time, self.history.entities, [], y, [])
+        events = read_events(known, self.time, self.history.entities, [], y)
         self._check_kinds(known)
-        keys = [values.to_list() for values in named.entities.values()]
-        taken: set[int] = set()
-        for row in np.flatnonzero(~np.isnan(named.numbers[LABEL])).tolist():
-            found = self._named([column[row] for column in keys], int(named.time[row]), taken)
-            if found is not None:
-                taken.add(found)
+        keys = [values.to_list() for values in events.entities.values()]
+        found: set[int] = set()
+        for row in np.flatnonzero(~np.isnan(events.numbers[LABEL])).tolist():
+            event = self._find_event([column[row] for column in keys], int(events.time[row]), found)
+            if event is not None:
+                found.add(event)
                 if self.history.needs_label:
-                    self._past.learn(self._names.index(LABEL), found, float(named.numbers[LABEL][row]))
-        return len(taken)
+                    self._log.set_number(self._names.index(LABEL), event, float(events.numbers[LABEL][row]))
+        return len(found)
 
     def save(self, path: str | Path) -> None:
-        """Write the state as one Parquet file, whole or not at all; raises `TableError` where it cannot be."""
-        said = {"history": to_plain(self.history.blocks), "time": self.time, "clock": self.clock, "kinds": self.kinds}
-        write_state(self._to_table(), {**said, "newest": self._newest}, Path(path))
+        """Write the state to a Parquet file, whole or not at all.
+
+        Parameters
+        ----------
+        path : str or Path
+            Name of the file.
+
+        Raises
+        ------
+        TableError
+            If the file cannot be written.
+        """
+        metadata = store.StateMetadata(self.history.blocks, self.time, self.clock, self.kinds, self._newest)
+        store.write_state(self._to_table(), to_plain(metadata), Path(path))
 
     @classmethod
     def load(cls, path: str | Path) -> HistoryState:
-        """The state that `save` wrote; raises `ArtifactError` for a file that is damaged or was not written by it."""
-        rows, said = read_state(Path(path))
+        """Read a state that `save` wrote.
+
+        Parameters
+        ----------
+        path : str or Path
+            Name of the file.
+
+        Returns
+        -------
+        HistoryState
+            The state, which continues as the saved one would.
+
+        Raises
+        ------
+        ArtifactError
+            If the file is damaged or was not written by `save`.
+        """
+        rows, metadata = store.read_state(Path(path))
         try:
-            state = cls._of_table(rows, said)
-        except (OddrowError, KeyError, TypeError, ValueError, AttributeError, pl.exceptions.PolarsError) as error:
-            raise ArtifactError(f"{path}: this is no history state that can be trusted ({error}).") from error
-        return state
+            return cls._from_table(rows, metadata)
+        except (OddrowError, ValueError, pl.exceptions.PolarsError) as error:
+            raise ArtifactError(f"{path}: not a valid history state ({error}). Save a new one.") from error
 
     @property
     def _horizon(self) -> int:
-        """No row to come sees rows of this moment, or older ones."""
+        """The latest time that no row to come can see."""
         return self._newest - self._lateness - self._reach
 
     def _block_reach(self, block: FeatureBlock) -> int:
         longest = max((self._ticks[window] for window in block.windows), default=0)
         return longest + (self._ticks[block.delay] if block.delay else 0)
 
-    def _remember(self, rows: Events, keys: dict[str, _Keys], columns: Columns) -> None:
-        ids = self._past.append(rows.time, self._stacked(rows))
+    def _append(self, events: Events, keys: dict[str, _Keys], columns: FeatureColumns) -> None:
+        """Add events to the state, and fill the columns of their rows."""
+        ids = self._log.append(events.time, self._stack_numbers(events))
         for by, column in keys.items():
-            for key, places in _places(column):
-                self._put(by, key, places, rows.time[places], ids[places], columns)
-        self._newest = max([self._newest, *rows.time.tolist()])
-        self._past.forget(self._horizon)
+            for key, rows in _rows_by_entity(column):
+                self._append_entity(by, key, rows, events.time[rows], ids[rows], columns)
+        self._newest = max([self._newest, *events.time.tolist()])
+        self._log.forget(self._horizon)
         for tracks in self._tracks.values():
             tracks.forget(self._horizon)
 
-    def _stacked(self, rows: Events) -> Floats:
-        return np.array([rows.numbers[name] for name in self._names]).reshape(len(self._names), len(rows.time))
+    def _stack_numbers(self, events: Events) -> Floats:
+        return np.array([events.numbers[name] for name in self._names]).reshape(len(self._names), len(events.time))
 
-    def _put(self, by: str, key: Hashable, places: Ints, time: Ints, ids: Ints, columns: Columns) -> None:
-        """Fill the columns of rows (m,) of one entity."""
+    def _append_entity(
+        self, by: str, key: Hashable, rows: Ints, time: Ints, ids: Ints, columns: FeatureColumns
+    ) -> None:
         track = self._tracks[by].extend(key, time, ids, self._horizon)
         last = self._last.get(by)
         for block in self._blocks[by]:
-            found: Iterable[Values] = self._windows(block, track, time)
+            values: Iterable[Values] = self._window_values(block, track, time)
             if SINCE_LAST in block.features and last is not None:
-                found = chain(found, [_since(last.get(key), time)])
-            columns.put(block.names, places, found)
+                values = chain(values, [time_since(last.get(key), time)])
+            columns.fill(block.names, rows, values)
         if last is not None:
             last[key] = int(time[-1])
 
-    def _windows(self, block: FeatureBlock, track: Track, time: Ints) -> Iterator[Values]:
+    def _window_values(self, block: FeatureBlock, track: Track, time: Ints) -> Iterator[Values]:
         start = np.searchsorted(track.time, time[0] - self._block_reach(block), "right")
         seen, ids = track.time[start:], track.ids[start:]
-        numbers = dict(zip(self._names, self._past.numbers(ids), strict=True)) if block.numbers else {}
+        numbers = dict(zip(self._names, self._log.numbers(ids), strict=True)) if block.numbers else {}
 
-        def younger(age: int) -> Ints:
+        def first_younger(age: int) -> Ints:
             first: Ints = np.searchsorted(seen, time - age, "right")
             return first
 
         ends = np.arange(len(seen) - len(time), len(seen)) + 1
-        return window_values(block, self._ticks, younger, ends, numbers)
+        return window_values(block, self._ticks, first_younger, ends, numbers)
 
     def _check_kinds(self, rows: pl.DataFrame) -> None:
-        """Refuse times and entities that are told in another way than those that were seen."""
+        """Raise `TableError` for times and entities of another kind than before; note kinds that are new."""
         kinds = {by: entity_kind(rows[by]) for by in self.kinds}
-        told = {self.time: (clock_kind(rows[self.time]), self.clock)}
-        told |= {by: (kinds[by] or self.kinds[by] or "", self.kinds[by] or kinds[by] or "") for by in kinds}
+        pairs = {self.time: (clock_kind(rows[self.time]), self.clock)}
+        pairs |= {by: (kinds[by] or self.kinds[by] or "", self.kinds[by] or kinds[by] or "") for by in kinds}
         raise_all(
             [
-                f"column '{name}' holds {new}, but {seen} in the rows that were seen. Convert it."
-                for name, (new, seen) in told.items()
-                if new != seen
+                f"column '{name}' holds {new}, but held {old} in earlier rows. Convert it."
+                for name, (new, old) in pairs.items()
+                if new != old
             ]
         )
         self.kinds = {by: self.kinds[by] or kinds[by] for by in kinds}
 
     def _order_problems(self, rows: pl.DataFrame, time: list[int], keys: dict[str, _Keys]) -> Iterator[str]:
         found: set[int] = set()
-        for how, before in self._befores(time, keys):
-            late = [row for row, moment in enumerate(time) if moment < before[row] and row not in found]
+        for what, earliest in self._earliest_times(time, keys):
+            late = [row for row, moment in enumerate(time) if moment < earliest[row] and row not in found]
             found.update(late)
             if late:
                 shown = offenders(late, rows[self.time].gather(late[:3]).to_list())
-                latest = self._spoken(before[late[0]])
                 yield (
-                    f"column '{self.time}': {len(late):,} of {rows.height:,} rows are older than {how} ({shown}; it "
-                    f"is {latest}). Expected rows in order of time. Sort them; History.add computes late ones too."
+                    f"column '{self.time}': {len(late):,} of {rows.height:,} rows are earlier than {what} ({shown}; "
+                    f"that is {time_text(earliest[late[0]], self.clock)}). Sort the rows by time, or use History.add."
                 )
 
-    def _befores(self, time: list[int], keys: dict[str, _Keys]) -> Iterator[tuple[str, list[int]]]:
-        """What each row may not be older than, and how to say so."""
+    def _earliest_times(self, time: list[int], keys: dict[str, _Keys]) -> Iterator[tuple[str, list[int]]]:
+        """Yield limits that no row may be earlier than, one for each row, and what the limits are."""
         for by, column in keys.items():
-            before: list[int] = []
+            earliest: list[int] = []
             seen: dict[Hashable, int] = {}
             for key, moment in zip(column, time, strict=True):
-                before.append(seen.get(key, self._newest_of(by, key)) if key is not None else -LATEST)
-                seen[key] = max(moment, before[-1])
-            yield f"the latest of the same {by}", before
+                earliest.append(seen.get(key, self._newest_of(by, key)) if key is not None else -LATEST)
+                seen[key] = max(moment, earliest[-1])
+            yield f"the latest of the same {by}", earliest
         if self._reach:
             newest = accumulate([self._newest, *time], max)
-            yield "an eighth of the reach before the latest of all", [at - self._lateness for at in newest]
-
-    def _spoken(self, ticks: int) -> str:
-        if self.clock == NUMBERS:
-            return f"{ticks / TICKS:.15g}"
-        zone = self.clock.removeprefix(DATES).removeprefix(" in ") or None
-        return str(pl.Series([ticks]).cast(pl.Datetime("us", zone))[0])
+            yield "an eighth of the reach before the latest row", [at - self._lateness for at in newest]
 
     def _newest_of(self, by: str, key: Hashable) -> int:
         if by in self._last:
@@ -249,75 +324,59 @@ class HistoryState:
         track = self._tracks[by].get(key)
         return -LATEST if track is None else track.newest
 
-    def _named(self, keys: _Keys, moment: int, taken: set[int]) -> int | None:
-        """The remembered row of these entities at this moment, one without a label first; None where there is none."""
+    def _find_event(self, keys: _Keys, moment: int, taken: set[int]) -> int | None:
+        """Return the id of an event of these entities at this time, without a label if there is one."""
         tracks = [tracks.get(key) for tracks, key in zip(self._tracks.values(), keys, strict=True) if key is not None]
         if not tracks or moment <= self._horizon:
             return None
-        alike = [_rows_at(track, moment) for track in tracks]
-        free = [row for row in reduce(np.intersect1d, alike).tolist() if row not in taken]
+        alike = [np.empty(0, np.int64) if track is None else track.ids_at(moment) for track in tracks]
+        free = [event for event in reduce(np.intersect1d, alike).tolist() if event not in taken]
         if not self.history.needs_label:
             return next(iter(free), None)
-        labels = self._past.numbers(np.array(free, np.int64))[-1]
+        labels = self._log.numbers(np.array(free, np.int64))[-1]
         return min(zip(~np.isnan(labels), free, strict=True), default=(False, None))[1]
 
-    def _fill(self, rows: Events, newest: int) -> None:
-        """Remember what is in reach of many rows, in any order, by a state that has seen nothing."""
+    def _fill(self, events: Events, newest: int) -> None:
+        """Add events in any order to an empty state."""
         self._newest = newest
         for by in self._last:
-            seen = pl.DataFrame({"entity": rows.entities[by], "time": rows.time}).drop_nulls("entity")
+            seen = pl.DataFrame({"entity": events.entities[by], "time": events.time}).drop_nulls("entity")
             self._last[by] = dict(seen.group_by("entity").agg(pl.col("time").max()).iter_rows())
-        order = np.argsort(rows.time, kind="stable")
-        order = order[rows.time[order] > self._horizon]
-        ids = self._past.append(rows.time[order], self._stacked(rows)[:, order])
-        for by, values in rows.entities.items():
-            self._tracks[by] = Tracks.of(values.gather(order), rows.time[order], ids)
+        order = np.argsort(events.time, kind="stable")
+        order = order[events.time[order] > self._horizon]
+        ids = self._log.append(events.time[order], self._stack_numbers(events)[:, order])
+        for by, values in events.entities.items():
+            self._tracks[by] = Tracks.of(values.gather(order), events.time[order], ids)
 
     def _to_table(self) -> pl.DataFrame:
-        """The rows in reach; below them, with nothing but time and entity, older ones that `since last` needs."""
-        ids, time, numbers = self._past.rows()
-        alive = pl.Series(time > self._horizon)
+        """Return the events in reach; below them, with time and entity alone, older ones that `since last` needs."""
+        ids, time, numbers = self._log.kept()
         columns = [pl.Series("time", time)]
-        columns += [to_text(by, tracks.items(), ids) for by, tracks in self._tracks.items()]
-        columns += [pl.Series(column_of(name), numbers[place]) for place, name in enumerate(self._names)]
-        parts = [pl.DataFrame(columns).filter(alive), *map(self._silent, self._last)]
+        columns += [store.entity_texts(by, tracks.items(), ids) for by, tracks in self._tracks.items()]
+        columns += [pl.Series(store.number_column(name), numbers[place]) for place, name in enumerate(self._names)]
+        parts = [pl.DataFrame(columns).filter(pl.Series(time > self._horizon))]
+        for by, last in self._last.items():
+            old = {key: moment for key, moment in last.items() if moment <= self._horizon}
+            texts = pl.Series(store.entity_column(by), map(store.entity_text, old), dtype=pl.String)
+            parts.append(pl.DataFrame([pl.Series("time", list(old.values()), dtype=pl.Int64), texts]))
         return pl.concat(parts, how="diagonal").with_columns(pl.selectors.float().fill_null(float("nan")))
 
-    def _silent(self, by: str) -> pl.DataFrame:
-        """Entities that were seen, but are out of reach, and when."""
-        old = {key: moment for key, moment in self._last[by].items() if moment <= self._horizon}
-        texts = pl.Series(column_of(by, entity=True), map(spoken, old), dtype=pl.String)
-        return pl.DataFrame([pl.Series("time", list(old.values()), dtype=pl.Int64), texts])
-
     @classmethod
-    def _of_table(cls, rows: pl.DataFrame, said: dict[str, Any]) -> HistoryState:
-        history, newest = History.of(said["history"]), said["newest"]
-        check_said(said, history.entities)
-        state = cls(history, said["time"], said["clock"], said["kinds"])
-        check_table(rows, history.entities, state._names, newest)
-        numbers = {name: rows[column_of(name)].to_numpy() for name in state._names}
-        state._fill(Events(rows["time"].to_numpy(), entities_of(rows, state.kinds), numbers), newest)
+    def _from_table(cls, rows: pl.DataFrame, metadata: store.StateMetadata) -> HistoryState:
+        history = History(metadata.history)
+        store.check_metadata(metadata, history.entities)
+        state = cls(history, metadata.time, metadata.clock, metadata.kinds)
+        store.check_rows(rows, history.entities, state._names, metadata.newest)
+        numbers = {name: rows[store.number_column(name)].to_numpy() for name in state._names}
+        entities = {by: store.parse_entities(rows[store.entity_column(by)], kind) for by, kind in state.kinds.items()}
+        state._fill(Events(rows["time"].to_numpy(), entities, numbers), metadata.newest)
         return state
 
 
-def _places(keys: _Keys) -> list[tuple[Hashable, Ints]]:
-    """Which rows each entity has; rows without one are left out."""
-    places: dict[Hashable, list[int]] = {}
-    for place, key in enumerate(keys):
+def _rows_by_entity(keys: _Keys) -> list[tuple[Hashable, Ints]]:
+    """Return the rows of each entity; rows without one are left out."""
+    rows: dict[Hashable, list[int]] = {}
+    for row, key in enumerate(keys):
         if key is not None:
-            places.setdefault(key, []).append(place)
-    return [(key, np.array(rows)) for key, rows in places.items()]
-
-
-def _since(before: int | None, time: Ints) -> Values:
-    """Time since the row before; `before` is when the entity's last one was, None where it had none."""
-    is_first = np.zeros(len(time) + 1, np.bool_)
-    is_first[1] = before is None
-    values, known = gaps(np.concatenate([[time[0] if before is None else before], time]), is_first)
-    return Values(values[1:], None if known is None else known[1:])
-
-
-def _rows_at(track: Track | None, moment: int) -> Ints:
-    if track is None:
-        return np.empty(0, np.int64)
-    return track.ids[slice(*np.searchsorted(track.time, [moment, moment + 1]))]
+            rows.setdefault(key, []).append(row)
+    return [(key, np.array(found)) for key, found in rows.items()]
