@@ -165,13 +165,13 @@ def _read_labels(y: npt.NDArray[Any] | pl.Series, n_rows: int, problems: list[st
     if np.shape(y) != (n_rows,):
         problems.append(f"y has shape {np.shape(y)}, but the table has {n_rows:,} rows. Pass one label for each row.")
         return np.zeros(n_rows)
-    given = y if isinstance(y, pl.Series) else pl.Series("y", np.asarray(y, np.float64))
-    if not (given.dtype.is_numeric() or given.dtype in (pl.Boolean, pl.Null)):
-        problems.append(f"column '{given.name}' is {given.dtype}, not 0 and 1. Map its values to 0, 1 or missing.")
+    if isinstance(y, pl.Series) and not (y.dtype.is_numeric() or y.dtype in (pl.Boolean, pl.Null)):
+        problems.append(f"column '{y.name}' is {y.dtype}, not 0 and 1. Map its values to 0, 1 or missing.")
         return np.zeros(n_rows)
-    labels: Floats = given.cast(pl.Float64).to_numpy()
+    labels: Floats = y.cast(pl.Float64).to_numpy() if isinstance(y, pl.Series) else np.asarray(y, np.float64)
     bad = ~((labels == 0) | (labels == 1) | np.isnan(labels))
     if bad.any():
+        given = y if isinstance(y, pl.Series) else pl.Series("y", labels)
         problems.append(_bad_values(given, bad, "not 0, 1 or missing"))
     return labels
 

@@ -170,7 +170,7 @@ class FeatureBlock:
         """Columns whose values are totalled, each once."""
         return list(dict.fromkeys(feature.column for feature in self.windowed if feature.column))
 
-    @property
+    @cached_property
     def numbers(self) -> list[str]:
         """What windows add up: the amounts, and the labels for risk."""
         return [*self.amounts, *([LABEL] if "risk" in self.features else [])]
