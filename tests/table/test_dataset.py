@@ -1,4 +1,4 @@
-"""Which rows of which tables: read, chosen by time, labelled, divided."""
+"""Datasets: rows selected by time, with labels and weights, split into training and held-out rows."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def selected(path: str, roles: Roles, start: str | None = None, until: str | Non
     return read_dataset(path, ReadOptions(), roles, start, until, **more)
 
 
-def test_rows_keep_their_places_labels_and_weights(path: str) -> None:
+def test_selected_rows_keep_their_row_numbers_labels_and_weights(path: str) -> None:
     chosen = selected(path, Roles(label="y", time="t", weight="w"), "2", "4")
     assert chosen.rows.tolist() == [0, 2]
     assert chosen.table.frame["x"].to_list() == [30, 20]
@@ -40,7 +40,7 @@ def test_rows_keep_their_places_labels_and_weights(path: str) -> None:
     np.testing.assert_array_equal(chosen.outcomes.weight, [1, 3])
 
 
-def test_without_a_range_every_row_is_taken(path: str) -> None:
+def test_without_bounds_every_row_is_selected(path: str) -> None:
     chosen = selected(path, Roles())
     assert chosen.rows.tolist() == [0, 1, 2, 3]
     assert chosen.outcomes.y is None
@@ -52,7 +52,7 @@ def test_normal_rows_are_those_not_known_to_be_anomalous(path: str) -> None:
     assert selected(path, Roles(label="y")).normal.rows.tolist() == [0, 2, 3]
 
 
-def test_taking_rows_takes_everything_along(path: str) -> None:
+def test_taken_rows_keep_their_labels(path: str) -> None:
     chosen = selected(path, Roles(label="y", weight="w")).take(np.array([3, 1]))
     assert chosen.rows.tolist() == [3, 1]
     assert chosen.table.frame["x"].to_list() == [40, 10]
@@ -61,14 +61,14 @@ def test_taking_rows_takes_everything_along(path: str) -> None:
     assert chosen.take(np.array([False, True])).rows.tolist() == [1]
 
 
-def test_a_range_needs_a_time_and_rows_in_it(path: str) -> None:
+def test_bounds_need_a_time_column_and_must_select_a_row(path: str) -> None:
     with pytest.raises(ParameterError, match="need a time column: --time COLUMN"):
         selected(path, Roles(), "2", None)
     with pytest.raises(TableError, match=r"rows.csv: no row has 7 <= t < 9\."):
         selected(path, Roles(time="t"), "7", "9")
 
 
-def test_times_are_checked_even_without_a_range(tmp_path: Path) -> None:
+def test_times_are_checked_even_without_bounds(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("t,x\n1,2\n,3\n")
     with pytest.raises(TableError, match=r"column 't': 1 of 2 times is missing \(row 1 None\)"):
         selected(str(tmp_path / "rows.csv"), Roles(time="t"))
@@ -98,50 +98,50 @@ def chosen_rows(times: list[int], y: list[float] | None) -> Dataset:
     return Dataset(Table.from_frame(frame), np.arange(len(times)), Outcomes(y=labels, n_rows=len(times)))
 
 
-def held_out(division: Split) -> list[int]:
-    return [] if division.held_out is None else division.held_out.rows.tolist()
+def held_out(split: Split) -> list[int]:
+    return [] if split.held_out is None else split.held_out.rows.tolist()
 
 
 def test_the_same_share_of_known_anomalies_and_of_other_rows_is_held_out() -> None:
     y = [1.0] * 50 + [0.0] * 30 + [np.nan] * 20
-    division = split_dataset(chosen_rows([0] * 100, y), Roles(label="y"), 0.2, seed=1)
-    assert len(held_out(division)) == 20
-    assert sum(row < 50 for row in held_out(division)) == 10
-    assert sorted([*division.fitting.rows, *held_out(division)]) == list(range(100))
+    split = split_dataset(chosen_rows([0] * 100, y), Roles(label="y"), 0.2, seed=1)
+    assert len(held_out(split)) == 20
+    assert sum(row < 50 for row in held_out(split)) == 10
+    assert sorted([*split.fitting.rows, *held_out(split)]) == list(range(100))
     again = split_dataset(chosen_rows([0] * 100, y), Roles(label="y"), 0.2, seed=1)
-    assert held_out(again) == held_out(division)
-    assert held_out(split_dataset(chosen_rows([0] * 100, y), Roles(label="y"), 0.2, seed=2)) != held_out(division)
+    assert held_out(again) == held_out(split)
+    assert held_out(split_dataset(chosen_rows([0] * 100, y), Roles(label="y"), 0.2, seed=2)) != held_out(split)
 
 
-def test_with_a_time_the_latest_rows_are_held_out_anomalies_among_them() -> None:
+def test_with_a_time_the_latest_rows_are_held_out_including_anomalies() -> None:
     times, y = [1, 2, 3, 4, 5, 6], [0.0, 0.0, 1.0, 0.0, 1.0, 0.0]
-    division = split_dataset(chosen_rows(times, y), Roles(label="y", time="t"), 0.5, seed=0)
-    assert held_out(division) == [3, 4, 5]
-    assert division.fitting.rows.tolist() == [0, 1, 2]
+    split = split_dataset(chosen_rows(times, y), Roles(label="y", time="t"), 0.5, seed=0)
+    assert held_out(split) == [3, 4, 5]
+    assert split.fitting.rows.tolist() == [0, 1, 2]
 
 
 def test_nothing_is_held_out_of_too_few_rows() -> None:
     for roles in (Roles(), Roles(time="t")):
-        division = split_dataset(chosen_rows([1, 2, 3], None), roles, 0.1, seed=0)
-        assert division.held_out is None
-        assert division.fitting.rows.tolist() == [0, 1, 2]
+        split = split_dataset(chosen_rows([1, 2, 3], None), roles, 0.1, seed=0)
+        assert split.held_out is None
+        assert split.fitting.rows.tolist() == [0, 1, 2]
 
 
 @given(
     st.lists(st.tuples(st.integers(0, 9), st.sampled_from([0.0, 1.0, float("nan")])), min_size=1, max_size=50),
     st.floats(0, 0.9),
 )
-def test_no_row_to_fit_is_as_late_as_one_held_out(rows: list[tuple[int, float]], fraction: float) -> None:
+def test_every_training_row_is_before_every_held_out_row(rows: list[tuple[int, float]], fraction: float) -> None:
     times, y = [time for time, _ in rows], [label for _, label in rows]
-    division = split_dataset(chosen_rows(times, y), Roles(label="y", time="t"), fraction, seed=0)
-    late = held_out(division)
-    assert set(late).isdisjoint(division.fitting.rows)
+    split = split_dataset(chosen_rows(times, y), Roles(label="y", time="t"), fraction, seed=0)
+    late = held_out(split)
+    assert set(late).isdisjoint(split.fitting.rows)
     assert not late or any(y[row] != 1 for row in late)
     if late:
-        assert all(times[row] < min(times[place] for place in late) for row in division.fitting.rows)
+        assert all(times[row] < min(times[place] for place in late) for row in split.fitting.rows)
 
 
-def test_what_counts_up_with_the_time_is_named_and_a_trend_is_not() -> None:
+def test_a_clock_is_reported_and_a_trend_is_not() -> None:
     rng = np.random.default_rng(0)
     day = np.sort(rng.uniform(0, 30, 30_000))
     frame = pl.DataFrame(

@@ -1,4 +1,4 @@
-"""A row's number depends on its content alone: not on the process, the batch, or how a value is stored."""
+"""The hash of a row depends on its content alone: not on the process, the batch or the type of a value."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def hashes(values: Any, name: str = "c") -> list[int]:
     return list(row_hashes(pl.DataFrame({name: values})).tolist())
 
 
-def test_equal_values_hash_alike() -> None:
+def test_equal_values_have_equal_hashes() -> None:
     assert len(set(hashes([0.0, -0.0]))) == 1
     assert len(set(hashes([1.5, 1.5]))) == 1
     assert len(set(hashes([None, None], "c"))) == 1
@@ -49,11 +49,11 @@ def test_equal_values_hash_alike() -> None:
         [datetime(2024, 1, 1), datetime(2024, 1, 1, 0, 0, 0, 1), None],
     ],
 )
-def test_different_values_hash_apart(values: list[Any]) -> None:
+def test_different_values_have_different_hashes(values: list[Any]) -> None:
     assert len(set(hashes(values))) == len(values)
 
 
-def test_a_value_counts_in_its_own_column() -> None:
+def test_the_hash_depends_on_the_column_of_a_value() -> None:
     assert hashes([1.5], "a") != hashes([1.5], "b")
     swapped = pl.DataFrame({"a": [1.0, 2.0], "b": [2.0, 1.0]})
     assert len(set(row_hashes(swapped).tolist())) == 2
@@ -66,7 +66,7 @@ def test_rows_are_hashed_one_by_one(order: list[int]) -> None:
     assert [row_hashes(FRAME[row : row + 1])[0] for row in order] == whole[order].tolist()
 
 
-def test_the_same_rows_from_other_files_hash_alike() -> None:
+def test_the_same_rows_from_other_files_have_equal_hashes() -> None:
     frame = pl.DataFrame({"n": [1, 2], "c": ["1", "2"], "d": [date(2024, 1, 1), date(2024, 1, 2)]})
     schema = Schema.infer(frame, {"n": "numeric", "c": "category", "d": "time"})
     other = pl.DataFrame(
@@ -86,7 +86,7 @@ def test_no_columns_and_no_rows() -> None:
     assert row_hashes(pl.DataFrame({"a": pl.Series([], dtype=pl.String)})).tolist() == []
 
 
-def test_a_table_is_hashed_as_its_rows_are_whatever_its_slices() -> None:
+def test_hashing_in_slices_changes_nothing() -> None:
     frame = pl.DataFrame({"amount": np.arange(70_000) % 1000, "shop": ["books", "café"] * 35_000})
     schema = Schema.infer(frame)
     assert table_hashes(frame, schema).tolist() == row_hashes(schema.conform(frame)).tolist()

@@ -1,4 +1,4 @@
-"""A second table beside the first: which row finds its partner, and what cannot be joined."""
+"""Left joins: which rows find a partner, and which tables cannot be joined."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_every_row_stays_in_order_and_those_without_a_partner_have_missing_value
     st.lists(st.integers(0, 9) | st.none(), min_size=1, max_size=30),
     st.lists(st.integers(0, 9), min_size=1, max_size=9, unique=True),
 )
-def test_the_join_is_a_look_up_row_by_row(keys: list[int | None], others: list[int]) -> None:
+def test_the_join_equals_a_lookup_row_by_row(keys: list[int | None], others: list[int]) -> None:
     left = Table.from_frame(pl.DataFrame({"id": pl.Series(keys, dtype=pl.Int64)}))
     joined = left_join(left, other(id=others, square=[key * key for key in others]), "id")
     assert joined.frame["id"].to_list() == keys
@@ -65,13 +65,13 @@ def test_the_join_is_a_look_up_row_by_row(keys: list[int | None], others: list[i
     ],
     ids=["integers and floats", "floats", "floats and integers", "text", "booleans", "dates"],
 )
-def test_keys_of_one_kind_find_each_other_and_a_missing_key_finds_nobody(keys: list[Any], others: list[Any]) -> None:
+def test_keys_of_one_kind_match_and_a_missing_key_matches_nothing(keys: list[Any], others: list[Any]) -> None:
     joined = left_join(table(id=keys), other(id=others, x=["two", "one", "none"]), "id")
     assert joined.frame["x"].to_list() == ["one", "two", None]
     assert_frame_equal(joined.frame.select("id"), pl.DataFrame({"id": keys}))
 
 
-def test_long_numbers_and_levels_find_only_their_equals() -> None:
+def test_long_numbers_and_levels_match_exactly() -> None:
     long = 2**62
     joined = left_join(table(id=[long, long + 1]), other(id=[long + 1, long], x=[1, 0]), "id")
     assert joined.frame["x"].to_list() == [0, 1]
@@ -79,12 +79,12 @@ def test_long_numbers_and_levels_find_only_their_equals() -> None:
     assert left_join(table(id=levels), other(id=["b"], x=[1]), "id").frame["x"].to_list() == [None, 1]
 
 
-def test_a_key_that_is_missing_everywhere_finds_nobody_and_is_no_error() -> None:
+def test_a_key_that_is_missing_everywhere_matches_nothing_and_is_not_an_error() -> None:
     for keys in ([None, None], pl.Series([None, None], dtype=pl.String)):
         assert left_join(table(id=keys), other(id=[1], x=[5]), "id").frame["x"].to_list() == [None, None]
 
 
-def test_a_second_table_of_keys_alone_adds_nothing() -> None:
+def test_a_second_table_with_only_the_key_adds_nothing() -> None:
     assert left_join(table(id=[1, 2], x=[3, 4]), other(id=[2]), "id").columns == ["id", "x"]
 
 
@@ -95,7 +95,7 @@ def test_a_row_is_synthetic_if_either_part_is() -> None:
     assert joined.columns == ["id", "x"]
 
 
-def test_a_key_that_one_table_or_both_lack() -> None:
+def test_a_key_column_must_be_in_both_tables() -> None:
     left, right = table(card_id=[1], amount=[2.5]), other(card_no=[1])
     assert refusal(left, right, "amount") == "--on: right.csv: column 'amount' is not in the table."
     assert refusal(left, right, "card_no") == (
@@ -117,7 +117,7 @@ def test_a_key_repeated_in_the_second_table() -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "others", "said"),
+    ("keys", "others", "expected"),
     [
         (["a"], [1], "text in left.csv cannot be compared with numbers in right.csv."),
         ([1.5], ["a"], "numbers in left.csv cannot be compared with text in right.csv."),
@@ -125,9 +125,9 @@ def test_a_key_repeated_in_the_second_table() -> None:
         ([[1]], [[1]], "values of type List(Int64) in left.csv cannot be compared with values of type List(Int64)"),
     ],
 )
-def test_keys_that_cannot_be_compared(keys: list[Any], others: list[Any], said: str) -> None:
+def test_keys_that_cannot_be_compared(keys: list[Any], others: list[Any], expected: str) -> None:
     message = refusal(table(id=keys), other(id=others, x=[0]))
-    assert message.startswith(f"--on: column 'id': {said}")
+    assert message.startswith(f"--on: column 'id': {expected}")
     assert message.endswith("Write the key the same way in both tables.")
 
 
@@ -139,7 +139,7 @@ def test_columns_of_one_name() -> None:
     )
 
 
-def test_both_options_or_none() -> None:
+def test_join_and_on_belong_together() -> None:
     assert Join.of(None, None) is None
     assert Join.of("b.csv", "id") == Join("b.csv", "id")
     with pytest.raises(ParameterError, match=r"--join b.csv needs a key column that both tables have: --on KEY\."):

@@ -1,4 +1,4 @@
-"""A frame that stays on disk is the polars frame that its files hold, in all that oddrow asks of it."""
+"""`ParquetFrame` behaves like the polars frame of the same rows, and memory budgets are kept."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from oddrow.table.table import SYNTHETIC
 
 @pytest.fixture
 def memory(tmp_path: Path) -> MemoryBudget:
-    """Too little for `mixed`, which has 600 rows of 8 columns, but enough for one column of it."""
+    """Too little for `mixed`, which has 600 rows and 8 columns, but enough for any one column."""
     folder = tmp_path / "memory"
     folder.mkdir()
     return MemoryBudget(90_000, folder)
@@ -62,17 +62,17 @@ def test_rows_columns_and_slices_are_those_of_the_frame(
             assert_series_equal(part[name], expected[name])
 
 
-def test_no_rows_are_no_rows(paths: list[Path], memory: MemoryBudget) -> None:
+def test_an_empty_selection_has_no_rows(paths: list[Path], memory: MemoryBudget) -> None:
     none = ParquetFrame(paths, memory)[np.arange(0)]
     assert (none.height, none.collect().height, none.collect().width) == (0, 0, 8)
 
 
-def test_rows_out_of_order_are_refused(paths: list[Path], memory: MemoryBudget) -> None:
+def test_rows_must_be_taken_in_order(paths: list[Path], memory: MemoryBudget) -> None:
     with pytest.raises(TableError, match="can only be taken in their order, each once"):
         ParquetFrame(paths, memory)[np.array([3, 1])]
 
 
-def test_schema_encoder_and_hashes_come_out_the_same(
+def test_schema_encoder_and_hashes_are_those_of_the_frame_in_memory(
     mixed: pl.DataFrame, paths: list[Path], memory: MemoryBudget
 ) -> None:
     rows = np.flatnonzero(np.random.default_rng(0).random(600) < 0.7)
@@ -95,7 +95,7 @@ def test_parquet_files_stay_where_they_are(paths: list[Path], memory: MemoryBudg
 
 
 @pytest.mark.parametrize("kind", ["csv", "two orders", "two types", "no values yet", "both"])
-def test_files_are_as_one_whatever_their_kind_order_and_types(
+def test_files_of_different_formats_orders_and_types_are_one_table(
     kind: str, mixed: pl.DataFrame, paths: list[Path], memory: MemoryBudget
 ) -> None:
     first, rest = mixed[:250], mixed[250:]
@@ -122,7 +122,7 @@ def test_files_are_as_one_whatever_their_kind_order_and_types(
 
 
 @pytest.mark.parametrize("ending", ["parquet", "arrow"])
-def test_damaged_rows_are_said_to_be_the_files(
+def test_damage_is_reported_under_the_name_of_the_file(
     ending: str, mixed: pl.DataFrame, paths: list[Path], memory: MemoryBudget
 ) -> None:
     damaged = paths[0].with_name(f"damaged.{ending}")
@@ -138,7 +138,7 @@ def test_damaged_rows_are_said_to_be_the_files(
     assert str(memory.folder) not in str(refused.value)
 
 
-def test_levels_count_as_the_text_that_they_are(memory: MemoryBudget, tmp_path: Path) -> None:
+def test_levels_are_as_wide_as_their_text(memory: MemoryBudget, tmp_path: Path) -> None:
     level = pl.Enum(["x" * 300])
     pl.DataFrame({"level": pl.Series(["x" * 300] * 50, dtype=level), "n": range(50)}).write_parquet(
         tmp_path / "t.parquet"
@@ -146,7 +146,7 @@ def test_levels_count_as_the_text_that_they_are(memory: MemoryBudget, tmp_path: 
     assert ParquetFrame([tmp_path / "t.parquet"], memory).widths == {"level": 316.0, "n": 8.0}
 
 
-def test_types_that_nothing_holds_both_of_are_refused_as_in_memory(
+def test_incompatible_types_are_refused_on_disk_as_in_memory(
     mixed: pl.DataFrame, paths: list[Path], memory: MemoryBudget
 ) -> None:
     mixed[250:].with_columns(time=pl.struct("amount")).write_parquet(paths[1])
@@ -157,7 +157,7 @@ def test_types_that_nothing_holds_both_of_are_refused_as_in_memory(
             read(paths)
 
 
-def test_a_file_without_rows_is_none_of_the_rows(mixed: pl.DataFrame, paths: list[Path], memory: MemoryBudget) -> None:
+def test_a_file_without_rows_adds_none(mixed: pl.DataFrame, paths: list[Path], memory: MemoryBudget) -> None:
     empty = paths[0].with_name("empty.csv")
     mixed.clear().write_csv(empty)
     assert read_within_memory([*paths, empty], ReadOptions(), memory).n_rows == 600
@@ -166,7 +166,7 @@ def test_a_file_without_rows_is_none_of_the_rows(mixed: pl.DataFrame, paths: lis
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_marks_of_synthetic_rows_are_taken_from_disk(
+def test_synthetic_rows_on_disk_are_marked(
     ending: str, mixed: pl.DataFrame, memory: MemoryBudget, tmp_path: Path
 ) -> None:
     marks = np.arange(600) % 3 == 0
@@ -191,13 +191,13 @@ def test_too_little_for_one_column_is_refused(paths: list[Path], memory: MemoryB
         read_within_memory(paths, ReadOptions(), MemoryBudget(40_000, memory.folder))
 
 
-def test_text_that_is_long_only_late_counts_too(memory: MemoryBudget, tmp_path: Path) -> None:
+def test_the_width_of_text_is_measured_all_over_the_file(memory: MemoryBudget, tmp_path: Path) -> None:
     notes = pl.DataFrame({"note": ["x"] * 2000 + ["x" * 3000] * 8000})
     notes.write_parquet(tmp_path / "t.parquet", row_group_size=1000)
     assert ParquetFrame([tmp_path / "t.parquet"], memory).widths["note"] == pytest.approx(2400, rel=0.1)
 
 
-def test_long_text_counts_by_its_length(memory: MemoryBudget, tmp_path: Path) -> None:
+def test_long_text_needs_memory(memory: MemoryBudget, tmp_path: Path) -> None:
     notes = pl.DataFrame({"n": range(600), "note": [f"{row:04d}" * 500 for row in range(600)]})
     notes.write_parquet(tmp_path / "t.parquet")
     with pytest.raises(ParameterError, match=r"600 rows need 2.45MB for the column 'note'"):
@@ -216,13 +216,13 @@ def test_an_amount_of_memory_has_a_number_and_a_unit(text: str) -> None:
         parse_bytes(text)
 
 
-def test_what_is_no_parquet_file_is_said_plainly(memory: MemoryBudget, tmp_path: Path) -> None:
+def test_a_file_that_is_not_parquet_is_refused(memory: MemoryBudget, tmp_path: Path) -> None:
     (tmp_path / "t.parquet").write_text("a,b\n1,2\n")
     with pytest.raises(TableError, match=r"t\.parquet: cannot be read as Parquet"):
         read_within_memory(tmp_path / "t.parquet", ReadOptions(), memory)
 
 
-def test_a_few_rows_are_gathered_without_reading_all(paths: list[Path], memory: MemoryBudget) -> None:
+def test_gathering_a_few_rows_does_not_read_all(paths: list[Path], memory: MemoryBudget) -> None:
     def refused(*_: object) -> pl.DataFrame:
         raise AssertionError("all rows were read")
 

@@ -1,4 +1,4 @@
-"""Tables in: every format and its odd corners, and the messages for what is no table."""
+"""Reading tables: every format with its edge cases, and the messages for files that are not tables."""
 
 from __future__ import annotations
 
@@ -78,17 +78,17 @@ def test_the_header_may_leave_a_name_out(write: Write) -> None:
     assert read_table(write("a.csv", "a,,c\n1,2,3\n")).columns == ["a", "column_2", "c"]
 
 
-def test_names_must_be_as_many_as_columns(write: Write) -> None:
+def test_the_number_of_names_must_be_that_of_columns(write: Write) -> None:
     assert refusal(write("a.csv", "1,2\n"), names=["a", "b", "c"]).endswith("3 names given for 2 columns.")
 
 
-def test_quotes_hold_separators_quotes_and_line_breaks(write: Write) -> None:
-    path = write("a.csv", 'a,b\n"x, y","he said ""hi"""\n"one\ntwo",\n')
-    assert rows(path) == [("x, y", 'he said "hi"'), ("one\ntwo", None)]
+def test_quoted_fields_may_contain_delimiters_quotes_and_line_breaks(write: Write) -> None:
+    path = write("a.csv", 'a,b\n"x, y","he expected ""hi"""\n"one\ntwo",\n')
+    assert rows(path) == [("x, y", 'he expected "hi"'), ("one\ntwo", None)]
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.txt", "a.gz", "A.CSV"])
-def test_text_by_every_name(name: str, write: Write) -> None:
+def test_text_files_of_every_ending(name: str, write: Write) -> None:
     text = b"a,b\n1,x\n"
     assert rows(write(name, gzip.compress(text) if name.endswith("gz") else text)) == [(1, "x")]
 
@@ -100,7 +100,7 @@ def test_tsv_is_split_at_tabs(name: str, write: Write) -> None:
 
 
 @pytest.mark.parametrize("text", ["\ufeffa,b\n1,2\n", '\ufeff"a",b\n1,2\n', "\ufeffa,b\r\n1,2\r\n"])
-def test_a_byte_order_mark_belongs_to_no_name(text: str, write: Write) -> None:
+def test_a_byte_order_mark_is_not_part_of_a_name(text: str, write: Write) -> None:
     table = read_table(write("a.csv", text))
     assert table.columns == ["a", "b"]
     assert table.frame.rows() == [(1, 2)]
@@ -110,7 +110,7 @@ def test_an_empty_field_is_missing(write: Write) -> None:
     assert rows(write("a.csv", "n,c,d\n,x,\n1,,2\n")) == [(None, "x", None), (1, None, 2)]
 
 
-def test_other_texts_are_missing_only_where_said(write: Write) -> None:
+def test_other_texts_are_missing_only_if_named(write: Write) -> None:
     path = write("a.csv", "n,c\nNA,x\n2,-\n,z\n")
     assert rows(path) == [("NA", "x"), ("2", "-"), (None, "z")]
     assert rows(path, missing=["NA", "-"]) == [(None, "x"), (2, None), (None, "z")]
@@ -126,7 +126,7 @@ def test_other_texts_are_missing_only_where_said(write: Write) -> None:
         ("12345678901234567890", pl.String, "12345678901234567890"),
     ],
 )
-def test_a_column_of_whole_numbers_may_turn_out_otherwise_late(
+def test_a_late_value_changes_the_type_of_the_whole_column(
     late: str, kind: type[pl.DataType], value: object, name: str, write: Write
 ) -> None:
     text = ("n,m\n" + "7,1\n" * (N_ROWS_FOR_TYPES + 500) + f"{late},2\n").encode()
@@ -137,7 +137,7 @@ def test_a_column_of_whole_numbers_may_turn_out_otherwise_late(
     assert frame["n"][0] == (7 if kind == pl.Float64 else "7")
 
 
-def test_several_columns_may_turn_out_otherwise_late_under_given_names(write: Write) -> None:
+def test_late_values_change_the_types_of_several_named_columns(write: Write) -> None:
     path = write("a.csv", "7,1,2024-01-01\n" * (N_ROWS_FOR_TYPES + 500) + "1.5,x,soon\n")
     frame = read_table(path, names=["p", "q", "r"]).frame
     assert frame.schema == {"p": pl.Float64, "q": pl.String, "r": pl.String}
@@ -149,7 +149,7 @@ def test_dates_and_booleans_are_recognised(write: Write) -> None:
     assert frame.dtypes == [pl.Date, pl.Datetime("us"), pl.Boolean]
 
 
-# Lines that do not fit
+# Ragged lines
 
 
 @pytest.mark.parametrize(
@@ -174,12 +174,12 @@ def test_ragged_lines_are_named(text: str, where: str, name: str, write: Write) 
     assert "Correct the file" in message
 
 
-def test_empty_last_fields_are_no_short_lines(write: Write) -> None:
+def test_a_line_with_an_empty_last_field_is_not_short(write: Write) -> None:
     assert rows(write("a.csv", 'a,b\n1,\n"2,2",\n')) == [("1", None), ("2,2", None)]
     assert rows(write("b.csv", "a\n1\n\n3\n")) == [(1,), (None,), (3,)]
 
 
-def test_names_in_the_file_must_differ(write: Write) -> None:
+def test_names_in_a_text_file_must_differ(write: Write) -> None:
     path = write("a.csv", "a,b,a,b,c\n1,2,3,4,5\n")
     assert refusal(path).startswith(f"{path}: several columns have the name 'a', 'b'. Rename them")
     assert "several columns have the name 'p'" in refusal(write("b.csv", "1,2\n"), names=["p", "p"])
@@ -219,7 +219,7 @@ def test_npz_holds_x_and_perhaps_y(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arrays", "said"),
+    ("arrays", "expected"),
     [
         ({"Z": np.zeros((2, 2))}, "needs an array 'X'. This one has 'Z'"),
         ({"X": np.zeros(3)}, "'X' has shape (3,). Expected (rows, columns)"),
@@ -230,11 +230,11 @@ def test_npz_holds_x_and_perhaps_y(tmp_path: Path) -> None:
         ({"X": np.zeros((0, 2))}, "no rows"),
     ],
 )
-def test_npz_of_another_form_is_refused(arrays: dict[str, Any], said: str, tmp_path: Path) -> None:
+def test_unusable_npz_files_are_refused(arrays: dict[str, Any], expected: str, tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", **arrays)
     message = refusal(tmp_path / "a.npz")
     assert message.startswith(f"{tmp_path / 'a.npz'}: ")
-    assert said in message
+    assert expected in message
 
 
 def mat_bytes(**arrays: Any) -> bytes:
@@ -244,7 +244,7 @@ def mat_bytes(**arrays: Any) -> bytes:
 
 
 @pytest.mark.parametrize("shape", [(3, 1), (1, 3), (3,)])
-def test_mat_holds_the_columns_that_npz_does(shape: tuple[int, ...], write: Write, tmp_path: Path) -> None:
+def test_a_mat_file_gives_the_columns_of_an_npz_file(shape: tuple[int, ...], write: Write, tmp_path: Path) -> None:
     X, y = np.array([[0.0, 1.0], [2.5, 3.0], [np.nan, 5.0]]), np.array([0.0, 1.0, 0.0])
     np.savez(tmp_path / "a.npz", X=X, y=y)
     path = write("a.mat", mat_bytes(X=X, y=y.reshape(shape), other="not looked at"))
@@ -261,7 +261,7 @@ def test_arrhythmia_is_read_as_it_was_published(data: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arrays", "said"),
+    ("arrays", "expected"),
     [
         ({"features": np.zeros((2, 2)), "y": np.zeros(2)}, "needs an array 'X'. This one has 'features', 'y'."),
         ({}, "needs an array 'X'. This one has no arrays."),
@@ -273,15 +273,15 @@ def test_arrhythmia_is_read_as_it_was_published(data: Path) -> None:
         ({"X": csr_array(np.eye(3))}, "'X' is of class sparse. Expected a full matrix of numbers"),
     ],
 )
-def test_mat_of_another_form_is_refused(arrays: dict[str, Any], said: str, write: Write) -> None:
+def test_unusable_mat_files_are_refused(arrays: dict[str, Any], expected: str, write: Write) -> None:
     path = write("a.mat", mat_bytes(**arrays))
     message = refusal(path)
     assert message.startswith(f"{path}: ")
-    assert said in message
+    assert expected in message
 
 
 def test_one_wrong_byte_in_a_mat_file_is_a_table_error_or_harmless(write: Write, tmp_path: Path) -> None:
-    """Among these are files that loadmat, left alone, ends the whole process on."""
+    """Some of these files would make loadmat crash the process."""
     whole = mat_bytes(s={"a": 1}, X=np.ones((2, 2)), y=np.zeros((2, 1)), z=np.zeros(2, dtype=complex))
     n_refused = 0
     for place in range(124, len(whole)):
@@ -304,8 +304,8 @@ def test_a_mat_file_is_read_whatever_else_it_holds_and_however_it_is_stored(writ
         assert rows(write("a.mat", buffer.getvalue())) == [(0, 1, True), (2, 3, False), (4, 5, True)]
 
 
-def test_whole_numbers_that_matlab_stored_small_are_the_numbers_it_saw(write: Write) -> None:
-    """MATLAB writes a double matrix that holds 0 and 1 as bytes, under the class of doubles."""
+def test_numbers_have_the_type_of_their_matlab_class(write: Write) -> None:
+    """MATLAB stores a double matrix of zeros and ones as bytes, with the class double."""
     whole = bytearray(mat_bytes(X=np.array([[0, 1], [1, 0]], dtype=np.uint8)))
     assert set(read_table(write("a.mat", bytes(whole))).frame.dtypes) == {pl.UInt8}
     whole[144] = 6
@@ -313,7 +313,7 @@ def test_whole_numbers_that_matlab_stored_small_are_the_numbers_it_saw(write: Wr
 
 
 @pytest.mark.parametrize("name", ["a.npz", "a.mat"])
-def test_given_names_are_as_many_as_the_columns_and_none_is_y_twice(name: str, write: Write, tmp_path: Path) -> None:
+def test_names_for_arrays_are_checked(name: str, write: Write, tmp_path: Path) -> None:
     arrays = {"X": np.zeros((3, 2)), "y": np.zeros(3)}
     path = write(name, mat_bytes(**arrays))
     if name == "a.npz":
@@ -341,7 +341,7 @@ MAT = mat_bytes(X=np.random.default_rng(0).random((50, 4)), y=np.zeros((50, 1)))
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "expected"),
     [
         ("a.csv", parquet_bytes(), "cannot be read as CSV"),
         ("a.csv", "a,b\n1,caf\xe9\n".encode("latin-1"), "cannot be read as CSV (invalid utf-8 sequence)"),
@@ -371,11 +371,11 @@ MAT = mat_bytes(X=np.random.default_rng(0).random((50, 4)), y=np.zeros((50, 1)))
         ("a.csv", b"a,b\n", "the table has columns but no rows"),
     ],
 )
-def test_a_file_that_is_not_what_its_name_says(name: str, content: bytes, said: str, write: Write) -> None:
+def test_a_file_that_is_not_what_its_name_says(name: str, content: bytes, expected: str, write: Write) -> None:
     path = write(name, content)
     message = refusal(path)
     assert message.startswith(f"{path}: ")
-    assert said in message
+    assert expected in message
     assert "\n" not in message
 
 
@@ -388,10 +388,10 @@ def test_names_in_parquet_and_ipc_must_differ(tmp_path: Path) -> None:
     assert "cannot be read as Arrow IPC" in refusal(tmp_path / "a.arrow")
 
 
-# Many files, and none
+# Several files, and none
 
 
-def test_a_missing_file_is_named_with_the_one_that_was_meant(write: Write, tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_with_a_similar_name(write: Write, tmp_path: Path) -> None:
     write("transactions.csv", "a\n1\n")
     message = refusal(tmp_path / "transaction.csv")
     assert message == f"{tmp_path / 'transaction.csv'}: there is no such file. Did you mean 'transactions.csv'?"
@@ -399,11 +399,11 @@ def test_a_missing_file_is_named_with_the_one_that_was_meant(write: Write, tmp_p
     assert refusal(tmp_path / "nowhere" / "a.csv").endswith("a.csv: there is no such file.")
 
 
-def test_a_folder_is_no_table(tmp_path: Path) -> None:
+def test_a_folder_is_refused(tmp_path: Path) -> None:
     assert "this is a folder" in refusal(tmp_path)
 
 
-def test_a_name_with_brackets_is_a_name_first_and_a_pattern_second(write: Write, tmp_path: Path) -> None:
+def test_a_name_with_brackets_is_a_pattern_only_if_no_file_has_it(write: Write, tmp_path: Path) -> None:
     write("a1.csv", "a\n1\n")
     assert rows(tmp_path / "a[1].csv") == [(1,)]
     write("a[1].csv", "a\n2\n")
@@ -482,7 +482,7 @@ def test_names_in_memory_must_differ(twice: Any) -> None:
 
 
 @pytest.mark.parametrize("source", [[], {"a": [1]}, np.zeros(3), np.array([["x"]]), 7, None, [1, 2]])
-def test_anything_else_is_no_table(source: Any) -> None:
+def test_anything_else_is_refused(source: Any) -> None:
     assert "is not a table. Pass a polars or pandas frame" in refusal(source)
 
 
@@ -491,11 +491,11 @@ def test_an_array_is_numeric_whatever_its_values() -> None:
     assert [(column.name, column.kind) for column in schema.columns] == [("x0", "numeric"), ("x1", "numeric")]
 
 
-# Where rows come from
+# Synthetic rows, selections, options
 
 
 @pytest.mark.parametrize("marks", ["true\nfalse\n\n", "1\n0\n0\n", "True\nFalse\nFalse\n"])
-def test_the_synthetic_mark_is_a_mask_and_no_column(marks: str, write: Write) -> None:
+def test_the_column_of_synthetic_marks_becomes_a_mask(marks: str, write: Write) -> None:
     lines = [f"{number},{mark}" for number, mark in enumerate(marks.split("\n")[:3])]
     table = read_table(write("a.csv", "\n".join([f"a,{SYNTHETIC}", *lines]) + "\n"))
     assert table.columns == ["a"]
@@ -503,7 +503,7 @@ def test_the_synthetic_mark_is_a_mask_and_no_column(marks: str, write: Write) ->
     assert table.take(np.array([1, 0])).synthetic.tolist() == [False, True]
 
 
-def test_a_synthetic_mark_that_says_neither_is_refused(write: Write) -> None:
+def test_other_synthetic_marks_are_refused(write: Write) -> None:
     assert SYNTHETIC in refusal(write("a.csv", f"a,{SYNTHETIC}\n1,true\n2,perhaps\n"))
 
 
@@ -541,7 +541,7 @@ def test_options_are_plain_values() -> None:
 
 
 @pytest.mark.parametrize("end", ["\n", "\n\n\n", "\n\r\n", ""])
-def test_blank_lines_at_the_end_of_a_csv_are_no_rows(tmp_path: Path, end: str) -> None:
+def test_blank_lines_at_the_end_are_ignored(tmp_path: Path, end: str) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("x,y\n1,2\n3,\n" + end)
     assert read_table(path).frame.rows() == [(1, 2), (3, None)]
@@ -553,10 +553,10 @@ def test_a_last_row_of_empty_fields_is_a_row(tmp_path: Path) -> None:
     assert read_table(path).frame.rows() == [(1, 2), (None, None)]
 
 
-@pytest.mark.parametrize(("separator", "name"), [(";", "a.csv"), ("\t", "a.csv"), (";", "a.csv.gz"), ("\t", "a.tsv")])
-def test_fields_may_be_parted_by_semicolons_and_tabs(tmp_path: Path, separator: str, name: str) -> None:
+@pytest.mark.parametrize(("delimiter", "name"), [(";", "a.csv"), ("\t", "a.csv"), (";", "a.csv.gz"), ("\t", "a.tsv")])
+def test_fields_may_be_delimited_by_semicolons_and_tabs(tmp_path: Path, delimiter: str, name: str) -> None:
     lines = ["amount;shop;n", '12.5;"books; new, old";1', "3.25;food;2"]
-    text = "\n".join(lines).replace(";", separator, -1).replace(f"books{separator} new", "books; new") + "\n"
+    text = "\n".join(lines).replace(";", delimiter, -1).replace(f"books{delimiter} new", "books; new") + "\n"
     path = tmp_path / name
     path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
     frame = read_table(path).frame
@@ -603,7 +603,7 @@ def test_blocks_of_several_files_have_the_columns_in_the_order_of_the_first(writ
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_a_type_that_shows_late_holds_from_the_first_block_on(write: Write) -> None:
+def test_after_a_late_change_of_type_the_blocks_start_again(write: Write) -> None:
     path = write("a.csv", "n,m\n" + "07,1\n" * (N_ROWS_FOR_TYPES + 500) + "x,2\n")
     calls: list[int] = []
 
@@ -632,7 +632,7 @@ def test_a_table_without_rows_has_no_blocks(write: Write) -> None:
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("n_rows", [98, 99, 100, 101, 199])
 @pytest.mark.parametrize("n_blank", [1, 3, 250])
-def test_blank_lines_at_the_end_are_no_rows_wherever_a_block_ends(n_rows: int, n_blank: int, write: Write) -> None:
+def test_blank_lines_at_the_end_are_ignored_wherever_a_block_ends(n_rows: int, n_blank: int, write: Write) -> None:
     path = write("a.csv", "p,q\n" + "1,2\n" * (n_rows - 1) + ",\n" + "\n" * n_blank)
     assert sum(block.n_rows for block in in_blocks(path)) == n_rows
     assert read_table(path).n_rows == n_rows

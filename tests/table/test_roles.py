@@ -1,4 +1,4 @@
-"""Columns with a part to play: labels of two classes, weights, and the features that remain."""
+"""Roles: labels of two classes, weights, amounts and entities, and the columns that remain features."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from oddrow.table.roles import Roles
 NAN = float("nan")
 
 
-def labelled(values: Any, *, both: bool = False, **said: Any) -> list[float]:
-    return list(Roles(label="y", **said).labels(pl.DataFrame({"y": values}), both=both))
+def labelled(values: Any, *, both: bool = False, **message: Any) -> list[float]:
+    return list(Roles(label="y", **message).labels(pl.DataFrame({"y": values}), both=both))
 
 
 @pytest.mark.parametrize(
-    ("values", "said", "expected"),
+    ("values", "message", "expected"),
     [
         ([0, 1, None], {}, [0, 1, NAN]),
         ([0.0, 1.0, NAN], {}, [0, 1, NAN]),
@@ -37,12 +37,12 @@ def labelled(values: Any, *, both: bool = False, **said: Any) -> list[float]:
         (["fine", "fine"], {"anomaly": ("fraud",)}, [0, 0]),
     ],
 )
-def test_labels_by_hand(values: Any, said: dict[str, Any], expected: list[float]) -> None:
-    np.testing.assert_array_equal(labelled(values, **said), expected)
+def test_labels_by_hand(values: Any, message: dict[str, Any], expected: list[float]) -> None:
+    np.testing.assert_array_equal(labelled(values, **message), expected)
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ([0, 1, 2], "besides 0, 1, true and false it holds '2'"),
         (
@@ -56,11 +56,11 @@ def test_labels_by_hand(values: Any, said: dict[str, Any], expected: list[float]
         ([[0], [1]], "values of type List(Int64) cannot be labels"),
     ],
 )
-def test_labels_that_are_not_two_classes_are_refused(values: Any, said: str) -> None:
+def test_labels_that_are_not_two_classes_are_refused(values: Any, message: str) -> None:
     with pytest.raises(TableError) as caught:
         labelled(values)
     assert str(caught.value).startswith("column 'y'")
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_an_evaluation_needs_both_classes() -> None:
@@ -71,13 +71,13 @@ def test_an_evaluation_needs_both_classes() -> None:
     assert labelled([0, 1], both=True) == [0, 1]
 
 
-def test_a_misspelt_label_value_is_told_from_an_absent_one() -> None:
+def test_a_misspelt_label_value_is_refused_but_an_absent_one_is_not() -> None:
     with pytest.raises(ParameterError, match=r"column 'y' has no value 'normal'. Did you mean 'normal.'\?"):
         labelled(["normal.", "smurf."], normal=("normal",))
     assert labelled(["books", "food"], anomaly=("fraud",)) == [0, 0]
 
 
-def test_anomaly_and_normal_together_are_one_too_many() -> None:
+def test_anomaly_and_normal_cannot_be_combined() -> None:
     with pytest.raises(ParameterError, match="--anomaly and --normal were both given"):
         Roles(label="y", anomaly=("1",), normal=("0",)).check(["y"])
 
@@ -104,7 +104,7 @@ def test_weights_are_numbers_whatever_their_type() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ([1.0, -1.0, None, NAN, float("inf")], "4 of 5 weights are invalid (row 11 -1.0, row 12 None, row 13 nan)"),
         (["1", "many"], "1 of 2 weights is invalid (row 11 'many')"),
@@ -113,14 +113,14 @@ def test_weights_are_numbers_whatever_their_type() -> None:
         ([datetime(2024, 1, 1)], "cannot be weights. Expected numbers"),
     ],
 )
-def test_other_weights_are_refused(values: Any, said: str) -> None:
+def test_invalid_weights_are_refused(values: Any, message: str) -> None:
     with pytest.raises(TableError) as caught:
         Roles(weight="w").weights(pl.DataFrame({"w": values}), np.arange(10, 10 + len(values)))
     assert str(caught.value).startswith("column 'w': ")
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_columns_with_a_role_are_no_features_and_say_why() -> None:
+def test_columns_with_a_role_are_not_features_and_say_why() -> None:
     roles = Roles(label="y", time="t", id="k", weight="w", drop=("d",))
     frame = pl.DataFrame({"y": [1], "t": [1.5], "k": ["a"], "w": [1], "d": [1], "x": [1]})
     assert roles.reasons(frame) == {
@@ -130,7 +130,7 @@ def test_columns_with_a_role_are_no_features_and_say_why() -> None:
         "w": "used as weight",
         "d": "left out by --drop",
     }
-    # A true time stays a feature: its hour and weekday can tell.
+    # Dates and times remain features, for their hour and weekday.
     assert "t" not in roles.reasons(frame.with_columns(t=pl.lit(datetime(2024, 1, 1))))
     assert Roles().reasons(frame) == {}
 
@@ -143,13 +143,13 @@ def test_amounts_and_entities() -> None:
     cards = Roles(entity="card").entities(pl.DataFrame({"card": ["b", "a", "b", None, None]}))
     assert cards is not None
     assert cards[0] == cards[2]
-    assert len(set(cards.tolist())) == 4, "rows of nobody belong to nobody else"
+    assert len(set(cards.tolist())) == 4, "each row without an entity has a code of its own"
     assert Roles().amounts(frame, np.arange(2)) is None
     assert Roles().entities(frame) is None
     assert Roles(entity="card", amount="a").reasons(frame) == {"card": "used as entity"}
 
 
-def test_roles_whose_column_is_absent_can_be_left_out() -> None:
+def test_roles_whose_column_is_absent_can_be_removed() -> None:
     roles = Roles(label="y", time="t", amount="a")
     assert roles.without_absent(("time", "amount"), ["y", "a"]) == Roles(label="y", amount="a")
     assert roles.without_absent((), []) == roles

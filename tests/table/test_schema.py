@@ -1,4 +1,4 @@
-"""What a column is taken for and why, and the one message for every column that is otherwise when it counts."""
+"""Inferred kinds and their reasons, converted values, and one message for all columns that do not fit."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_every_kind_and_its_reason(values: Any, kind: str, why: str) -> None:
     assert why in reason
 
 
-def test_from_95_percent_on_text_is_meant_as_numbers() -> None:
+def test_text_is_numeric_if_95_percent_reads_as_numbers() -> None:
     assert decided(numeric_text(5))[0] == "numeric"
     assert decided(numeric_text(6))[0] == "identifier"  # 95 different texts
     assert decided([*numeric_text(5), None, None])[0] == "numeric"
@@ -76,12 +76,12 @@ def test_a_name_that_ends_in_id_is_an_identifier(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["paid", "valid", "grid", "identity", "width"])
-def test_a_name_that_only_sounds_like_it_is_none(name: str) -> None:
+def test_a_name_that_only_ends_in_these_letters_is_not_an_identifier(name: str) -> None:
     assert decided([5, 9, 5], name)[0] == "numeric"
     assert decided(["x", "y", "x"], name)[0] == "category"
 
 
-def test_counting_numbers_and_distinct_texts_are_identifiers_only_in_longer_tables() -> None:
+def test_counters_and_distinct_texts_are_identifiers_only_in_longer_tables() -> None:
     assert decided(range(49))[0] == "numeric"
     assert decided([*range(50), 3])[0] == "numeric"
     assert decided([*range(49), 51])[0] == "numeric"
@@ -89,7 +89,7 @@ def test_counting_numbers_and_distinct_texts_are_identifiers_only_in_longer_tabl
     assert decided([f"row {number % 30}" for number in range(50)])[0] == "category"
 
 
-def test_a_constant_with_missing_values_tells_something() -> None:
+def test_a_constant_with_missing_values_is_a_feature() -> None:
     assert decided([2.5, None])[0] == "numeric"
     assert decided(["x", None])[0] == "category"
     assert Schema.infer(pl.DataFrame({"c": [2.5, None, float("nan")]})).columns[0].n_missing == 2
@@ -125,7 +125,7 @@ def test_schema_round_trips_through_json(mixed: pl.DataFrame) -> None:
     assert build(Schema, json.loads(json.dumps(to_plain(schema)))) == schema
 
 
-def test_a_table_with_nothing_to_score_by_is_refused() -> None:
+def test_a_table_without_features_is_refused() -> None:
     schema = Schema.infer(pl.DataFrame({"row_id": [1, 2], "x": [3.5, 3.5]}))
     with pytest.raises(TableError) as caught:
         check_features(schema)
@@ -135,7 +135,7 @@ def test_a_table_with_nothing_to_score_by_is_refused() -> None:
 
 def test_a_schema_shows_its_columns_as_text_and_as_escaped_html() -> None:
     schema = Schema((Column("a<b>", "category", "text & more", 1200), Column("n", "numeric", "whole numbers")))
-    assert str(schema).splitlines() == [
+    assert repr(schema).splitlines() == [
         "column  kind      why            missing",
         "a<b>    category  text & more      1,200",
         "n       numeric   whole numbers",
@@ -147,7 +147,7 @@ def test_a_schema_shows_its_columns_as_text_and_as_escaped_html() -> None:
     assert "<b>" not in html
 
 
-# What conform makes of values
+# Converted values
 
 
 def conformed(kind: str, values: Any) -> pl.Series:
@@ -188,7 +188,7 @@ def test_values_of_a_kind(kind: str, values: Any, expected: list[Any]) -> None:
     assert conformed(kind, values).to_list() == expected
 
 
-def test_a_level_is_written_alike_whatever_stands_beside_it() -> None:
+def test_the_text_of_a_level_does_not_depend_on_other_values() -> None:
     together = conformed("category", [0.5, 1.0, 2.0])
     assert [conformed("category", [value])[0] for value in (0.5, 1.0, 2)] == together.to_list()
 
@@ -206,7 +206,7 @@ def test_conform_gives_the_features_in_the_order_of_the_schema(mixed: pl.DataFra
     assert conformed["age"].null_count() == int(np.isnan(mixed["age"].to_numpy()).sum())
 
 
-# What conform refuses
+# Values that do not fit
 
 
 def problems(train: dict[str, Any], new: dict[str, Any], **kinds: str) -> list[str]:
@@ -216,7 +216,7 @@ def problems(train: dict[str, Any], new: dict[str, Any], **kinds: str) -> list[s
     return str(caught.value).split("\n")
 
 
-def test_text_among_numbers_is_told_with_rows_values_and_ways_out() -> None:
+def test_text_among_numbers_is_reported_with_rows_values_and_remedies() -> None:
     amounts = [f"{number}.5" for number in range(200)]
     amounts[17], amounts[102], amounts[150], amounts[199] = "N/A", "-", "?", "-"
     assert problems({"amount": amounts}, {"amount": amounts}) == [
@@ -226,7 +226,7 @@ def test_text_among_numbers_is_told_with_rows_values_and_ways_out() -> None:
     ]
 
 
-def test_infinities_are_told_with_their_rows() -> None:
+def test_infinities_are_reported_with_their_rows() -> None:
     assert problems({"a": [1.5, 2.0]}, {"a": [float("inf"), 1.0, None, -float("inf")]}) == [
         "column 'a': 2 of 4 values are infinite (row 0 inf, row 3 -inf). "
         "Expected finite numbers. Leave the field empty if the value is unknown."
@@ -234,7 +234,7 @@ def test_infinities_are_told_with_their_rows() -> None:
     assert "1 of 2 values is infinite (row 1 'inf')" in problems({"a": [1.5, 2.0]}, {"a": ["1", "inf"]})[0]
 
 
-def test_values_of_another_kind_are_told_by_type() -> None:
+def test_columns_of_another_kind_are_reported_with_their_type() -> None:
     assert problems({"a": [1.5, 2.0]}, {"a": [date(2024, 1, 1)]}) == [
         "column 'a': values of type Date cannot be read as kind 'numeric'. Expected numbers."
     ]
@@ -247,16 +247,16 @@ def test_values_of_another_kind_are_told_by_type() -> None:
     assert "cannot be read as kind 'boolean'" in problems({"b": [True, False]}, {"b": [date(2024, 1, 1)]})[0]
 
 
-def test_single_values_of_another_kind_are_told_by_row() -> None:
-    told = problems({"b": [True, False]}, {"b": ["true", "yes", None]})[0]
-    assert told.startswith("column 'b': 1 of 3 values cannot be read as true or false (1 or 0) (row 1 'yes'). ")
-    told = problems({"b": [True, False]}, {"b": [1, 2]})[0]
-    assert told.startswith("column 'b': 1 of 2 values cannot be read as true or false (1 or 0) (row 1 2). ")
-    told = problems({"d": [date(2024, 1, 1), date(2024, 1, 2)]}, {"d": ["2024-01-01", "soon"]})[0]
-    assert told.startswith("column 'd': 1 of 2 values cannot be read as times (row 1 'soon'). ")
+def test_values_of_another_kind_are_reported_with_their_rows() -> None:
+    message = problems({"b": [True, False]}, {"b": ["true", "yes", None]})[0]
+    assert message.startswith("column 'b': 1 of 3 values cannot be read as true or false (1 or 0) (row 1 'yes'). ")
+    message = problems({"b": [True, False]}, {"b": [1, 2]})[0]
+    assert message.startswith("column 'b': 1 of 2 values cannot be read as true or false (1 or 0) (row 1 2). ")
+    message = problems({"d": [date(2024, 1, 1), date(2024, 1, 2)]}, {"d": ["2024-01-01", "soon"]})[0]
+    assert message.startswith("column 'd': 1 of 2 values cannot be read as times (row 1 'soon'). ")
 
 
-def test_rows_are_told_by_their_numbers_in_the_whole_table() -> None:
+def test_rows_are_reported_by_their_numbers_in_the_whole_table() -> None:
     schema = Schema.infer(pl.DataFrame({"a": [1.5, 2.0], "b": [1.5, 2.0]}))
     with pytest.raises(TableError) as caught:
         schema.check(pl.DataFrame({"a": ["x", "1"], "b": [1.0, float("inf")]}), np.array([30, 10]))
@@ -268,17 +268,17 @@ def test_rows_are_told_by_their_numbers_in_the_whole_table() -> None:
 def test_all_problems_of_a_table_come_at_once() -> None:
     train = {"amount": [1.5, 2.0], "n": [1.5, 2.0], "b": [True, False], "x": [1.5, 2.0], "fine": ["x", "y"]}
     new = {"amuont": [1.0, 2.0], "n": ["z", "1"], "b": [0, 7], "x": [1.0, float("inf")], "fine": ["x", "new"]}
-    told = problems(train, new)
-    assert told[0] == "column 'amount' is not in the table. Did you mean 'amuont'?"
-    assert [line.split(":")[0] for line in told[1:]] == ["column 'n'", "column 'b'", "column 'x'"]
+    message = problems(train, new)
+    assert message[0] == "column 'amount' is not in the table. Did you mean 'amuont'?"
+    assert [line.split(":")[0] for line in message[1:]] == ["column 'n'", "column 'b'", "column 'x'"]
 
 
-def test_columns_that_take_no_part_may_be_anything() -> None:
+def test_columns_that_are_not_features_may_hold_anything() -> None:
     schema = Schema.infer(pl.DataFrame({"a": [1.5, 2.0], "row_id": [1, 2], "same": ["x", "x"]}))
     assert schema.conform(pl.DataFrame({"a": [3.0], "same": [[1]], "more": ["z"]})).columns == ["a"]
 
 
-def test_the_hour_of_a_time_with_a_zone_is_that_of_the_place() -> None:
+def test_the_hour_of_a_time_with_a_zone_is_local() -> None:
     local = pl.Series("when", [datetime(2024, 7, 1, 10), datetime(2024, 7, 2, 11)]).dt.replace_time_zone(
         "Europe/Berlin"
     )
@@ -286,7 +286,7 @@ def test_the_hour_of_a_time_with_a_zone_is_that_of_the_place() -> None:
     assert Schema.infer(frame).conform(frame)["when"].dt.hour().to_list() == [10, 11]
 
 
-def test_numbers_with_separators_are_no_missing_values() -> None:
+def test_numbers_with_thousands_separators_are_not_missing_values() -> None:
     amounts = [f"{number}.5" for number in range(200)]
     amounts[17] = "1,023.13"
     (said,) = problems({"amount": amounts}, {"amount": amounts})

@@ -1,4 +1,4 @@
-"""Which rows train and which are held out: exact shares, no later row in training, bounds by hand."""
+"""Splits with exact shares and no later row in training, bounds, clocks and spans."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_the_generator_decides_a_random_split() -> None:
     assert first.tolist() != split_random(50, 0.4, a_generator(4))[1].tolist()
 
 
-def test_the_latest_rows_are_held_out_wherever_they_stand() -> None:
+def test_the_latest_rows_are_split_off_in_any_order() -> None:
     rest, latest = split_latest(pl.Series([5, 1, 4, 2, 3]), 0.4)
     assert latest.tolist() == [0, 2]
     assert rest.tolist() == [1, 3, 4]
@@ -51,7 +51,7 @@ def test_rows_of_one_time_stay_together_in_the_later_part() -> None:
     assert (rest.tolist(), latest.tolist()) == ([0], [1, 2, 3])
 
 
-def test_something_stays_to_learn_from() -> None:
+def test_the_earlier_part_is_never_empty() -> None:
     rest, latest = split_latest(pl.Series([1, 1, 1, 2]), 0.75)
     assert (rest.tolist(), latest.tolist()) == ([0, 1, 2], [3])
     for times, fraction in (([7, 7, 7], 0.5), ([1, 2], 0.4), ([1, 2], 0.0)):
@@ -93,7 +93,7 @@ def test_rows_from_a_number_until_before_another(start: str | None, until: str |
 
 
 @given(st.lists(st.floats(-100, 100), min_size=1, max_size=40), st.floats(-100, 100), st.floats(-100, 100))
-def test_from_is_taken_and_until_is_not(times: list[float], start: float, until: float) -> None:
+def test_start_is_included_and_until_is_not(times: list[float], start: float, until: float) -> None:
     chosen = rows_between(pl.Series(times), str(start), str(until))
     assert chosen.tolist() == [start <= time < until for time in times]
 
@@ -119,8 +119,8 @@ def test_bounds_on_dates_may_be_moments() -> None:
     assert rows_between(days, "2024-01-01T12:00", None).tolist() == [False, True, True]
 
 
-def test_a_bound_is_meant_in_the_time_zone_of_the_column() -> None:
-    # 2024-01-01 12:00 in Berlin is 11:00 in Greenwich.
+def test_a_bound_is_in_the_time_zone_of_the_column() -> None:
+    # 12:00 in Berlin is 11:00 UTC.
     berlin = pl.Series(MOMENTS).dt.replace_time_zone("Europe/Berlin")
     assert rows_between(berlin, "2024-01-01T12:00", None).tolist() == [False, True, True, True]
     assert rows_between(berlin, "2024-01-01T11:00+00:00", None).tolist() == [False, True, True, True]
@@ -146,7 +146,7 @@ def test_a_bound_of_another_kind_is_refused(times: pl.Series, bound: str, expect
 
 
 @pytest.mark.parametrize(
-    ("times", "said"),
+    ("times", "message"),
     [
         ([1, None, 3, None], "2 of 4 times are missing (row 1 None, row 3 None)"),
         ([1.5, float("nan")], "1 of 2 times is missing (row 1 nan)"),
@@ -156,18 +156,18 @@ def test_a_bound_of_another_kind_is_refused(times: pl.Series, bound: str, expect
         ([[1], [2]], "values of type List(Int64) cannot order rows by time"),
     ],
 )
-def test_values_that_order_no_rows_are_refused(times: list[Any], said: str) -> None:
+def test_missing_and_unordered_times_are_refused(times: list[Any], message: str) -> None:
     for check in (check_times, lambda series: rows_between(series, "0", None)):
         with pytest.raises(TableError) as caught:
             check(pl.Series("t", times))
         assert str(caught.value).startswith("column 't': ")
-        assert said in str(caught.value)
+        assert message in str(caught.value)
 
 
 # Clocks
 
 
-def test_a_clock_does_not_run_back_when_clocks_are_put_back() -> None:
+def test_the_clock_does_not_run_back_at_the_end_of_summer_time() -> None:
     zone = "Europe/Brussels"
     times = pl.Series("t", ["2024-10-27T00:50:00", "2024-10-27T01:10:00"]).str.to_datetime(time_zone="UTC")
     seconds = clock(times.dt.convert_time_zone(zone))
@@ -190,6 +190,6 @@ def test_spans_of_time(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["7", "d", "", "7w", "-1d", "seven d"])
-def test_what_is_no_span_of_time(text: str) -> None:
+def test_invalid_spans_of_time_are_refused(text: str) -> None:
     with pytest.raises(ParameterError, match="span"):
         duration(text, pl.Series("t", [datetime(2024, 1, 1)]))

@@ -1,4 +1,4 @@
-"""Tables out: whole under their own name, or not at all and without a trace."""
+"""Writing tables, whole or not at all."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ def test_a_frame_that_cannot_be_written_leaves_the_old_file_as_it_was(tmp_path: 
     assert (tmp_path / "a.csv").read_text() == "a,b\n1,x\n2,\n"
 
 
-def test_places_are_checked_before_the_work(tmp_path: Path) -> None:
+def test_the_output_path_is_checked_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "file.csv").write_text("")
     (tmp_path / "folder.csv").mkdir()
     check_output_table(tmp_path / "new.csv")
     check_output_table(tmp_path / "file.csv")
-    for path, said in [
+    for path, expected in [
         (tmp_path / "a.json", r"oddrow does not write files of this ending. Expected \.parquet or \.csv"),
         (tmp_path / "folder.csv", "this is a folder"),
         (tmp_path / "nowhere" / "a.csv", "there is no folder .*nowhere"),
         (tmp_path / "file.csv" / "a.csv", "there is no folder"),
     ]:
-        with pytest.raises(TableError, match=said):
+        with pytest.raises(TableError, match=expected):
             check_output_table(path)
 
 
@@ -94,7 +94,7 @@ def test_a_later_block_takes_the_types_of_the_first_or_is_refused(tmp_path: Path
 
 
 @pytest.mark.parametrize("late", [pl.Series("id", [2.75]), pl.Series("id", ["007"]), pl.Series("id", [2**53 + 1.0])])
-def test_no_value_is_changed_to_fit_the_first_block(late: pl.Series, tmp_path: Path) -> None:
+def test_a_value_is_never_changed_to_fit_the_first_block(late: pl.Series, tmp_path: Path) -> None:
     first = pl.DataFrame({"id": [1]}, schema={"id": pl.Int32})
     with pytest.raises(TableError, match="Write the column with the same type in all files"):
         write_blocks([first, late.to_frame()], tmp_path / "a.csv")

@@ -67,7 +67,7 @@ class Column:
         return self.kind in FEATURE_KINDS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Schema:
     """List the columns of a table with their kinds.
 
@@ -86,7 +86,7 @@ class Schema:
     Examples
     --------
     >>> frame = pl.DataFrame({"amount": [1.5, 2.0, None], "shop": ["a", "b", "a"]})
-    >>> print(Schema.infer(frame))
+    >>> Schema.infer(frame)
     column  kind      why                           missing
     amount  numeric   values of type Float64              1
     shop    category  text with 2 different values
@@ -238,7 +238,7 @@ class Schema:
         """
         return cls(tuple(Column(**column) for column in columns))
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         """Return the columns as aligned text."""
         return text_table(HEADINGS, self._cells(), n_left=3)
 
