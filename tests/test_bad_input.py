@@ -1,4 +1,4 @@
-"""Bad input through the real command line: one message (what, where, what to do), and nothing half-written."""
+"""Bad input to the command line: one message that says what is wrong, where and what to do, and no partial output."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Options = tuple[str, ...]
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A folder that holds nothing but what a command leaves."""
+    """A folder that is empty unless a command leaves something."""
     folder = tmp_path / "place"
     folder.mkdir()
     return folder
@@ -31,7 +31,7 @@ def place(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def refused(oddrow: Oddrow, place: Path) -> Callable[..., str]:
-    """Run a command that must be refused; return its one message, after checking that nothing was written."""
+    """Run a command that must fail; check that nothing was written, and return its one message."""
 
     def run(*arguments: object) -> str:
         ran = oddrow(*arguments)
@@ -63,7 +63,7 @@ def write(tmp_path: Path) -> Write:
 
 
 def table(n: int = 40, **columns: Any) -> dict[str, Any]:
-    """A small table that could be fitted, with some columns as a test wants them."""
+    """A small table that can be fitted, with further or other columns."""
     return {"amount": [1.5 + row for row in range(n)], "fee": [row % 7 + 0.5 for row in range(n)], **columns}
 
 
@@ -122,7 +122,7 @@ def test_duplicated_column_names(refused: Callable[..., str], write: Write, plac
     assert "several columns have the name 'p'" in refused("inspect", path, "--set", "table.names=p,p")
 
 
-def test_a_name_that_polars_takes_for_a_pattern(refused: Callable[..., str], write: Write) -> None:
+def test_a_column_name_that_is_a_pattern(refused: Callable[..., str], write: Write) -> None:
     path = write("^a.*$,ab\n1,2\n3,4\n")
     assert "column '^a.*$' starts with ^ and ends with $, like a regular expression." in refused("inspect", path)
 
@@ -130,7 +130,7 @@ def test_a_name_that_polars_takes_for_a_pattern(refused: Callable[..., str], wri
 # Labels
 
 
-def test_a_label_that_is_not_there(refused: Callable[..., str], write: Write, model: Path, place: Path) -> None:
+def test_a_missing_label_column(refused: Callable[..., str], write: Write, model: Path, place: Path) -> None:
     path = write(table(fraud=[0, 1] * 20))
     expected = "--label: column 'frod' is not in the table. Did you mean 'fraud'?"
     assert refused("fit", path, "--out", place / "m", "--label", "frod") == expected
@@ -169,9 +169,9 @@ def test_an_evaluation_without_both_classes(
     refused: Callable[..., str], mixed: pl.DataFrame, model: Path, tmp_path: Path, place: Path
 ) -> None:
     path = tmp_path / "rows.parquet"
-    for fraud, said in ((0, "none of 600 rows is anomalous"), (1, "all 600 labelled rows are anomalous")):
+    for fraud, expected in ((0, "none of 600 rows is anomalous"), (1, "all 600 labelled rows are anomalous")):
         mixed.with_columns(fraud=pl.lit(fraud)).write_parquet(path)
-        assert said in refused("evaluate", path, "--model", model, "--json", place / "e.json")
+        assert expected in refused("evaluate", path, "--model", model, "--json", place / "e.json")
     mixed.with_columns(fraud=pl.lit(None, dtype=pl.Int8)).write_parquet(path)
     assert "column 'fraud': every value is missing" in refused("evaluate", path, "--model", model)
 
@@ -187,9 +187,7 @@ def test_synthetic_test_rows(
 # Two tables
 
 
-def test_a_join_without_its_key_and_a_key_without_its_join(
-    refused: Callable[..., str], write: Write, place: Path
-) -> None:
+def test_a_join_needs_a_key_and_a_key_needs_a_join(refused: Callable[..., str], write: Write, place: Path) -> None:
     path, more = write(table(id=range(40))), write({"id": [1]}, "more.csv")
     for command in (["fit", path, "--out", place / "m"], ["inspect", path]):
         assert refused(*command, "--join", more) == (
@@ -198,14 +196,14 @@ def test_a_join_without_its_key_and_a_key_without_its_join(
         assert refused(*command, "--on", "id") == "--on id needs a second table: --join TABLE."
 
 
-def test_a_table_to_join_that_is_not_there(refused: Callable[..., str], write: Write, place: Path) -> None:
+def test_a_missing_table_to_join(refused: Callable[..., str], write: Write, place: Path) -> None:
     fit = ("fit", write(table(id=range(40))), "--out", place / "m", "--on", "id", "--join")
     missing = write({"id": [1]}, "more.csv").with_name("mor.csv")
     assert refused(*fit, missing) == f"{missing}: there is no such file. Did you mean 'more.csv'?"
 
 
 @pytest.mark.parametrize(
-    ("columns", "on", "said"),
+    ("columns", "on", "expected"),
     [
         ({"ident": [1, 2]}, "id", "--on: {more}: column 'id' is not in the table."),
         ({"id": [1, 2]}, "idd", "--on: {path}: column 'idd' is not in the table. Did you mean 'id'?\n"),
@@ -220,12 +218,12 @@ def test_a_table_to_join_that_is_not_there(refused: Callable[..., str], write: W
     ids=["key not there", "key nowhere", "key repeated", "other kinds", "one name twice"],
 )
 def test_tables_that_cannot_be_joined(
-    columns: dict[str, Any], on: str, said: str, refused: Callable[..., str], write: Write, place: Path
+    columns: dict[str, Any], on: str, expected: str, refused: Callable[..., str], write: Write, place: Path
 ) -> None:
     path, more = write(table(id=range(40))), write(columns, "more.csv")
     join = ("--join", more, "--on", on)
     message = refused("fit", path, "--out", place / "m", *join)
-    assert said.format(path=path, more=more) in message
+    assert expected.format(path=path, more=more) in message
     assert refused("inspect", path, *join) == message
 
 
@@ -285,8 +283,8 @@ def test_infinities(refused: Callable[..., str], write: Write, place: Path) -> N
     )
 
 
-def test_rows_are_named_as_in_the_file(refused: Callable[..., str], write: Write, place: Path) -> None:
-    """Neither a range of times, nor the rows held out, nor the anomalies left out change a row's number."""
+def test_rows_are_numbered_as_in_the_file(refused: Callable[..., str], write: Write, place: Path) -> None:
+    """Neither --from, nor held-out rows, nor excluded anomalies change the number of a row."""
     fee = [0.5 + row for row in range(40)]
     fee[30], fee[35] = float("inf"), -float("inf")
     path = write(table(fee=fee, t=list(range(40)), y=[0] * 35 + [1] * 5, w=[1] * 38 + [-1] * 2))
@@ -305,23 +303,23 @@ def test_missing_or_unordered_times(refused: Callable[..., str], write: Write, p
     assert "need a time column: --time COLUMN" in refused(*fit, "--from", "90")
 
 
-def test_weights_that_are_none(refused: Callable[..., str], write: Write, place: Path) -> None:
+def test_invalid_weights(refused: Callable[..., str], write: Write, place: Path) -> None:
     path = write(table(w=[*range(39), -1], zero=[0] * 40))
     assert "1 of 40 weights is invalid (row 39 -1)" in refused("fit", path, "--out", place / "m", "--weight", "w")
     assert "every weight is 0" in refused("fit", path, "--out", place / "m", "--weight", "zero")
 
 
-def test_nothing_left_to_score_by(refused: Callable[..., str], write: Write, place: Path) -> None:
+def test_a_table_without_features(refused: Callable[..., str], write: Write, place: Path) -> None:
     path = write({"row_id": range(40), "same": [2.5] * 40})
     message = refused("fit", path, "--out", place / "m")
     assert "no column can be scored" in message
     assert "'same' is constant: every value is 2.5" in message
 
 
-# A table to score that is not like the one the model knows
+# Tables to score that do not fit the model
 
 
-def test_a_table_to_score_that_lacks_columns_or_has_other_kinds(
+def test_a_table_to_score_with_missing_columns_and_other_kinds(
     refused: Callable[..., str], mixed: pl.DataFrame, model: Path, tmp_path: Path, place: Path
 ) -> None:
     path = tmp_path / "rows.parquet"
@@ -354,7 +352,7 @@ def test_a_table_to_score_without_its_id_or_time(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (["--set", "trainig.epochs=5"], "unknown key 'trainig'. Did you mean 'training'?"),
         (["--set", "training.epoch=5"], "unknown key 'training.epoch'. Did you mean 'epochs'?"),
@@ -376,22 +374,22 @@ def test_a_table_to_score_without_its_id_or_time(
     ],
 )
 def test_unknown_keys_and_rules(
-    arguments: list[str], said: str, refused: Callable[..., str], write: Write, place: Path
+    arguments: list[str], expected: str, refused: Callable[..., str], write: Write, place: Path
 ) -> None:
-    assert said in refused("fit", write(table()), "--out", place / "m", *arguments)
+    assert expected in refused("fit", write(table()), "--out", place / "m", *arguments)
 
 
-def test_a_model_that_is_not_there(refused: Callable[..., str], write: Write, model: Path, place: Path) -> None:
+def test_a_missing_model(refused: Callable[..., str], write: Write, model: Path, place: Path) -> None:
     asked = model.with_name("modl")
     assert refused("score", write(table()), "--model", asked, "--out", place / "s.csv") == (
         f"{asked}: there is no saved model here (manifest.json is missing). Did you mean 'model'?"
     )
 
 
-# Places that cannot be written to
+# Output that cannot be written
 
 
-def test_an_output_that_cannot_be(
+def test_impossible_output_paths(
     refused: Callable[..., str], write: Write, mixed_csv: Path, model: Path, place: Path, tmp_path: Path
 ) -> None:
     file = write(table())
@@ -429,16 +427,16 @@ def test_a_read_only_output_folder(
     fit_options: Options,
     model: Path,
 ) -> None:
-    said = "cannot be written"
-    assert said in refused("score", mixed_csv, "--model", model, "--out", read_only / "oddrow.csv")
-    assert said in refused("evaluate", mixed_csv, "--model", model, "--json", read_only / "oddrow.json")
-    assert said in refused("simulate", "--rows", 10, "--out", read_only / "oddrow.parquet")
-    # Root learns only at the end that this folder is closed, so the epochs are told as well.
+    expected = "cannot be written"
+    assert expected in refused("score", mixed_csv, "--model", model, "--out", read_only / "oddrow.csv")
+    assert expected in refused("evaluate", mixed_csv, "--model", model, "--json", read_only / "oddrow.json")
+    assert expected in refused("simulate", "--rows", 10, "--out", read_only / "oddrow.parquet")
+    # Root can learn only at the end that the folder is closed, so epochs are reported too.
     ran = oddrow("fit", mixed_csv, "--out", read_only / "oddrow", *fit_options)
     told = [line for line in ran.err.splitlines() if not line.startswith("epoch ")]
     assert ran.code == 1
     assert len(told) == 1
-    assert said in told[0]
+    assert expected in told[0]
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
@@ -457,7 +455,7 @@ def test_a_full_disk(mixed_csv: Path, fit_options: Options, model: Path, place: 
         ["evaluate", str(mixed_csv), "--model", str(model), "--json", str(place / "e.json")],
         ["simulate", "--rows", "2000", "--out", str(place / "a.parquet")],
     ]
-    # What a full disk does: writing fails in the middle of a file.
+    # Like a full disk, the limit makes writing fail in the middle of a file.
     code = f"""
 import resource, signal, sys
 from oddrow.cli.app import main
@@ -489,7 +487,7 @@ for arguments in {commands!r}:
 
 
 @pytest.mark.parametrize("memory", [(), ("--memory", "60KB")], ids=["in memory", "on disk"])
-def test_ctrl_c_keeps_the_state_and_the_same_command_goes_on_from_there(
+def test_ctrl_c_saves_a_checkpoint_and_the_same_command_resumes(
     memory: Options, mixed_csv: Path, fit_options: Options, oddrow: Oddrow, place: Path, tmp_path: Path
 ) -> None:
     long = (*fit_options, *memory, "--set", "training.epochs=500", "--set", "training.patience=none")
@@ -531,7 +529,7 @@ def labelled(write: Write) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "expected"),
     [
         (["--label", "frauds"], "--label: column 'frauds' is not in the table. Did you mean 'fraud'?"),
         (["--label", "fraud", "--spans", "7d,7d,7d"], "--spans are spans of time: say by which column, with --time C."),
@@ -556,18 +554,18 @@ def labelled(write: Write) -> Path:
         (["--label", "fraud", "--set", "encoder.numbers=range"], "'encoder' means nothing here"),
     ],
 )
-def test_comparisons_that_cannot_be(
-    options: list[str], said: str, refused: Callable[..., str], labelled: Path, place: Path
+def test_invalid_comparisons(
+    options: list[str], expected: str, refused: Callable[..., str], labelled: Path, place: Path
 ) -> None:
-    assert said in refused("compare", labelled, *options, "--json", place / "c.json")
+    assert expected in refused("compare", labelled, *options, "--json", place / "c.json")
 
 
-def test_a_class_alone_cannot_be_compared(refused: Callable[..., str], write: Write) -> None:
+def test_a_comparison_needs_both_classes(refused: Callable[..., str], write: Write) -> None:
     assert "none of 40 rows is anomalous" in refused("compare", write(table(fraud=[0] * 40)), "--label", "fraud")
     assert "all 40 labelled rows are anomalous" in refused("compare", write(table(fraud=[1] * 40)), "--label", "fraud")
 
 
-def test_made_up_rows_test_nothing(refused: Callable[..., str], write: Write) -> None:
+def test_synthetic_rows_are_never_compared_on(refused: Callable[..., str], write: Write) -> None:
     marks = {"oddrow_synthetic": [row == 3 for row in range(40)]}
     path = write(table(fraud=[int(row < 10) for row in range(40)], **marks))
     assert "1 test rows are synthetic" in refused("compare", path, "--label", "fraud", "--folds", "2")
