@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from oddrow.errors import ArtifactError, ParameterError, TableError
-from oddrow.files import check_output_file, replaced_file
+from oddrow.files import check_output_file, read_failures_as, replaced_file
 from oddrow.structure import build
 from oddrow.table.fingerprint import row_hashes
 from oddrow.table.history.events import BOOLEAN, DATES, LATEST, NUMBERS, TEXT, WHOLE
@@ -49,12 +49,8 @@ def read_state(path: Path) -> tuple[pl.DataFrame, StateMetadata]:
     """Read the file; raise `ArtifactError` if it is not as it was written."""
     if not path.is_file():
         raise ArtifactError(f"{path}: there is no such file. Name one that HistoryState.save wrote.")
-    # A damaged file can make polars panic, and a PanicException is not an Exception.
-    try:
+    with read_failures_as(ArtifactError, f"{path}: cannot be read as a history state", "Copy the file again."):
         metadata, rows = pl.read_parquet_metadata(path), pl.read_parquet(path, glob=False)
-    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise ArtifactError(f"{path}: cannot be read as a history state ({reason}). Copy the file again.") from error
     text = metadata.get(_METADATA, "")
     if not text:
         raise ArtifactError(f"{path}: this is a table, not a history state. Name a file that HistoryState.save wrote.")
