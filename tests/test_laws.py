@@ -169,7 +169,7 @@ def test_odd_tables_get_a_finite_score_or_a_named_error(name: str, new: New, tab
             new(epochs=1, noisy=False).fit(table.fitted).anomaly_score(table.scored)
         return
     if len(table.fitted) < FEWEST_ROWS[name]:
-        with pytest.raises(ParameterError, match="more than 2 training rows can carry"):
+        with pytest.raises(ParameterError, match="too many for 2 training rows"):
             new(epochs=1, noisy=False).fit(table.fitted)
         return
     scores = new(epochs=1, noisy=False).fit(table.fitted).anomaly_score(table.scored)

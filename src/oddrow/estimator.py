@@ -13,16 +13,26 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     class BaseEstimator:
+        """Parameters by name."""
+
         def get_params(self, deep: bool = True) -> dict[str, Any]: ...
         def set_params(self, **params: Any) -> Self: ...
         def get_metadata_routing(self) -> Any: ...
         def __sklearn_tags__(self) -> Any: ...
 
     class OutlierMixin:
-        def fit_predict(self, X: Any, y: Any = None, **fit_params: Any) -> npt.NDArray[np.int64]: ...
+        """Estimators that tell outliers from inliers."""
+
+        def fit_predict(self, X: Any, y: Any = None, **fit_params: Any) -> npt.NDArray[np.int64]:
+            """Fit to X, then return -1 for its outliers and 1 for its inliers."""
+            ...
 
     class OneToOneFeatureMixin:
-        def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[np.object_]: ...
+        """Estimators that return the columns they were given."""
+
+        def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[np.object_]:
+            """Return the names of the columns."""
+            ...
 
 else:
     from sklearn.base import BaseEstimator, OneToOneFeatureMixin, OutlierMixin
@@ -46,14 +56,14 @@ class Estimator(BaseEstimator):
 
         Returns
         -------
-        self : Estimator
+        Estimator
             The estimator itself.
         """
         nested = {path: value for path, value in params.items() if "__" in path}
         super().set_params(**{name: value for name, value in params.items() if name not in nested})
-        missing = {name for path in nested if getattr(self, name := path.partition("__")[0], self) is None}
-        for name in missing & self._default_parts().keys():
-            setattr(self, name, self._default_parts()[name])
+        for name in {path.partition("__")[0] for path in nested}:
+            if getattr(self, name, self) is None:
+                setattr(self, name, self._default_parts().get(name))
         return super().set_params(**nested)
 
     def _default_parts(self) -> dict[str, Any]:

@@ -243,7 +243,7 @@ def test_a_block_does_not_agree_with_scores_that_differ_in_the_last_bit(fitted: 
 
 @pytest.mark.parametrize("fitted", ["autoencoder"], indirect=True)
 def test_a_machine_that_lacks_the_option_compiles_without_it(fitted: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(one_row, "ON_ONE_THREAD", {"xla_no_such_option": True})
+    monkeypatch.setattr(one_row, "ONE_THREAD", {"xla_no_such_option": True})
     row = known_rows(1).to_dicts()[0]
     assert RowScorer(fitted)(row) == fitted.anomaly_score(frame_of(row))[0]
 

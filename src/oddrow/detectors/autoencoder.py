@@ -1,4 +1,4 @@
-"""`AutoencoderDetector`: odd is what cannot be rebuilt."""
+"""`AutoencoderDetector`: a row is odd if an autoencoder cannot reconstruct it."""
 
 from __future__ import annotations
 
@@ -32,15 +32,13 @@ from oddrow.typing import Mask
 
 SCORINGS = ("standardized", "mse")
 
-USUAL_LAYERS = 3
-
-# No output counts as better known than this, in squared encoded units or nats: a column that is rebuilt almost exactly
-# would else decide every score by its last digits.
+# Least mean error of an output, in squared encoded units or nats: a column that is reconstructed almost exactly would
+# otherwise decide every score by its last digits.
 SPREAD_FLOOR = 0.02
 
 
 def default_widths(n_outputs: int) -> tuple[int, int, int]:
-    """The hidden widths for a table of this many outputs.
+    """Return the hidden widths for a table of this many outputs.
 
     >>> default_widths(29), default_widths(100)
     ((64, 16, 64), (128, 32, 128))
@@ -50,68 +48,99 @@ def default_widths(n_outputs: int) -> tuple[int, int, int]:
 
 
 class AutoencoderDetector(Detector):
-    """Scores a row by how badly a denoising autoencoder rebuilds it.
+    """Score rows by the reconstruction error of a denoising autoencoder.
 
-    Choose it for numbers, categories and missing values mixed, with mostly normal training rows. On two cores,
+    Choose it for numbers, categories and missing values mixed, if training rows are mostly normal. On two cores,
     training takes some 15 seconds for 100,000 rows of 30 columns, scoring a million of them about a second.
 
     Parameters
     ----------
-    hidden : sequence of int or None
-        Widths of the hidden layers. None is (h, h/4, h), where h is twice the number of outputs, 64 at least and 128
-        at most: noise more than a narrow middle keeps the network from learning to copy.
+    hidden : sequence of int, or None
+        Widths of the hidden layers. None is (h, h/4, h), where h is twice the number of outputs, at least 64 and at
+        most 128. Noise, more than a narrow middle, keeps the network from learning to copy.
     activations : str or sequence of str
-        Activation of every hidden layer, or of each: gelu, relu, tanh, elu, silu, sigmoid, leaky-relu
-        (slope 0.2 below 0), linear.
+        Activation of every hidden layer, or of each: gelu, relu, tanh, elu, silu, sigmoid, leaky-relu (slope 0.2 below
+        0), linear.
     output : str
-        Activation of the rebuilt numbers, any of these: sigmoid where all are encoded to [0, 1]. What is rebuilt of
-        categories stays linear.
+        Activation of the reconstructed numbers, one of the same: sigmoid if all are encoded to [0, 1]. Logits of
+        categories are always linear.
     error : {"squared", "squared-log"}
-        Error of numbers, in training and in scores; the second is (log(1 + x) - log(1 + rebuilt))^2, where whatever is
-        below 1e-7 counts as 1e-7. It is for numbers encoded to [0, 1], `TableEncoder(numbers="minmax")`; one below the
-        range of the training rows is no odder to it than the least of them.
+        Error of a number, in training and in scores. The second is `(log(1 + x) - log(1 + reconstruction))**2` with
+        everything below 1e-7 counted as 1e-7. It is for numbers encoded to [0, 1], `TableEncoder(numbers="minmax")`,
+        and cannot see values below the range of the training rows.
     noise : float
-        Each row is trained with noise of its own strength, uniform between 0 and this: the standard deviation added
-        to its encoded numbers; its categories are made missing with half that probability.
+        Upper limit of the noise, 0 to 2. Each training row gets a strength of its own, uniform between 0 and `noise`:
+        the standard deviation of the noise added to its encoded numbers. Its categories become missing with half that
+        probability.
     dropout : float or sequence of float
-        Share of the outputs of every hidden layer, or of each, set to 0 in a training step, 0 to 0.9 in steps of 1/256;
-        the others are scaled up to make up for it.
+        Share of the outputs of every hidden layer, or of each, set to 0 in a training step; 0 to 0.9 in steps of
+        1/256. The others are scaled up to make up for it.
     activity_l1, activity_l2 : float
-        Weight in the loss, of training and of validation rows, of the first hidden layer's absolute (squared) outputs,
-        summed over the layer and averaged over the rows. Scores do not count them.
+        Weights in the loss of the absolute and squared outputs of the first hidden layer, summed over the layer and
+        averaged over rows. Scores ignore them.
     scoring : {"standardized", "mse"}
-        Each column's error in units of its own mean error on training rows, averaged over the columns; or the plain
-        mean of the errors (`error` for numbers, cross-entropy in nats for categories).
+        "standardized" divides each column's error by its mean on training rows and averages over columns. "mse" is the
+        plain mean of all errors, with cross-entropy in nats for categories.
     known_weight : float
-        How much each known anomaly (y is 1) counts in training, where it must not be rebuilt; a normal row counts 1.
-        With 0 known anomalies are left out. Choose 10 where anomalies to come are like the known ones.
+        Weight in training of each known anomaly (y is 1), which must not be reconstructed; a normal row has weight 1.
+        0 excludes known anomalies. Choose 10 if future anomalies resemble the known ones.
     trim : float
-        Share of the training rows to leave out: those rebuilt worst after an eighth of the epochs. Choose 0.05 where
-        anomalies are among the training rows and nobody knows which.
+        Share of the training rows to exclude, 0 to 0.5: those with the highest error after an eighth of the epochs.
+        Choose 0.05 if unknown anomalies are among the training rows.
     training : Training or None
         How to train; None is `Training()`.
     encoder : TableEncoder or None
-        How to encode; None is `TableEncoder()`.
-    kinds : dict or None
-        Kinds of columns that are not to be inferred, by name; for frames.
+        How to encode columns as numbers; None is `TableEncoder()`.
+    kinds : dict of str to str, or None
+        Kinds of columns that must not be inferred, by column name. For frames and tables.
     contamination : float
-        Share of the training rows that `predict` calls outliers. Thresholds for alerts are set elsewhere.
+        Share of the training rows that `predict` calls outliers, above 0 and at most 0.5.
     random_state : int, Generator, RandomState or None
-        The same seed gives the same scores.
+        Source of all randomness. The same seed gives the same scores.
 
     Attributes
     ----------
     network_ : Autoencoder
-    spread_ : (outputs,) float64, the mean error of every output on the rows the network was fitted to, not below 0.02;
-        1 for scoring="mse".
-    loss_curve_ : list of dict, loss and validation_loss of each epoch.
-    schema_, encoder_, offset_, n_features_in_, n_known_anomalies_
+        The trained network.
+    spread_ : ndarray of float64, shape (outputs,)
+        Mean error of each output on the fitting rows, at least 0.02; 1 with `scoring="mse"`.
+    loss_curve_ : list of dict
+        `epoch`, `loss` and `validation_loss` of each logged epoch.
+    n_epochs_ : int
+        Epochs trained.
+    schema_ : Schema
+        What each column means.
+    encoder_ : TableEncoder
+        The encoder, fitted to the training rows.
+    offset_ : float
+        Minus the score at which `predict` begins to call rows outliers.
+    n_features_in_ : int
+        Columns of X.
+    feature_names_in_ : ndarray of str, shape (n_features_in_,)
+        Their names, if X was a frame.
+    n_known_anomalies_ : int
+        Training rows that `y` marked as anomalies.
 
-    Source: Vincent et al. (2010), stacked denoising autoencoders; Hawkins et al. (2002), replicator networks, eq. 4;
-    for `known_weight` Yamanaka et al. (2019), autoencoding binary classifiers; for `trim` Shen and Sanghavi (2019),
-    iterative trimmed loss minimization, algorithm 1, of which one round is done; for `dropout` Srivastava et al.
-    (2014), dropout. The penalties and "squared-log" are Keras' activity_regularizer and mean_squared_logarithmic_error.
+    See Also
+    --------
+    OddRowDetector : The default; often better, but keeps training rows.
+    DAGMMDetector : Scores rows by their energy under a Gaussian mixture.
 
+    Notes
+    -----
+    The penalties are those of Keras' `activity_regularizer`, "squared-log" is its `mean_squared_logarithmic_error`.
+
+    References
+    ----------
+    - Vincent et al. (2010), Stacked denoising autoencoders.
+    - Hawkins et al. (2002), Outlier detection using replicator neural networks, eq. 4.
+    - Yamanaka et al. (2019), Autoencoding binary classifiers for supervised anomaly detection: `known_weight`.
+    - Shen and Sanghavi (2019), Learning with bad training data via iterative trimmed loss minimization, algorithm 1,
+      of which one round is done: `trim`.
+    - Srivastava et al. (2014), Dropout: a simple way to prevent neural networks from overfitting.
+
+    Examples
+    --------
     >>> X = np.random.default_rng(0).normal(size=(200, 3))
     >>> detector = AutoencoderDetector(hidden=(8,), training=Training(epochs=2), random_state=0).fit(X)
     >>> detector.anomaly_score(np.array([[0.0, 0.0, 0.0], [9.0, -9.0, 9.0]])).argmax()
@@ -154,9 +183,17 @@ class AutoencoderDetector(Detector):
         self.trim = trim
 
     def column_scores(self, X: Any) -> pl.DataFrame:
-        """How badly each column is rebuilt: a frame (n, columns used) under their own names.
+        """Return the reconstruction error of each column.
 
-        The mean over the columns of a row is its anomaly score.
+        Parameters
+        ----------
+        X : frame, table or array-like, shape (n, d)
+            Rows with the columns of the training rows.
+
+        Returns
+        -------
+        DataFrame, shape (n, columns used)
+            The errors under the columns' own names; their mean over a row's columns is its anomaly score.
         """
         parts = self._by_slices(X, Autoencoder.parts).astype(np.float64)
         sources = self._sources()
@@ -166,27 +203,20 @@ class AutoencoderDetector(Detector):
 
     @property
     def _scores_by_spread(self) -> bool:
-        """Whether a column score is the column's squared error, or that of logarithms, in units of its own on training
-        rows.
-        """
-        # Squared logarithms lie below the floor of the spread, which is none of theirs.
+        # Squared logarithms are smaller than the floor of the spread, so they have no unit of their own.
         return self.scoring == "standardized" and self.error == "squared"
 
     @property
     def spread_(self) -> npt.NDArray[np.float64]:
-        """The mean error of every output on the rows the network was fitted to, (outputs,), not below a floor."""
+        """Mean error of each output on the fitting rows, shape (outputs,); at least 0.02."""
         return np.asarray(self.network_.spread, dtype=np.float64)
 
     def _new_network(self, seed: int) -> Autoencoder:
-        levels = [n_levels for _, n_levels in self.encoder_.category_sources_]
-        n_numbers = len(self.encoder_.number_sources_)
-        hidden = (
-            default_widths(n_numbers + len(levels)) if self.hidden is None else [int(width) for width in self.hidden]
-        )
+        hidden = default_widths(len(self._sources())) if self.hidden is None else self.hidden
         return Autoencoder(
-            n_numbers,
-            levels,
-            hidden,
+            len(self._number_columns),
+            self._n_levels,
+            [int(width) for width in hidden],
             named_activations(self.activations, len(hidden)),
             float(self.noise),
             dropout=dropout_shares(self.dropout, len(hidden)),
@@ -198,10 +228,9 @@ class AutoencoderDetector(Detector):
         )
 
     def _check_parameters(self) -> None:
-        """Raise `ParameterError` for a value that means nothing."""
         if self.hidden is not None:
             check_widths("hidden", self.hidden)
-        n_layers = USUAL_LAYERS if self.hidden is None else len(self.hidden)
+        n_layers = len(default_widths(0) if self.hidden is None else self.hidden)
         check_activations(self.activations, n_layers)
         check_choice("output", self.output, ACTIVATIONS)
         check_choice("error", self.error, NUMBER_ERRORS)
@@ -215,38 +244,33 @@ class AutoencoderDetector(Detector):
 
     @property
     def _learns_from_known(self) -> bool:
-        """Whether known anomalies are learned from, rather than left out."""
         return self.known_weight > 0
 
     @property
     def _trim_share(self) -> float:
-        """The share of the training rows that a short trial of training leaves out first."""
         return float(self.trim)
 
     @property
     def _training_notes(self) -> list[str]:
-        """What became of the training rows, in words, besides that they were learned from."""
-        return (
-            [f"{self._trim_share:.1%} of the training rows, the oddest after a trial, were left out"]
-            if self._trim_share
-            else []
-        )
+        if not self._trim_share:
+            return []
+        return [f"{self._trim_share:.1%} of the training rows, the oddest after a trial training, were excluded"]
 
     def _rows_to_keep(self, network: Autoencoder, fitting: Any) -> Mask:
-        scores = score_in_blocks(Autoencoder.score, self._weighed(network, fitting), fitting)
+        scores = score_in_blocks(Autoencoder.score, self._weighted(network, fitting), fitting)
         return scores <= np.quantile(scores, 1 - self.trim)
 
-    def _in_training(self, network: Autoencoder, ready: TrainingSet) -> Autoencoder | BinaryAutoencoder:
+    def _in_training(self, network: Autoencoder, rows: TrainingSet) -> Autoencoder | BinaryAutoencoder:
         return BinaryAutoencoder(network, float(self.known_weight)) if self._learns_from_known else network
 
     def _after_training(self, network: Autoencoder | BinaryAutoencoder) -> Autoencoder:
         return network.network if isinstance(network, BinaryAutoencoder) else network
 
-    def _finish(self, network: Autoencoder, ready: TrainingSet) -> Autoencoder:
-        return self._weighed(network, ready.normal_in_numpy)
+    def _finish(self, network: Autoencoder, rows: TrainingSet) -> Autoencoder:
+        return self._weighted(network, rows.normal_in_numpy)
 
-    def _weighed(self, network: Autoencoder, fitting: Any) -> Autoencoder:
-        """The trained network with its outputs weighed: columns count alike, and within one its outputs."""
+    def _weighted(self, network: Autoencoder, fitting: Any) -> Autoencoder:
+        """Weight the outputs so that all columns count alike, and all outputs of a column."""
         sources = self._sources()
         if self.scoring == "mse" or not sources:
             return network
@@ -255,9 +279,9 @@ class AutoencoderDetector(Detector):
         plain = eqx.tree_at(lambda net: net.share, network, jnp.ones(len(sources)))
         errors = mean_in_blocks(Autoencoder.parts, plain, fitting)
         spread = jnp.asarray(np.maximum(errors, SPREAD_FLOOR), jnp.float32)
-        weighed: Autoencoder = eqx.tree_at(lambda net: (net.share, net.spread), network, (share, spread))
-        return weighed
+        weighted: Autoencoder = eqx.tree_at(lambda net: (net.share, net.spread), network, (share, spread))
+        return weighted
 
     def _sources(self) -> list[str]:
-        """The source column of every output."""
-        return [source for source, _ in self.encoder_.number_sources_ + self.encoder_.category_sources_]
+        """Return the source column of every output."""
+        return self._number_columns + self._category_columns

@@ -109,8 +109,8 @@ class Detector(OutlierMixin, DetectorHooks):
 
         Returns
         -------
-        self : Detector
-            The fitted detector.
+        Detector
+            The detector itself, fitted.
 
         Raises
         ------
@@ -182,7 +182,7 @@ class Detector(OutlierMixin, DetectorHooks):
             Logits of the levels of each encoded category.
         """
         outputs = self._by_slices(X, _outputs).astype(np.float64)
-        widths = [len(self._number_columns), *(n_levels for _, n_levels in self.encoder_.category_sources_)]
+        widths = [len(self._number_columns), *self._n_levels]
         numbers, *logits = np.split(outputs, np.cumsum(widths)[:-1], axis=1)
         return numbers, logits
 
@@ -314,14 +314,6 @@ class Detector(OutlierMixin, DetectorHooks):
         network = ScoreDescent(self.network_, *map(jnp.asarray, self.encoder_.number_bounds_))
         encoded = self.encoder_.transform(rows)
         return score_in_blocks(ScoreDescent.lowest, network, (*encoded, movable)).astype(np.float64)
-
-    @property
-    def _number_columns(self) -> list[str]:
-        return [source for source, _ in self.encoder_.number_sources_]
-
-    @property
-    def _category_columns(self) -> list[str]:
-        return [source for source, _ in self.encoder_.category_sources_]
 
     def _finite(self, scores: npt.NDArray[np.float32]) -> Floats:
         if n_bad := int((~np.isfinite(scores)).sum()):

@@ -1,4 +1,4 @@
-"""`DAGMMDetector`: odd is what a mixture over codes and reconstruction errors finds improbable."""
+"""`DAGMMDetector`: a row is odd if its code and reconstruction error are improbable under a Gaussian mixture."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from oddrow.train.shards import row_count
 from oddrow.train.training import Training
 from oddrow.typing import Floats
 
-# A component to which less of a training row than this belongs has died: its mean is no number any more.
-FEWEST_ROWS = 1e-3
+# A component with less than this part of one training row has died: its mean is no longer a number.
+MIN_COMPONENT_ROWS = 1e-3
 
 
 def default_widths(n_outputs: int) -> tuple[int, int, int]:
-    """The hidden widths for a table of this many outputs: the paper's for its 120 columns.
+    """Return the hidden widths for a table of this many outputs: the paper's for its 120 columns.
 
     >>> default_widths(120), default_widths(6)
     ((60, 30, 10), (16, 12, 10))
@@ -36,47 +36,85 @@ def default_widths(n_outputs: int) -> tuple[int, int, int]:
 
 
 class DAGMMDetector(Detector):
-    """Scores a row by its energy under a Gaussian mixture fitted jointly with an autoencoder (Zong et al., 2018).
+    """Score rows by their energy under a Gaussian mixture that is trained together with an autoencoder.
 
-    The mixture lives in a few dimensions: the latent code, the relative Euclidean distance and the cosine similarity
-    of a row and its reconstruction. A score is in nats, a negative log density, and may be negative. Choose it where
-    normal rows form several groups; `AutoencoderDetector` is steadier, and often better. On two cores, 200,000 rows of
-    120 columns take half a minute for 40 epochs.
+    Choose it if normal rows form several groups; `AutoencoderDetector` is steadier and often better. On two cores,
+    200,000 rows of 120 columns take half a minute for 40 epochs.
 
     Parameters
     ----------
-    hidden : sequence of int or None
+    hidden : sequence of int, or None
         Widths of the hidden layers down to the code; the way back mirrors them. None is (h, h/2, 10), where h is half
-        the number of outputs, 16 at least and 128 at most.
+        the number of outputs, at least 16 and at most 128.
     latent : int
         Width of the code.
     n_components : int
         Gaussians in the mixture.
     estimation : sequence of int
-        Widths of the hidden layers of the estimation network, tanh each.
+        Widths of the hidden layers of the estimation network, with tanh as activation.
     activations : str or sequence of str
-        Activation of every hidden layer down to the code, or of each: gelu, relu, tanh, elu, silu, sigmoid, linear.
+        Activation of every hidden layer down to the code, or of each: gelu, relu, tanh, elu, silu, sigmoid,
+        leaky-relu, linear.
     dropout : float
-        Share of the estimation network's hidden units left out in a training step.
+        Share of the estimation network's hidden units set to 0 in a training step, 0 to 0.9.
     features : sequence of {"distance", "cosine"}
-        What the mixture sees besides the code.
+        What the mixture sees besides the code: the relative Euclidean distance and the cosine similarity of a row and
+        its reconstruction.
     lambda_energy, lambda_covariance : float
-        Weights of energy and covariance penalty beside the reconstruction error (eq. 7).
+        Weights of the energy and of the covariance penalty in the loss (eq. 7).
     covariance_floor : float
-        Added to the variances of all components. It is what keeps the mixture from closing in on single rows.
-    training, encoder, kinds, contamination, random_state
-        As for `AutoencoderDetector`, but numbers are scaled to [0, 1] where `encoder` is None: distance and cosine are
-        taken from the origin, which must not lie in the middle of the rows.
+        Added to all variances. It keeps components from collapsing onto single rows.
+    training : Training or None
+        How to train; None is `Training()`.
+    encoder : TableEncoder or None
+        How to encode columns as numbers. None is `TableEncoder(numbers="minmax")`: distance and cosine are measured
+        from the origin, which must not lie amid the rows.
+    kinds : dict of str to str, or None
+        Kinds of columns that must not be inferred, by column name. For frames and tables.
+    contamination : float
+        Share of the training rows that `predict` calls outliers, above 0 and at most 0.5.
+    random_state : int, Generator, RandomState or None
+        Source of all randomness. The same seed gives the same scores.
 
     Attributes
     ----------
-    network_ : DAGMM, whose `mixture` has phi (components,), mean (components, width), covariance
-        (components, width, width) over all training rows.
-    loss_curve_ : list of dict, of each epoch: loss, reconstruction, energy, covariance_penalty and validation_loss.
-    schema_, encoder_, offset_, n_features_in_, n_known_anomalies_
+    network_ : DAGMM
+        The trained network. Its `mixture` over all fitting rows has `phi` (components,), `mean` (components, width) and
+        `covariance` (components, width, width).
+    code_names : list of str
+        Names of the numbers that `code` returns.
+    loss_curve_ : list of dict
+        `epoch`, `loss`, `reconstruction`, `energy`, `covariance_penalty` and `validation_loss` of each logged epoch.
+    n_epochs_ : int
+        Epochs trained.
+    schema_ : Schema
+        What each column means.
+    encoder_ : TableEncoder
+        The encoder, fitted to the training rows.
+    offset_ : float
+        Minus the score at which `predict` begins to call rows outliers.
+    n_features_in_ : int
+        Columns of X.
+    feature_names_in_ : ndarray of str, shape (n_features_in_,)
+        Their names, if X was a frame.
+    n_known_anomalies_ : int
+        Training rows that `y` marked as anomalies; they are excluded.
 
-    Raises `TrainingError` where a component dies or the mixture cannot be computed.
+    See Also
+    --------
+    AutoencoderDetector : Scores rows by their reconstruction error.
 
+    Notes
+    -----
+    The score is the energy (eq. 6): minus the log density of the mixture, in nats. It may be negative. `fit` raises
+    `TrainingError` if a component dies or becomes singular.
+
+    References
+    ----------
+    - Zong et al. (2018), Deep autoencoding Gaussian mixture model for unsupervised anomaly detection.
+
+    Examples
+    --------
     >>> X = np.random.default_rng(0).normal(size=(200, 3))
     >>> detector = DAGMMDetector(n_components=2, training=Training(epochs=2), random_state=0).fit(X)
     >>> detector.code(X).shape
@@ -117,16 +155,26 @@ class DAGMMDetector(Detector):
         self.covariance_floor = covariance_floor
 
     def code(self, X: Any) -> Floats:
-        """Where each row lies for the mixture, (n, latent + features): code, then distance and cosine as chosen."""
+        """Return where each row lies for the mixture.
+
+        Parameters
+        ----------
+        X : frame, table or array-like, shape (n, d)
+            Rows with the columns of the training rows.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, latent + features)
+            The code, then distance and cosine as `features` says.
+        """
         return self._by_slices(X, DAGMM.latent).astype(np.float64)
 
     @property
     def code_names(self) -> list[str]:
-        """What the numbers of `code` are, (latent + features)."""
+        """Names of the numbers that `code` returns."""
         return [*(f"code {place + 1}" for place in range(self.latent)), *dict.fromkeys(self.features)]
 
     def _check_parameters(self) -> None:
-        """Raise `ParameterError` for a value that means nothing."""
         if self.hidden is not None:
             check_widths("hidden", self.hidden)
         check_widths("estimation", self.estimation)
@@ -143,16 +191,14 @@ class DAGMMDetector(Detector):
         check_number("covariance_floor", self.covariance_floor, 0, above=True)
 
     def _default_encoder(self) -> TableEncoder:
-        """Numbers in [0, 1]."""
         return TableEncoder(numbers="minmax")
 
     def _new_network(self, seed: int) -> DAGMM:
-        levels = [n_levels for _, n_levels in self.encoder_.category_sources_]
-        n_numbers = len(self.encoder_.number_sources_)
-        hidden = default_widths(n_numbers + len(levels)) if self.hidden is None else self.hidden
+        n_outputs = len(self._number_columns) + len(self._n_levels)
+        hidden = default_widths(n_outputs) if self.hidden is None else self.hidden
         return DAGMM(
-            n_numbers,
-            levels,
+            len(self._number_columns),
+            self._n_levels,
             [int(width) for width in hidden],
             int(self.latent),
             [int(width) for width in self.estimation],
@@ -170,8 +216,8 @@ class DAGMMDetector(Detector):
         width = self.latent + len(set(self.features))
         if n_rows < (needed := self.n_components * (width + 1)):
             raise ParameterError(
-                f"n_components={self.n_components} are more than {n_rows:,} training rows can carry: a component over "
-                f"{width} dimensions needs {width + 1} rows, all of them {needed:,}. Lower n_components or latent."
+                f"n_components={self.n_components} is too many for {n_rows:,} training rows: a component of {width} "
+                f"dimensions needs {width + 1} rows, all of them {needed:,}. Lower n_components or latent."
             )
 
     def _diverged(self, error: NotFiniteError) -> NotFiniteError:
@@ -180,9 +226,9 @@ class DAGMMDetector(Detector):
             f"covariance_floor (now {self.covariance_floor:g})."
         )
 
-    def _finish(self, network: DAGMM, ready: TrainingSet) -> DAGMM:
-        """The network with the mixture over all its training rows, summed in float64 chunk by chunk (eq. 5)."""
-        fitting = ready.normal_in_numpy
+    def _finish(self, network: DAGMM, rows: TrainingSet) -> DAGMM:
+        """Set the mixture over all fitting rows, summed in float64 block by block (eq. 5)."""
+        fitting = rows.normal_in_numpy
         n_rows, (n_components, width) = row_count(fitting), network.mixture.mean.shape
         moments = mean_in_blocks(DAGMM.moments, network, fitting)
         shares, sums = moments[:n_components], moments[n_components:].reshape(n_components, width)
@@ -199,18 +245,16 @@ class DAGMMDetector(Detector):
 
     def _check_alive(self, rows: Floats) -> None:
         if not np.isfinite(rows).all():
-            raise self._diverged(
-                NotFiniteError("the latent code is not finite: the weights have grown beyond measure.")
-            )
+            raise self._diverged(NotFiniteError("the latent code is not finite, because the weights have diverged."))
         weakest = int(rows.argmin())
-        if rows[weakest] < FEWEST_ROWS:
+        if rows[weakest] < MIN_COMPONENT_ROWS:
             raise TrainingError(
                 f"component {weakest + 1} of {self.n_components} has died: {rows[weakest]:.2g} of {rows.sum():,.0f} "
                 f"training rows belong to it. Lower n_components, or train less (training.epochs)."
             )
 
     def _check_regular(self, covariance: Floats, rows: Floats) -> None:
-        """float32 factors exist only up to some ratio of the largest to the smallest variance."""
+        """Raise `TrainingError` if a covariance cannot be factored in float32: its variances differ too much."""
         ratios = np.linalg.cond(covariance) if np.isfinite(covariance).all() else np.full(len(covariance), np.inf)
         worst = int(ratios.argmax())
         if ratios[worst] > 1 / np.finfo(np.float32).eps:

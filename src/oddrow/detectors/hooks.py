@@ -120,7 +120,22 @@ class DetectorHooks(Estimator, ABC):
         """Return a network of the form that a saved one has; its numbers do not matter."""
         return self._new_network(0)
 
-    # From the parameters.
+    # What hooks can rely on.
+
+    @property
+    def _number_columns(self) -> list[str]:
+        """The source column of every encoded number."""
+        return [source for source, _ in self.encoder_.number_sources_]
+
+    @property
+    def _category_columns(self) -> list[str]:
+        """The source column of every encoded category."""
+        return [source for source, _ in self.encoder_.category_sources_]
+
+    @property
+    def _n_levels(self) -> list[int]:
+        """The number of levels of every encoded category."""
+        return [n_levels for _, n_levels in self.encoder_.category_sources_]
 
     @property
     def _used_training(self) -> Training:

@@ -90,7 +90,7 @@ class OddRowDetector(Detector):
     reference_rows : int
         Training rows to keep as references, drawn at random; at least 2. Wide tables keep fewer, so that models stay
         below 20 MB. 0 keeps no row but up to 200 means of at least five rows each, for models that must not contain
-        training rows. (The mean of identical rows is still that row.)
+        training rows; the mean of identical rows is still that row.
     training : Training or None
         How to train the autoencoder of "novelty"; None is `Training()`. Validation rows calibrate the score and must
         be normal. With fewer than ten, as for tables of fewer than 100 rows, the autoencoder is ignored and the
@@ -237,10 +237,6 @@ class OddRowDetector(Detector):
         parts = [part for _, part in self.encoder_.number_sources_]
         return np.array([part == "missing" or part.startswith("=") for part in parts], bool)
 
-    @property
-    def _n_levels(self) -> list[int]:
-        return [n_levels for _, n_levels in self.encoder_.category_sources_]
-
     def _new_network(self, seed: int) -> DenoisingAutoencoder | None:
         """Return the network to train, which is none in outlier mode."""
         if self.mode == "outlier":
@@ -306,10 +302,8 @@ class OddRowDetector(Detector):
 
     def _most_reference_rows(self, autoencoder: DenoisingAutoencoder | None) -> int:
         most_values = MAX_REFERENCE_BYTES // BYTES_PER_VALUE
-        width, n_codes = (
-            len(self._number_columns) + len(self._n_levels),
-            0 if autoencoder is None else autoencoder.n_codes,
-        )
+        width = len(self._number_columns) + len(self._n_levels)
+        n_codes = 0 if autoencoder is None else autoencoder.n_codes
         n_rows = most_values // (width + n_codes)
         if n_rows > MAX_CODED_ROWS:
             n_rows = (most_values - MAX_CODED_ROWS * n_codes) // width

@@ -1,4 +1,4 @@
-"""The detectors by the names that settings, recipes and saved models call them."""
+"""The detectors by the names that settings and recipes use."""
 
 from __future__ import annotations
 

@@ -18,33 +18,43 @@ from oddrow.encoding.encoder import Encoded, TableEncoder
 from oddrow.encoding.row_encoder import RowEncoder
 from oddrow.train.compilation import keep_compiled_code
 
-# In blocks of fewer rows than a table's smallest, XLA mostly adds up in the same order, in less time. In still smaller
-# ones its matrix products go another way.
-BLOCKS_OF_ONE = (64, 128, BLOCKS[0])
+# Smaller than the smallest block of a table, and faster; XLA mostly adds up in the same order there. In still smaller
+# blocks its matrix products take another path.
+BLOCK_SIZES = (64, 128, BLOCKS[0])
 
 N_TRIALS = 4
 
 # Waking a second thread takes longer than half of so small a block.
-ON_ONE_THREAD: dict[str, str | bool] = {"xla_disable_hlo_passes": "cpu-parallel-task-assigner"}
+ONE_THREAD: dict[str, str | bool] = {"xla_disable_hlo_passes": "cpu-parallel-task-assigner"}
 
-# How often to ask whether the scores are there before sleeping until they are: waking up takes as long as the network.
-MOST_QUESTIONS = 200
+# Polls for the result before sleeping until it is there: waking up takes as long as the network.
+MAX_POLLS = 200
 
 _give_way: Callable[[], None] = getattr(os, "sched_yield", lambda: None)
 
 
 class RowScorer:
-    """Scores one row at a time, as a service does with each payment that comes.
+    """Score one row at a time, for services that receive rows one by one.
 
-    Make it of a fitted detector once, then call it with dicts of column names and values. What it returns is, to the
-    bit, `detector.anomaly_score` of a table of that row alone, in some 0.15 ms instead of 6 ms. Making it takes up to a
-    few seconds: the network is compiled for few rows, and tried against the detector. Several threads may share it. It
-    keeps the detector as it was: after another `fit`, make another.
+    A call takes some 0.15 ms instead of the 6 ms of a table with one row, and returns the same score to the last bit.
+    Making a scorer takes up to a few seconds, because the network is compiled again and compared with the detector.
 
-    Values are numbers, text, true or false, dates and times or their ISO text; None and NaN are missing. What only a
-    table can read, such as a Decimal or a number that is text, takes as long as a table. Keys that are no columns of
-    the detector are ignored. Raises `TableError`, as for a table, for a column that is absent or of another kind.
+    Parameters
+    ----------
+    detector : Detector
+        A fitted detector. The scorer keeps it as it is now: after another `fit`, make another scorer.
 
+    See Also
+    --------
+    Artifact.row_scorer : Also applies the threshold of a saved model.
+
+    Notes
+    -----
+    Several threads may share a scorer. Values that only a table can read, such as a Decimal or a number given as text,
+    take as long as a table.
+
+    Examples
+    --------
     >>> from oddrow import AutoencoderDetector, Training
     >>> X = np.random.default_rng(0).normal(size=(200, 2))
     >>> detector = AutoencoderDetector(hidden=(4,), training=Training(epochs=1), random_state=0).fit(X)
@@ -61,7 +71,24 @@ class RowScorer:
         self._check_finite = detector._finite
 
     def __call__(self, row: Mapping[str, Any]) -> float:
-        """How odd the row is, higher is odder."""
+        """Score a row: higher is odder.
+
+        Parameters
+        ----------
+        row : mapping of str to value
+            Values by column name: numbers, text, booleans, dates and times or their ISO text. None and NaN are missing.
+            Other keys than the detector's columns are ignored.
+
+        Returns
+        -------
+        float
+            The anomaly score.
+
+        Raises
+        ------
+        TableError
+            If a column is missing or its value is of another kind, as for a table.
+        """
         score = self._block.score(self._encode(row))
         if not math.isfinite(score):
             self._check_finite(np.array([score], np.float32))
@@ -69,7 +96,7 @@ class RowScorer:
 
 
 class _Block:
-    """A network compiled for so many rows, which no call has to take apart and look up again."""
+    """A network compiled for a number of rows; calls need not flatten it or look it up again."""
 
     def __init__(
         self, network: Any, size: int, n_numbers: int, n_categories: int, *, on_one_thread: bool = True
@@ -82,14 +109,14 @@ class _Block:
         self._compiled = _on_one_thread(lowered) if on_one_thread else lowered.compile()
 
     def score(self, row: Encoded) -> float:
-        """The score of a row: the first of a block that is filled with zeros, as a table of one row is."""
-        # Arrays of this call alone, so that threads do not write over each other's rows.
+        """Return the score of a row, the first of a block otherwise filled with zeros, as for a table of one row."""
+        # New arrays for each call: threads must not overwrite each other's rows.
         numbers, categories = np.zeros(self._shapes[0], np.float32), np.zeros(self._shapes[1], np.int32)
         numbers[0], categories[0] = row
         return float(self._scores(numbers, categories)[0])
 
     def agrees(self, rows: Encoded, scores: npt.NDArray[np.float32]) -> bool:
-        """Whether rows (n,) get these scores to the bit, n being a multiple of the size."""
+        """Return whether rows (n,), a multiple of the size, get these scores to the bit."""
         parts = (np.split(part, len(scores) // self._shapes[0][0]) for part in rows)
         found = np.concatenate([self._scores(*block) for block in zip(*parts, strict=True)])
         return np.array_equal(found, scores, equal_nan=True)
@@ -99,7 +126,7 @@ class _Block:
 
 
 def _awaited(scores: Any) -> Any:
-    for _ in range(MOST_QUESTIONS):
+    for _ in range(MAX_POLLS):
         if scores.is_ready():
             break
         _give_way()
@@ -108,27 +135,27 @@ def _awaited(scores: Any) -> Any:
 
 def _on_one_thread(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
     try:
-        return lowered.compile(ON_ONE_THREAD)
+        return lowered.compile(ONE_THREAD)
     except jax.errors.JaxRuntimeError:
-        # An XLA that knows no such option.
+        # This XLA has no such option.
         return lowered.compile()
 
 
 def _smallest_block(network: Any, encoder: TableEncoder) -> _Block:
-    """The smallest block that gives the scores of a table to the bit, found by trial: it depends on the machine."""
+    """Find by trial the smallest block that gives the scores of a table to the bit: it depends on the machine."""
     widths = len(encoder.number_sources_), len(encoder.category_sources_)
     trials = [_random_rows(encoder, seed) for seed in range(N_TRIALS)]
     expected = [score_in_blocks(type(network).score, network, tuple(rows)) for rows in trials]
-    for size in BLOCKS_OF_ONE:
+    for size in BLOCK_SIZES:
         block = _Block(network, size, *widths)
         if all(map(block.agrees, trials, expected)):
             return block
-    # What a table's smallest block is compiled to.
+    # The same code as a table's smallest block.
     return _Block(network, BLOCKS[0], *widths, on_one_thread=False)
 
 
 def _random_rows(encoder: TableEncoder, seed: int) -> Encoded:
-    """As many encoded rows as a table's smallest block has; added up in another order, some score other last bits."""
+    """Return a block of encoded rows so wild that adding up in another order changes the last bits of some scores."""
     rng = np.random.default_rng(seed)
     n_rows, n_numbers = BLOCKS[0], len(encoder.number_sources_)
     numbers = rng.normal(size=(n_rows, n_numbers)) * rng.choice([0.1, 1, 10], (n_rows, 1))
