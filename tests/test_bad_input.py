@@ -568,12 +568,12 @@ def test_a_comparison_needs_both_classes(refused: Callable[..., str], write: Wri
 def test_synthetic_rows_are_never_compared_on(refused: Callable[..., str], write: Write) -> None:
     marks = {"oddrow_synthetic": [row == 3 for row in range(40)]}
     path = write(table(fraud=[int(row < 10) for row in range(40)], **marks))
-    assert "1 test rows are synthetic" in refused("compare", path, "--label", "fraud", "--folds", "2")
+    assert "1 test row is synthetic" in refused("compare", path, "--label", "fraud", "--folds", "2")
 
 
 def test_comparing_needs_imbalanced_learn(
     refused: Callable[..., str], labelled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "imblearn.over_sampling", None)
-    expected = "comparing samplers needs imbalanced-learn: pip install 'oddrow[compare]'."
+    expected = "comparing samplers needs imbalanced-learn. Install it with pip install 'oddrow[compare]'."
     assert refused("compare", labelled, "--label", "fraud") == expected

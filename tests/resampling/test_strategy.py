@@ -48,14 +48,14 @@ def test_a_ratio_that_is_there_already_adds_nothing() -> None:
     ("y", "strategy", "message"),
     [
         (TWO, "minorty", "sampling_strategy='minorty' is not one of .* Did you mean 'minority'"),
-        (TWO, 0.05, "asks for 5 rows of class 1, and there are 10 already"),
+        (TWO, 0.05, "asks for 5 rows of class 1, but there are 10 already"),
         (TWO, 1.5, "sampling_strategy=1.5 is not a finite number above 0 and at most 1"),
         (TWO, 0, "sampling_strategy=0 is not"),
         (TWO, None, "sampling_strategy=None is not"),
-        (TWO, {1: 5}, "asks for 5 rows of class 1, and there are 10 already. A sampler only adds rows"),
+        (TWO, {1: 5}, "asks for 5 rows of class 1, but there are 10 already. A sampler only adds rows"),
         (TWO, {1: 12.5}, "class 1=12.5 is not a whole number"),
-        (THREE, 0.5, "a float is minority / majority, and there are 3 classes"),
-        (THREE, {"d": 90}, "no row is of class 'd'"),
+        (THREE, 0.5, "a float is minority / majority, but there are 3 classes"),
+        (THREE, {"d": 90}, "no row has class 'd'"),
     ],
 )
 def test_what_means_nothing_is_refused(y: np.ndarray, strategy: Any, message: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from html import escape
 from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar
@@ -142,7 +143,7 @@ def test_training_rows_are_capped_alike_for_all() -> None:
     Spy.seen.clear()
     found = compare({NOTHING: None, "spy": Spy()}, LOGISTIC, X, Y, FOLDS, max_rows=100)
     assert [n_rows for _, n_rows in Spy.seen] == [100, 100]
-    assert "100 rows train (at most 100: of the larger class a part was drawn), 200 test" in found.to_markdown()
+    assert "100 training rows (at most 100, drawn from the larger class), 200 test rows" in found.to_markdown()
 
 
 def test_a_sampler_of_categories_gets_rows_and_others_numbers() -> None:
@@ -169,6 +170,20 @@ def test_the_same_seed_gives_the_same_numbers() -> None:
     samplers, classifiers = default_samplers(0), {"tree": DecisionTreeClassifier(random_state=0)}
     one, two = (compare(samplers, classifiers, X, Y, FOLDS, seed=3, max_rows=150).to_dict() for _ in range(2))
     assert one == two
+
+
+def test_a_comparison_shows_itself_as_text_and_as_html() -> None:
+    samplers, classifiers = {NOTHING: None, "<spy>": Spy()}, {**LOGISTIC, "SVM": LinearSVC()}
+    found = compare(samplers, classifiers, X, Y, FOLDS)
+    said = [*map(str, found.verdicts), found.best]
+    text, html = str(found), found._repr_html_()
+    assert text.splitlines()[0].startswith("2 folds: 200 training rows, 200 test rows, 40 test anomalies.")
+    assert text.splitlines()[2].split()[:3] == ["classifier", "sampler", "AP"]
+    assert text.splitlines()[-2:] == said
+    assert html.count("<tr>") == 5, "a heading, and four cells"
+    assert html.endswith(f"<p>{escape(said[1])}</p>")
+    assert "&lt;spy&gt;" in html
+    assert "<spy>" not in html
 
 
 def test_the_usual_classifiers_and_samplers_work_together() -> None:
@@ -203,7 +218,7 @@ def test_verdicts(draws: list[float], said: str) -> None:
 
 def test_a_p_value_is_no_smaller_than_the_draws_can_tell() -> None:
     said = str(Verdict("SMOTE", Interval(0.1, 0.05, 0.2), 1 / 401, n_classifiers=1, n_anomalies=30))
-    assert said.endswith("over 1 classifier (95 % interval by the test rows +0.050 to +0.200, p < 0.005).")
+    assert said.endswith("over 1 classifier (95 % interval over test rows +0.050 to +0.200, p < 0.005).")
 
 
 def test_a_few_anomalies_give_no_verdict() -> None:
@@ -223,11 +238,11 @@ def test_a_verdict_is_over_all_classifiers() -> None:
     assert found.best == "Nothing beats forest without any resampling (average precision 0.700)."
     better = Comparison((*cells, made("CVAE", 0.8, [0.8] * 9)), 1, (9,), (9,), 30, None)
     assert better.best.startswith(
-        "The best of 5 tries: tree with CVAE (0.800); the best without: forest (0.700). The gap"
+        "The best of 5 tries is tree with CVAE (0.800); the best without resampling is forest (0.700). The gap"
     )
     assert better.best.endswith("is 0.100 (+0.100 to +0.100).")
     unsure = Comparison((*cells, made("CVAE", 0.8, [0.6, 1.0, 0.8] * 3)), 1, (9,), (9,), 30, None)
-    assert unsure.best.endswith("no more than chance among so many tries may give.")
+    assert unsure.best.endswith("which may be chance among so many tries.")
 
 
 # What these rows do not allow
@@ -248,7 +263,9 @@ def test_where_nobody_can_learn_that_is_said() -> None:
     y = np.zeros(8)
     y[:2] = 1
     folds = stratified_folds(y, 2, 1, 0)
-    with pytest.raises(EvaluationError, match=r"no classifier could be compared .* neighbours after nothing in fold 1"):
+    with pytest.raises(
+        EvaluationError, match=r"no classifier worked without resampling: neighbours after nothing in fold 1"
+    ):
         compare({NOTHING: None}, {"neighbours": KNeighborsClassifier()}, X[:8], y, folds)
 
 

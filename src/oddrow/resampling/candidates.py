@@ -1,4 +1,4 @@
-"""The resamplers of imbalanced-learn (extra `compare`), and what stands in for one: nothing, class weights."""
+"""The classifiers and samplers that `oddrow compare` tries by default."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from oddrow.errors import ParameterError
 
-# Module, class, and what else: LightGBM else prints a line for every tree.
+# Module, class and parameters: LightGBM would print a line for every tree.
 BOOSTERS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "XGBoost": ("xgboost", "XGBClassifier", {}),
     "LightGBM": ("lightgbm", "LGBMClassifier", {"verbosity": -1}),
@@ -26,9 +26,10 @@ N_NYSTROEM = 300
 
 
 def default_classifiers(seed: int) -> dict[str, Any]:
-    """scikit-learn's six, by the names that tables show, with their defaults; XGBoost and LightGBM where installed.
+    """Return six scikit-learn classifiers by the names that tables show; XGBoost and LightGBM too if installed.
 
-    The SVM is linear on 300 Nystroem features of the usual kernel, as an exact one costs the square of the rows.
+    The SVM is linear on 300 Nystroem features of the RBF kernel: the cost of an exact one grows with the square of the
+    rows.
     """
     return {
         "logistic regression": LogisticRegression(max_iter=2000),
@@ -51,16 +52,18 @@ CLASS_WEIGHTS = "class weights"
 
 
 def default_samplers(seed: int, sampling_strategy: Any = "auto") -> dict[str, Any]:
-    """Nothing, class weights and imbalanced-learn's four, by the names that tables show.
+    """Return no resampling, class weights and four samplers of imbalanced-learn, by the names that tables show.
 
-    `sampling_strategy` as in imbalanced-learn; of under-sampling too it says what is minority / majority afterwards.
-    Raises `ParameterError` where imbalanced-learn is not installed.
+    `sampling_strategy` is that of imbalanced-learn; for under-sampling, too, a float is minority / majority afterwards.
+    Raises `ParameterError` if imbalanced-learn is not installed.
     """
     try:
         from imblearn.over_sampling import ADASYN, SMOTE, RandomOverSampler
         from imblearn.under_sampling import RandomUnderSampler
     except ImportError as error:
-        raise ParameterError("comparing samplers needs imbalanced-learn: pip install 'oddrow[compare]'.") from error
+        raise ParameterError(
+            "comparing samplers needs imbalanced-learn. Install it with pip install 'oddrow[compare]'."
+        ) from error
     same = {"sampling_strategy": sampling_strategy, "random_state": seed}
     return {
         NOTHING: None,

@@ -1,4 +1,4 @@
-"""What a comparison of samplers found: a cell for each sampler and classifier, and in plain words what they say."""
+"""`Comparison`: average precision and more of each sampler with each classifier, and what they prove."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from oddrow.display import html_table, text_table
 from oddrow.errors import counted
 from oddrow.evaluate.intervals import N_DRAWS, Interval, interval, p_value
 from oddrow.metrics.classification import LEAST_PRECISION, K
@@ -25,32 +26,33 @@ HEADINGS = {
     "brier_corrected": "Brier, prior corrected",
 }
 
-METRICS = ("ap", "auroc", "f1", "recall_at_precision", "precision_at_k", "brier", "brier_corrected")
+METRICS = tuple(name for name in HEADINGS if name != "gain")
 
-# With fewer tested anomalies, draws of them are too much alike to believe.
-FEWEST_ANOMALIES = 20
+DECIMALS = {"brier": 5, "brier_corrected": 5}
 
-# A gain within this much average precision is none.
-ALIKE = 0.01
+# With fewer test anomalies, resampled test rows are too alike to show the uncertainty.
+MIN_ANOMALIES = 20
 
-# As small as so many draws can tell.
+# A smaller gain in average precision does not matter.
+NEGLIGIBLE = 0.01
+
+# The smallest p value that the draws can show.
 SMALLEST_P = 2 / N_DRAWS
-
-DECIMALS = {"brier": "{:.5f}", "brier_corrected": "{:.5f}"}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A classifier after a sampler: means over the folds, and the average precision of every draw of the test rows.
+    """A classifier after a sampler: means over the folds, and average precisions over resampled test rows.
 
-    `without` holds the same draws of the classifier after no sampler.
+    `draws` (n_draws,) are the average precisions, `draws_without` those of the same classifier and the same draws
+    without a sampler.
     """
 
     sampler: str
     classifier: str
     means: dict[str, float]
     draws: Floats
-    without: Floats
+    draws_without: Floats
     ap_without: float
 
     @property
@@ -59,26 +61,26 @@ class Cell:
         return interval(self.means["ap"], self.draws)
 
     @property
-    def draws_of_gain(self) -> Floats:
-        """What every draw says of it, (n_draws,)."""
-        return self.draws - self.without
+    def gain_draws(self) -> Floats:
+        """The gain in each draw, (n_draws,)."""
+        return self.draws - self.draws_without
 
     @property
     def gain(self) -> Interval | None:
-        """Average precision beyond that of the classifier after no sampler; None of that itself."""
+        """Average precision above that without a sampler; None if there is none."""
         if self.sampler == NOTHING:
             return None
-        return interval(self.means["ap"] - self.ap_without, self.draws_of_gain)
+        return interval(self.means["ap"] - self.ap_without, self.gain_draws)
 
     def texts(self) -> list[str]:
-        """The cells of a line, with a dash where a number does not exist."""
-        shown = {name: DECIMALS.get(name, "{:.3f}").format(value) for name, value in self.means.items()}
+        """Return the cells of a table's row, with a dash for metrics that do not exist."""
+        shown = {name: f"{value:.{DECIMALS.get(name, 3)}f}" for name, value in self.means.items()}
         shown["ap"] = "{:.3f} ({:.3f} to {:.3f})".format(*self.ap)
         shown["gain"] = "" if self.gain is None else "{:+.3f} ({:+.3f} to {:+.3f})".format(*self.gain)
         return [self.classifier, self.sampler, *(shown.get(name, "–") for name in HEADINGS)]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         values = {name: self.means.get(name) for name in METRICS}
         intervals = {"ap_interval": list(self.ap[1:]), "gain": None if self.gain is None else list(self.gain)}
         return {"sampler": self.sampler, "classifier": self.classifier, **values, **intervals}
@@ -86,7 +88,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How much average precision a sampler adds, on average over the classifiers, and whether that may be luck."""
+    """The average precision that a sampler adds, averaged over the classifiers, and whether it may be chance."""
 
     sampler: str
     gain: Interval
@@ -94,30 +96,68 @@ class Verdict:
     n_classifiers: int
     n_anomalies: int
 
-    @property
-    def _p(self) -> str:
-        return f"= {self.p:.2g}" if self.p > SMALLEST_P else f"< {SMALLEST_P:.1g}"
-
     def __str__(self) -> str:
-        low_high = f"{self.gain.low:+.3f} to {self.gain.high:+.3f}"
+        p = f"= {self.p:.2g}" if self.p > SMALLEST_P else f"< {SMALLEST_P:.1g}"
         return (
             f"{self.sampler}: {self.word}, {self.gain.value:+.3f} average precision over "
-            f"{counted(self.n_classifiers, 'classifier')} (95 % interval by the test rows {low_high}, p {self._p})."
+            f"{counted(self.n_classifiers, 'classifier')} (95 % interval over test rows {self.gain.low:+.3f} to "
+            f"{self.gain.high:+.3f}, p {p})."
         )
 
     @property
     def word(self) -> str:
-        """What may be said of it."""
-        if self.n_anomalies < FEWEST_ANOMALIES:
+        """The conclusion in a few words."""
+        if self.n_anomalies < MIN_ANOMALIES:
             return f"too few anomalies to tell ({self.n_anomalies})"
-        if self.gain.low > -ALIKE and self.gain.high < ALIKE:
+        if self.gain.low > -NEGLIGIBLE and self.gain.high < NEGLIGIBLE:
             return "makes no difference here"
         return "helps here" if self.gain.low > 0 else "hurts here" if self.gain.high < 0 else "no difference shown here"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Every cell that was possible, and how it was measured. Intervals are of the test rows, not of the training."""
+    """Results of all samplers with all classifiers, as `compare` returns them.
+
+    It shows itself as a table in a notebook and when printed. Intervals are over test rows; they do not say how much
+    other training rows would change.
+
+    Parameters
+    ----------
+    cells : tuple of Cell
+        A result for each sampler and classifier that worked in every fold.
+    n_folds : int
+        Folds.
+    n_training, n_test : tuple of int
+        Training and test rows of each fold.
+    n_anomalies : int
+        Anomalies tested at least once.
+    max_rows : int or None
+        Limit for the training rows of a fold.
+    notes : tuple of str
+        What did not work, and warnings of the classifiers.
+
+    Attributes
+    ----------
+    verdicts : tuple of Verdict
+        The mean gain of each sampler and what may be concluded.
+    best : str
+        Sentence that compares the best classifier without a sampler with the best of all.
+
+    See Also
+    --------
+    compare : Makes a comparison.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from oddrow.evaluate.folds import stratified_folds
+    >>> from oddrow.resampling import compare
+    >>> X, y = np.arange(200.0)[:, None], np.arange(200) >= 180
+    >>> folds = stratified_folds(y, n_folds=2, n_repeats=1, seed=0)
+    >>> comparison = compare({"nothing": None}, {"logistic": LogisticRegression()}, X, y, folds)
+    >>> comparison.best
+    'Nothing beats logistic without any resampling (average precision 1.000).'
+    """
 
     cells: tuple[Cell, ...]
     n_folds: int
@@ -129,19 +169,19 @@ class Comparison:
 
     @cached_property
     def verdicts(self) -> tuple[Verdict, ...]:
-        """One for each sampler but none."""
+        """The mean gain of each sampler and what may be concluded."""
         names = dict.fromkeys(cell.sampler for cell in self.cells if cell.sampler != NOTHING)
         return tuple(self._verdict(name) for name in names)
 
     def _verdict(self, sampler: str) -> Verdict:
         cells = [cell for cell in self.cells if cell.sampler == sampler]
         gain = float(np.mean([cell.means["ap"] - cell.ap_without for cell in cells]))
-        draws = np.mean([cell.draws_of_gain for cell in cells], axis=0)
+        draws = np.mean([cell.gain_draws for cell in cells], axis=0)
         return Verdict(sampler, interval(gain, draws), p_value(draws), len(cells), self.n_anomalies)
 
     @property
     def best(self) -> str:
-        """The best classifier without a sampler and the best of all, in words, and how far the gap can be trusted."""
+        """Sentence that compares the best classifier without a sampler with the best of all."""
         plain = max((cell for cell in self.cells if cell.sampler == NOTHING), key=lambda cell: cell.means["ap"])
         best = max(self.cells, key=lambda cell: cell.means["ap"])
         if best is plain:
@@ -149,36 +189,62 @@ class Comparison:
                 f"Nothing beats {plain.classifier} without any resampling (average precision {plain.means['ap']:.3f})."
             )
         gap = interval(best.means["ap"] - plain.means["ap"], best.draws - plain.draws)
-        sure = "" if gap.low > 0 else ", no more than chance among so many tries may give"
+        unsure = "" if gap.low > 0 else ", which may be chance among so many tries"
         return (
-            f"The best of {len(self.cells)} tries: {best.classifier} with {best.sampler} ({best.means['ap']:.3f}); the "
-            f"best without: {plain.classifier} ({plain.means['ap']:.3f}). The gap is {gap.value:.3f} "
-            f"({gap.low:+.3f} to {gap.high:+.3f}){sure}."
+            f"The best of {len(self.cells)} tries is {best.classifier} with {best.sampler} ({best.means['ap']:.3f}); "
+            f"the best without resampling is {plain.classifier} ({plain.means['ap']:.3f}). The gap is {gap.value:.3f} "
+            f"({gap.low:+.3f} to {gap.high:+.3f}){unsure}."
         )
 
     def to_markdown(self) -> str:
-        """The whole table, then the verdicts in words."""
-        lines = [self._measured_how, "", f"| {' | '.join(('classifier', 'sampler', *HEADINGS.values()))} |"]
-        lines.append(f"|---|---{'|---' * len(HEADINGS)}|")
-        by_classifier = dict.fromkeys(cell.classifier for cell in self.cells)
-        ordered = [cell for name in by_classifier for cell in self.cells if cell.classifier == name]
-        lines += [f"| {' | '.join(cell.texts())} |" for cell in ordered]
-        words = [*map(str, self.verdicts), self.best, *self.notes]
-        return "\n".join([*lines, "", *(f"- {line}" for line in words)])
+        """Return the table and the conclusions as Markdown.
+
+        Returns
+        -------
+        str
+            How it was measured, a table with a row for each cell, and a list of conclusions and notes.
+        """
+        table = [self._headings, ["---"] * len(self._headings), *self._rows]
+        lines = [self._method, "", *(f"| {' | '.join(row)} |" for row in table)]
+        return "\n".join([*lines, "", *(f"- {line}" for line in self._conclusions)])
+
+    def __str__(self) -> str:
+        return "\n".join([self._method, "", text_table(self._headings, self._rows), "", *self._conclusions])
+
+    def _repr_html_(self) -> str:
+        return html_table(self._headings, self._rows, caption=self._method, note="\n".join(self._conclusions))
 
     @property
-    def _measured_how(self) -> str:
-        training, test = (_span(numbers) for numbers in (self.n_training, self.n_test))
-        capped = "" if self.max_rows is None else f" (at most {self.max_rows:,}: of the larger class a part was drawn)"
-        folds = f"{self.n_folds} folds" if self.n_folds > 1 else "One fold"
+    def _headings(self) -> list[str]:
+        return ["classifier", "sampler", *HEADINGS.values()]
+
+    @property
+    def _rows(self) -> list[list[str]]:
+        by_classifier = dict.fromkeys(cell.classifier for cell in self.cells)
+        return [cell.texts() for name in by_classifier for cell in self.cells if cell.classifier == name]
+
+    @property
+    def _conclusions(self) -> list[str]:
+        return [*map(str, self.verdicts), self.best, *self.notes]
+
+    @property
+    def _method(self) -> str:
+        training, test = _span(self.n_training), _span(self.n_test)
+        capped = "" if self.max_rows is None else f" (at most {self.max_rows:,}, drawn from the larger class)"
         return (
-            f"{folds}: {training} rows train{capped}, {test} test; {self.n_anomalies:,} anomalies are tested. "
-            "Means over the folds; in brackets the middle 95 % of draws of the test rows; gain: AP beyond that of "
-            "nothing."
+            f"{counted(self.n_folds, 'fold')}: {training} training rows{capped}, {test} test rows, "
+            f"{self.n_anomalies:,} test anomalies. Means over folds, in parentheses 95 % intervals over test rows; "
+            "gain: AP above that without resampling."
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON.
+
+        Returns
+        -------
+        dict
+            The fields, the cells and the verdicts.
+        """
         return {
             "n_folds": self.n_folds,
             "n_training": list(self.n_training),

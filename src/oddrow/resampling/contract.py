@@ -1,4 +1,9 @@
-"""Tags by which imbalanced-learn knows a sampler; its own classes are not needed for that."""
+"""The contract of imbalanced-learn's `fit_resample`: containers, labels, `sampling_strategy` and tags.
+
+imbalanced-learn is an optional extra, but `CVAESampler` works in its pipelines and passes its estimator checks. What it
+offers for that (`check_sampling_strategy`, its base classes and tags) is therefore defined here; the tests compare the
+two.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +17,12 @@ import polars as pl
 from sklearn.utils import InputTags, Tags
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
-from oddrow.errors import ParameterError, TableError, check_choice, check_number, did_you_mean
+from oddrow.errors import ParameterError, TableError, check_choice, check_number, counted, did_you_mean
 from oddrow.typing import Ints
 
 
 def in_form_of(X: Any, rows: pl.DataFrame) -> Any:
-    """Rows, with the columns of X in order, as X is: a polars or pandas frame, an Arrow table, an array or a list."""
+    """Return rows in the container of X, with its columns in order: a frame, an Arrow table, an array or a list."""
     if isinstance(X, pl.DataFrame):
         return rows.select(pl.col(name).cast(dtype) for name, dtype in X.schema.items())
     if _is_pandas(X):
@@ -29,7 +34,7 @@ def in_form_of(X: Any, rows: pl.DataFrame) -> Any:
 
 
 def without_rows(X: Any) -> Any:
-    """X's form alone, which keeps none of its rows alive."""
+    """Return an empty X, which keeps none of its rows alive."""
     if isinstance(X, pl.DataFrame):
         return X.clear()
     if _is_pandas(X):
@@ -40,7 +45,7 @@ def without_rows(X: Any) -> Any:
 
 
 def labels_in_form_of(y: Any, values: Any) -> Any:
-    """Labels (n,) as y is: a series or one-column frame of polars or pandas, an array or a list."""
+    """Return labels (n,) in the container of y: a series or one-column frame, an array or a list."""
     if isinstance(y, pl.Series):
         return pl.Series(y.name, values, dtype=y.dtype)
     if isinstance(y, pl.DataFrame):
@@ -55,7 +60,7 @@ def labels_in_form_of(y: Any, values: Any) -> Any:
 
 
 def below(first: Any, second: Any) -> Any:
-    """Rows or labels below others of the same container."""
+    """Append rows or labels to others in the same container."""
     if isinstance(first, (pl.DataFrame, pl.Series)):
         return pl.concat([first, second])
     if _is_pandas(first):
@@ -76,9 +81,9 @@ def _is_pandas(X: Any) -> bool:
 
 @dataclass(frozen=True)
 class Labels:
-    """The classes in order, (classes,), and the place of each row's among them, (n,).
+    """The sorted classes, (classes,), and the position of each row's class, (n,).
 
-    `is_one_hot` says that they came as a matrix (n, classes) of 0 and 1.
+    `is_one_hot` says that labels came as a matrix (n, classes) of 0 and 1.
     """
 
     classes: npt.NDArray[Any]
@@ -89,8 +94,8 @@ class Labels:
     def of(cls, y: Any) -> Labels:
         """Read labels: an array, list or series (n,), a column (n, 1), or one 0/1 column for each class.
 
-        Raises `TableError` where one is missing or there is but one class, `ValueError`, as scikit-learn does, where
-        they are no classes.
+        Raises `TableError` for missing labels and for a single class, and `ValueError`, as scikit-learn does, for
+        values that are no classes.
         """
         values = _values(y)
         check_classification_targets(values)
@@ -101,26 +106,39 @@ class Labels:
             values = values.argmax(axis=1)
         classes, codes = np.unique(values.ravel(), return_inverse=True)
         if len(classes) < 2:
-            raise TableError(f"y holds one class only ({classes[0]!r}): expected at least two classes to tell apart.")
+            raise TableError(f"y has only one class ({classes[0]!r}). Expected at least two.")
         return cls(classes, codes, is_one_hot)
 
+    def check_rows(self, n_rows: int, least: int) -> None:
+        """Raise `TableError` unless there is a label for each row, and at least `least` rows in each class."""
+        if len(self.codes) != n_rows:
+            raise TableError(f"y has {len(self.codes):,} values for {n_rows:,} rows.")
+        for label, count in self.counts().items():
+            if count < least:
+                raise TableError(
+                    f"class {label!r} has {counted(count, 'row')}, and a sampler needs at least {least} to learn from. "
+                    "Leave the class out, or give it more rows."
+                )
+
     def without_rows(self) -> Labels:
-        """The classes alone."""
+        """Return the classes alone."""
         return replace(self, codes=self.codes[:0].copy())
 
     def counts(self) -> dict[Any, int]:
-        """How many rows each class has."""
+        """Return the number of rows of each class."""
         return dict(zip(self.classes.tolist(), np.bincount(self.codes).tolist(), strict=True))
 
     def code_of(self, label: Any) -> int:
-        """The place of a class. Raises `ParameterError` for one that no row has."""
+        """Return the position of a class; raise `ParameterError` if no row has it."""
         found = np.flatnonzero(self.classes == label)
         if not len(found):
-            raise ParameterError(f"y={label!r} is none of the classes {', '.join(map(repr, self.classes.tolist()))}.")
+            raise ParameterError(
+                f"y={label!r} is not one of the classes {', '.join(map(repr, self.classes.tolist()))}."
+            )
         return int(found[0])
 
     def values(self, codes: Ints) -> npt.NDArray[Any]:
-        """Labels of new rows, in the form they came in: (n,), or (n, classes) of 0 and 1."""
+        """Return the labels of new rows in the form of the given ones: (n,), or (n, classes) of 0 and 1."""
         return np.eye(len(self.classes), dtype=int)[codes] if self.is_one_hot else self.classes[codes]
 
 
@@ -133,7 +151,7 @@ def _values(y: Any) -> npt.NDArray[Any]:
         n_missing = int((~known | (array == None)).sum()) if array.dtype.kind in "fO" else 0  # noqa: E711
     if n_missing:
         raise TableError(
-            f"y lacks {n_missing:,} of {len(y):,} labels: a sampler conditions on them. Leave those rows out."
+            f"y: {n_missing:,} of {len(y):,} labels are missing, and a sampler needs all. Leave those rows out."
         )
     return y.to_numpy() if isinstance(y, pl.Series) else np.asarray(y)
 
@@ -150,15 +168,14 @@ WORDS: dict[str, Callable[[int, int, int], bool]] = {
 
 
 def rows_to_make(strategy: Strategy, counts: Mapping[Any, int], y: Any) -> dict[Any, int]:
-    """How many rows to add to each class, of those that get any; `counts` says how many there are.
+    """Return how many rows to add to each class that gets any; `counts` are the rows there are.
 
-    A word levels the classes it names with the largest one, a float is minority / majority afterwards, a dictionary
-    says how many rows of each class there are to be afterwards, and a function makes one of y.
+    A word raises the classes it names to the size of the largest, a float is minority / majority afterwards, a
+    dictionary gives the rows of each class afterwards, and a function returns such a dictionary for y. Raises
+    `ParameterError` for an unknown word or class, and for fewer rows than there are.
 
     >>> rows_to_make(0.5, {0: 100, 1: 10}, None)
     {1: 40}
-
-    Raises `ParameterError` for a word or class that is unknown, and where there are more rows already than asked for.
     """
     if callable(strategy):
         strategy = strategy(y)
@@ -171,8 +188,8 @@ def rows_to_make(strategy: Strategy, counts: Mapping[Any, int], y: Any) -> dict[
     check_number("sampling_strategy", strategy, 0, 1, above=True)
     if len(counts) != 2:
         raise ParameterError(
-            f"sampling_strategy={strategy:g}: a float is minority / majority, and there are {len(counts)} classes. "
-            "Give a dictionary of the rows that each class is to have."
+            f"sampling_strategy={strategy:g}: a float is minority / majority, but there are {len(counts)} classes. "
+            "Give a dictionary with the rows of each class afterwards."
         )
     label = min(counts, key=lambda each: counts[each])
     return _by_class({label: int(strategy * max(counts.values()))}, counts)
@@ -182,40 +199,40 @@ def _by_class(wanted: Mapping[Any, int], counts: Mapping[Any, int]) -> dict[Any,
     for label, n_wanted in wanted.items():
         if label not in counts:
             hint = did_you_mean(str(label), map(str, counts))
-            raise ParameterError(f"sampling_strategy: no row is of class {label!r}.{hint}")
+            raise ParameterError(f"sampling_strategy: no row has class {label!r}.{hint}")
         check_number(f"sampling_strategy for class {label!r}", n_wanted, whole=True)
         if n_wanted < counts[label]:
             raise ParameterError(
-                f"sampling_strategy asks for {n_wanted:,} rows of class {label!r}, and there are {counts[label]:,} "
-                "already. A sampler only adds rows: ask for as many at least."
+                f"sampling_strategy asks for {n_wanted:,} rows of class {label!r}, but there are {counts[label]:,} "
+                "already. A sampler only adds rows: ask for at least as many."
             )
     return {label: n_wanted - counts[label] for label, n_wanted in wanted.items()}
 
 
 @dataclass(slots=True)
 class SamplerInput(InputTags):  # type: ignore[misc]
-    """What a sampler takes: frames too."""
+    """The input tags of a sampler: it takes frames too."""
 
     dataframe: bool = True
 
 
 @dataclass(slots=True)
 class Sampling:
-    """Whether a sampler tells which rows it chose; one that makes rows does not."""
+    """The sampler tags: a sampler that makes rows has no indices of chosen ones."""
 
     sample_indices: bool = False
 
 
 @dataclass(slots=True)
 class SamplerTags(Tags):  # type: ignore[misc]
-    """scikit-learn's tags of an estimator, and that it is a sampler."""
+    """scikit-learn's tags and those of a sampler."""
 
     sampler_tags: Sampling = field(default_factory=Sampling)
     _skip_test: bool = False
 
     @classmethod
     def of(cls, tags: Any) -> SamplerTags:
-        """The tags that scikit-learn gives, as a sampler's whose rows may have categories and missing values."""
+        """Turn scikit-learn's tags into those of a sampler of rows with categories and missing values."""
         given = {tag.name: getattr(tags, tag.name) for tag in fields(Tags)}
         given |= {"estimator_type": "sampler", "input_tags": SamplerInput(allow_nan=True, categorical=True)}
         made = cls(**given)

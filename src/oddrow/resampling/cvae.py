@@ -1,10 +1,10 @@
-"""`CVAESampler`: rows of a rare class, made by a conditional variational autoencoder."""
+"""`CVAESampler`: generate rows of a rare class with a conditional variational autoencoder."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from typing import Any
+from typing import Any, Self
 
 import equinox as eqx
 import jax
@@ -45,31 +45,31 @@ from oddrow.typing import Ints
 
 AROUND = ("prior", "rows")
 
-FEWEST_ROWS = 2
+MIN_ROWS = 2
 
-# Rows made in one call; few are made in a small one.
+# Rows generated in one call: small, and large otherwise.
 BLOCKS = (1024, 65_536, 65_536)
 
-# A class of n rows counts n to this power in training: 1 leaves the rare one unheard, 0 makes all classes equal.
+# A class of n rows has a weight of n to this power in training: 1 drowns the rare class, 0 makes all classes equal.
 CLASS_POWER = 0.5
 
 
 class CVAESampler(OneToOneFeatureMixin, Estimator):
-    """Makes rows of a class out of noise, after learning from the rows of all classes (Sohn et al., NeurIPS 2015).
+    """Oversample by generating rows, after learning from the rows of all classes.
 
-    Keeps the contract of imbalanced-learn: `fit_resample(X, y)` gives the real rows, unchanged and first, and below
-    them as many new ones as `sampling_strategy` asks for. Whether that helps a classifier is another question, which
-    `compare` answers; often it does not.
+    Follows imbalanced-learn: `fit_resample(X, y)` returns the real rows, unchanged and first, and below them as many
+    generated ones as `sampling_strategy` asks for. Whether that helps a classifier is another question; `compare`
+    measures it, and often it does not.
 
     Parameters
     ----------
     sampling_strategy : str, float, dict or callable
-        As in imbalanced-learn: "auto" (all classes but the largest become as large as that one), "minority",
-        "not minority", "all"; a float is minority / majority afterwards; a dictionary says how many rows of each class
-        there are to be afterwards; a function makes such a dictionary of y.
+        As in imbalanced-learn. "auto" raises all classes but the largest to its size; "minority", "not minority",
+        "not majority" and "all" raise these classes. A float is minority / majority afterwards, a dictionary gives the
+        rows of each class afterwards, and a function returns such a dictionary for y.
     around : {"rows", "prior"}
-        Where `fit_resample` takes the codes of new rows from: the neighbourhoods of the real rows of the class, as the
-        encoder sees them, or the standard normal. The first keeps spreads and correlations of a rare class far better.
+        Where `fit_resample` draws the codes of new rows: around the codes of real rows of the class, or from the
+        standard normal. The first preserves spreads and correlations of a rare class far better.
     hidden : sequence of int
         Widths of the hidden layers down to the code; the way back mirrors them.
     latent : int
@@ -77,21 +77,43 @@ class CVAESampler(OneToOneFeatureMixin, Estimator):
     warm_up : int
         Epochs over which the KL term grows to its full weight.
     training : Training or None
-        How to train; None is `Training(batch_size=512, patience=10)`. Held out are rows of every class.
-    kinds : dict or None
-        Kinds of columns that are not to be inferred, by name; for frames.
+        How to train; None is `Training(batch_size=512, patience=10)`. Validation rows are drawn from every class.
+    kinds : dict of str to str, or None
+        Kinds of columns that must not be inferred, by column name. For frames.
     random_state : int, Generator, RandomState or None
-        The same seed gives the same rows.
+        Source of all randomness. The same seed gives the same rows.
 
     Attributes
     ----------
-    sampling_strategy_ : dict, rows to add by class.
-    synthetic_mask_ : (rows,) bool, after `fit_resample`: which of its rows are new.
-    classes_ : (classes,)
+    sampling_strategy_ : dict
+        Rows to add, by class.
+    synthetic_mask_ : ndarray of bool, shape (rows,)
+        Which rows that `fit_resample` returned are generated.
+    classes_ : ndarray, shape (classes,)
+        The classes, sorted.
     network_ : CVAE
-    loss_curve_ : list of dict, of each epoch: loss, reconstruction, kl and validation_loss, in nats for each row.
-    n_features_in_, feature_names_in_, schema_, encoder_
+        The trained network.
+    loss_curve_ : list of dict
+        `epoch`, `loss`, `reconstruction`, `kl` and `validation_loss` of each logged epoch, in nats per row.
+    schema_ : Schema
+        What each column means.
+    encoder_ : TableEncoder
+        The encoder, fitted to the training rows.
+    n_features_in_ : int
+        Columns of X.
+    feature_names_in_ : ndarray of str, shape (n_features_in_,)
+        Their names, if X was a frame.
 
+    See Also
+    --------
+    compare : Measures whether resampling helps a classifier.
+
+    References
+    ----------
+    - Sohn, Lee and Yan (2015), Learning structured output representation using deep conditional generative models.
+
+    Examples
+    --------
     >>> rng = np.random.default_rng(0)
     >>> X, y = rng.normal(size=(300, 2)), np.arange(300) < 30
     >>> X_all, y_all = CVAESampler(training=Training(epochs=2), random_state=0).fit_resample(X, y)
@@ -123,8 +145,28 @@ class CVAESampler(OneToOneFeatureMixin, Estimator):
         self.kinds = kinds
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any) -> CVAESampler:
-        """Learn how rows of each class look. X is a frame, an Arrow table, a numeric array (n, d) or a list of rows."""
+    def fit(self, X: Any, y: Any) -> Self:
+        """Learn what rows of each class look like.
+
+        Parameters
+        ----------
+        X : frame or array-like, shape (n, d)
+            Training rows: a polars or pandas frame, an Arrow table, a numeric array or a list of rows.
+        y : array-like, shape (n,)
+            The class of each row; at least two rows in each.
+
+        Returns
+        -------
+        CVAESampler
+            The sampler itself, fitted.
+
+        Raises
+        ------
+        TableError
+            If a class is missing or too small, or a column cannot be generated, such as an identifier.
+        ParameterError
+            If a parameter has a value without meaning.
+        """
         self._fit(X.collect() if isinstance(X, pl.LazyFrame) else X, y)
         return self
 
@@ -132,20 +174,35 @@ class CVAESampler(OneToOneFeatureMixin, Estimator):
         self._check_parameters()
         keep_compiled_code()
         table, labels = check_table(self, X, reset=True, dtype="numeric"), Labels.of(y)
-        self._check_rows(table, labels)
+        labels.check_rows(table.n_rows, MIN_ROWS)
         self.sampling_strategy_ = rows_to_make(self.sampling_strategy, labels.counts(), y)
         self._rng = generator(self.random_state)
         self._labels, self._like = labels.without_rows(), without_rows(X)
         self.classes_ = labels.classes
         self.schema_ = table.fitted_schema(self.kinds)
         check_features(self.schema_)
-        self._constants = self._unfit_columns(table)
+        self._constants = self._constant_columns(table)
         frame = self.schema_.conform(table.frame)
         self._train(frame, labels.codes)
         return table, labels
 
     def fit_resample(self, X: Any, y: Any) -> tuple[Any, Any]:
-        """The rows and labels given, unchanged, and below them new ones; both as X and y are."""
+        """Fit, and append generated rows.
+
+        Parameters
+        ----------
+        X : frame or array-like, shape (n, d)
+            Training rows.
+        y : array-like, shape (n,)
+            The class of each row.
+
+        Returns
+        -------
+        X_resampled : same type as X, shape (n + new, d)
+            The given rows, unchanged, and below them the generated ones.
+        y_resampled : same type as y, shape (n + new,)
+            Their classes.
+        """
         X = X.collect() if isinstance(X, pl.LazyFrame) else X
         table, labels = self._fit(X, y)
         wanted = {labels.code_of(label): n_new for label, n_new in self.sampling_strategy_.items()}
@@ -153,28 +210,55 @@ class CVAESampler(OneToOneFeatureMixin, Estimator):
         self.synthetic_mask_ = np.arange(table.n_rows + len(codes)) >= table.n_rows
         if not len(codes):
             return X, y
-        near = self._near(table, labels, codes) if self.around == "rows" else None
-        made = in_form_of(X, self._made(codes, near))
-        return below(X, made), below(y, labels_in_form_of(y, labels.values(codes)))
+        near = self._rows_of_classes(table, labels, codes) if self.around == "rows" else None
+        rows = in_form_of(X, self._generate(codes, near))
+        return below(X, rows), below(y, labels_in_form_of(y, labels.values(codes)))
 
     def sample(self, n: int, y: Any = 1, *, near: Any = None) -> Any:
-        """N new rows of class y, in the container that the fitted rows came in.
+        """Generate rows of one class.
 
-        Codes come from the standard normal; with `near`, rows (m, d), from their neighbourhoods, each in turn.
+        Parameters
+        ----------
+        n : int
+            How many rows.
+        y : label
+            Their class.
+        near : frame or array-like, shape (m, d), or None
+            Rows around whose codes to draw, each in turn; None draws from the standard normal.
+
+        Returns
+        -------
+        same type as the fitted X, shape (n, d)
+            The rows.
         """
         check_is_fitted(self)
         check_number("n", n, 1, whole=True)
         codes = np.full(n, self._labels.code_of(y))
         if near is None:
-            return in_form_of(self._like, self._made(codes, None))
+            return in_form_of(self._like, self._generate(codes, None))
         rows = self._encode(check_table(self, near, reset=False, dtype="numeric"))
-        return in_form_of(self._like, self._made(codes, _taken(rows, np.arange(n) % len(rows.numbers))))
+        return in_form_of(self._like, self._generate(codes, _take(rows, np.arange(n) % len(rows.numbers))))
 
     def latent_grid(self, n: int, y: Any = 1, *, reach: float = 3.0) -> Any:
-        """Rows of class y decoded from n x n places of the plane of the first two numbers of code, -reach to reach.
+        """Decode a grid of codes into the most likely rows of one class.
 
-        Nothing is drawn: each row is the most likely one of its place, as in the walks of Kingma and Welling (2014),
-        figure 4. With a code of one number there are n rows.
+        Parameters
+        ----------
+        n : int
+            Steps along each of the first two numbers of the code; the others are 0.
+        y : label
+            The class of the rows.
+        reach : float
+            The grid goes from -reach to reach.
+
+        Returns
+        -------
+        same type as the fitted X, shape (n * n, d)
+            The rows; n of them for a code of one number. Nothing is random.
+
+        References
+        ----------
+        - Kingma and Welling (2014), Auto-encoding variational Bayes, figure 4.
         """
         check_is_fitted(self)
         check_number("n", n, 1, whole=True)
@@ -182,10 +266,9 @@ class CVAESampler(OneToOneFeatureMixin, Estimator):
         plane = np.array([*product(steps, repeat=min(self.latent, 2))], np.float32)
         code = np.pad(plane, ((0, 0), (0, self.latent - plane.shape[1])))
         labels = np.full(len(code), self._labels.code_of(y))
-        return in_form_of(self._like, self._whole(self._drawn(_likeliest, labels, code)))
+        return in_form_of(self._like, self._decode(self._in_blocks(_likeliest, labels, code)))
 
     def _check_parameters(self) -> None:
-        """Raise `ParameterError` for a value that means nothing."""
         check_choice("around", self.around, AROUND)
         check_widths("hidden", self.hidden)
         check_number("latent", self.latent, 1, whole=True)
@@ -205,24 +288,13 @@ class CVAESampler(OneToOneFeatureMixin, Estimator):
     def _encode(self, table: Table) -> Encoded:
         return self.encoder_.transform(self.schema_.conform(table.frame))
 
-    def _check_rows(self, table: Table, labels: Labels) -> None:
-        if len(labels.codes) != table.n_rows:
-            raise TableError(f"y has {len(labels.codes):,} values for {table.n_rows:,} rows.")
-        few = {label: count for label, count in labels.counts().items() if count < FEWEST_ROWS}
-        if few:
-            label, count = next(iter(few.items()))
-            raise TableError(
-                f"class {label!r} has {count} row: how rows of a class differ takes {FEWEST_ROWS} at least. "
-                "Leave the class out, or give it more rows."
-            )
-
-    def _unfit_columns(self, table: Table) -> dict[str, Any]:
-        """The value of every constant column. Raises `TableError` for a column of which no new value can be made."""
+    def _constant_columns(self, table: Table) -> dict[str, Any]:
+        """Return the value of every constant column; raise `TableError` for one whose values cannot be generated."""
         unfit = [column.name for column in self.schema_.columns if column.kind in ("identifier", "dropped")]
         if unfit:
             raise TableError(
-                f"{first_names(unfit)}: of an identifier, or values that are no feature, no new ones can be made. "
-                "Drop them before resampling."
+                f"{first_names(unfit)}: values of identifiers and of columns that are no features cannot be generated. "
+                "Drop these columns before resampling."
             )
         constant = [column.name for column in self.schema_.columns if column.kind == "constant"]
         return {name: table.frame[name][0] for name in constant}
@@ -264,43 +336,41 @@ class CVAESampler(OneToOneFeatureMixin, Estimator):
     def _rows(self, frame: pl.DataFrame, codes: Ints) -> tuple[Any, ...]:
         return (*map(jnp.asarray, self.encoder_.transform(frame)), jnp.asarray(codes, jnp.int32))
 
-    def _near(self, table: Table, labels: Labels, codes: Ints) -> Encoded:
-        """For each new row a real one of its class, in turn."""
-        encoded = self._encode(table)
+    def _rows_of_classes(self, table: Table, labels: Labels, codes: Ints) -> Encoded:
+        """Return for each new row a real one of its class, in turn."""
         places = np.empty(len(codes), np.int64)
         for code in np.unique(codes):
             of_class = self._rng.permutation(np.flatnonzero(labels.codes == code))
             places[codes == code] = np.resize(of_class, int((codes == code).sum()))
-        return _taken(encoded, places)
+        return _take(self._encode(table), places)
 
-    def _made(self, codes: Ints, near: Encoded | None) -> pl.DataFrame:
-        """New rows of these classes, all columns of the fitted table."""
-        if near is None:
-            code = self._rng.standard_normal((len(codes), self.latent), dtype=np.float32)
-            return self._whole(self._drawn(_from_code, codes, code))
-        return self._whole(self._drawn(_from_rows, codes, *near))
+    def _generate(self, codes: Ints, near: Encoded | None) -> pl.DataFrame:
+        """Return new rows of these classes with all columns of the fitted table."""
+        if near is not None:
+            return self._decode(self._in_blocks(_around_rows, codes, *near))
+        code = self._rng.standard_normal((len(codes), self.latent), dtype=np.float32)
+        return self._decode(self._in_blocks(_from_code, codes, code))
 
-    def _drawn(self, function: Any, codes: Ints, *arrays: npt.NDArray[Any]) -> Encoded:
-        """`function(network, arrays, classes, key)` in blocks of fixed size, so that nothing is compiled twice."""
+    def _in_blocks(self, function: Any, codes: Ints, *arrays: npt.NDArray[Any]) -> Encoded:
+        """Return `function(network, *arrays, classes, key)` for all rows."""
         parts = []
         for start, size in blocks(len(codes), BLOCKS):
-            filled = [block_of(array, start, size) for array in (*arrays, codes)]
+            block = [block_of(array, start, size) for array in (*arrays, codes)]
             key = jax.random.key(int(self._rng.integers(2**31)))
-            parts.append(_compiled(function, self.network_, *filled, key))
+            parts.append(_compiled(function, self.network_, *block, key))
         numbers, categories = (np.concatenate([np.asarray(part[i]) for part in parts])[: len(codes)] for i in (0, 1))
         return Encoded(numbers, categories)
 
-    def _whole(self, encoded: Encoded) -> pl.DataFrame:
-        """Decoded rows with all columns of the fitted table, the constant ones among them."""
-        decoded = self._decoder(encoded)
+    def _decode(self, encoded: Encoded) -> pl.DataFrame:
         constants = [pl.lit(value).alias(name) for name, value in self._constants.items()]
-        return decoded.with_columns(constants).select([column.name for column in self.schema_.columns])
+        decoded = self._decoder(encoded).with_columns(constants)
+        return decoded.select([column.name for column in self.schema_.columns])
 
     def __sklearn_tags__(self) -> Any:
         return SamplerTags.of(super().__sklearn_tags__())
 
 
-def _taken(rows: Encoded, places: Ints) -> Encoded:
+def _take(rows: Encoded, places: Ints) -> Encoded:
     return Encoded(rows.numbers[places], rows.categories[places])
 
 
@@ -308,7 +378,7 @@ def _from_code(network: CVAE, code: Any, classes: Any, key: Any) -> Any:
     return network.draw(code, classes, key)
 
 
-def _from_rows(network: CVAE, numbers: Any, categories: Any, classes: Any, key: Any) -> Any:
+def _around_rows(network: CVAE, numbers: Any, categories: Any, classes: Any, key: Any) -> Any:
     code_key, row_key = jax.random.split(key)
     return network.draw(network.draw_codes((numbers, categories), classes, code_key), classes, row_key)
 

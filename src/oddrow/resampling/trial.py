@@ -1,4 +1,4 @@
-"""Does resampling help? Samplers beside none, several classifiers, measured on rows that stayed out of it."""
+"""`compare`: does resampling help? Fit classifiers after each sampler and measure them on untouched test rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from sklearn.base import clone
 from sklearn.utils import _safe_indexing, get_tags
 
-from oddrow.errors import EvaluationError, ParameterError, TrainingError
+from oddrow.errors import EvaluationError, ParameterError, TrainingError, counted
 from oddrow.evaluate.folds import Fold, check_folds, thinned
 from oddrow.evaluate.intervals import N_DRAWS, average_precisions, draws_of_rows
 from oddrow.metrics.classification import (
@@ -30,13 +30,13 @@ from oddrow.metrics.classification import (
 )
 from oddrow.resampling.candidates import CLASS_WEIGHTS, NOTHING
 from oddrow.resampling.comparison import Cell, Comparison
-from oddrow.typing import Floats, Tell
+from oddrow.typing import Floats, Tell, silent
 
 Encode = Callable[[Any], npt.NDArray[Any]]
 
 
 class Learned(NamedTuple):
-    """What a classifier learns from: numbers (n, d), labels (n,), the rate of anomalies that this teaches."""
+    """What a classifier learns from: numbers (n, d), labels (n,), and the share of anomalies that it learns."""
 
     X: npt.NDArray[Any]
     y: Floats
@@ -44,7 +44,7 @@ class Learned(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """One classifier on one test set: its numbers, and the average precision of each draw of the rows."""
+    """The metrics of a classifier on a test set, and its average precision in each draw of the rows."""
 
     numbers: dict[str, float]
     draws: Floats
@@ -62,36 +62,66 @@ def compare(
     encode: Callable[[Any], Encode] | None = None,
     max_rows: int | None = None,
     seed: int = 0,
-    tell: Tell = lambda line: None,
+    tell: Tell = silent,
 ) -> Comparison:
     """Fit every classifier after every sampler on the training rows of each fold, and measure it on the test rows.
 
-    samplers : by name; None for no resampling, "class weights" for classes that weigh alike, else an object with
-        `fit_resample(X, y)`. Only training rows are resampled.
-    classifiers : by name, scikit-learn's; those that take no `class_weight` are not tried with class weights.
-    X : rows (n, d), a frame or an array; y (n,): 1 anomaly, 0 normal.
-    weight : (n,) how many rows a row stands for. It enters the metrics, and the rate to which probabilities are
-        corrected; training counts rows.
-    synthetic : (n,) rows that are made up, which are never tested on.
-    encode : takes training rows and returns a function from rows to the numbers (m, d) that classifiers see, as a
-        column's scale belongs to the training rows; None where X is numbers already. A sampler whose tags say
-        `categorical` resamples rows, any other one numbers.
-    max_rows : largest training set; of the larger class a part is drawn.
+    Parameters
+    ----------
+    samplers : mapping of str to sampler
+        By name: None for no resampling, which must be there under the name "nothing"; "class weights" for balanced
+        class weights; else an object with `fit_resample(X, y)`. Only training rows are resampled.
+    classifiers : mapping of str to classifier
+        Classifiers of scikit-learn by name. Those without `class_weight` are not tried with class weights.
+    X : frame or array-like, shape (n, d)
+        The rows.
+    y : array-like, shape (n,)
+        1 for anomalies, 0 for normal rows.
+    folds : sequence of Fold
+        Training and test rows, by their positions.
+    weight : ndarray of float64, shape (n,), or None
+        How many rows each row stands for. It enters the metrics and the base rate of probabilities, not the training.
+    synthetic : ndarray of bool, shape (n,), or None
+        Which rows are synthetic; these must not be tested.
+    encode : callable or None
+        Takes training rows and returns a function from rows to the numbers (m, d) that classifiers see, so that scales
+        come from training rows only. None if X is numeric. Samplers tagged `categorical` resample rows, others numbers.
+    max_rows : int or None
+        Largest training set; a larger one is thinned by drawing from the larger class.
+    seed : int
+        Random seed.
+    tell : callable
+        Receives a line of text for each step.
 
-    Raises `EvaluationError` where a test row is synthetic, or a fold lacks a class on either side.
+    Returns
+    -------
+    Comparison
+        A result for each sampler and classifier that worked in all folds, and notes on the others.
 
+    Raises
+    ------
+    EvaluationError
+        If a test row is synthetic, a fold lacks a class on either side, or no classifier worked.
+    ParameterError
+        If no sampler is named "nothing", or a sampler's parameter has no meaning.
+
+    Examples
+    --------
     >>> from sklearn.tree import DecisionTreeClassifier
     >>> from oddrow.evaluate.folds import stratified_folds
     >>> rng = np.random.default_rng(0)
     >>> X, y = rng.normal(size=(200, 2)), np.arange(200) % 10 == 0
-    >>> found = compare({"nothing": None, "class weights": "class weights"}, {"tree": DecisionTreeClassifier()},
-    ...                 X, y, stratified_folds(y, 2, 1, 0))
-    >>> [cell.sampler for cell in found.cells]
+    >>> samplers = {"nothing": None, "class weights": "class weights"}
+    >>> folds = stratified_folds(y, n_folds=2, n_repeats=1, seed=0)
+    >>> comparison = compare(samplers, {"tree": DecisionTreeClassifier()}, X, y, folds)
+    >>> [cell.sampler for cell in comparison.cells]
     ['nothing', 'class weights']
     """
     y = np.asarray(y, dtype=np.float64)
     if NOTHING not in samplers:
-        raise ParameterError(f"samplers: '{NOTHING}' is missing, which all others are compared with: pass None by it.")
+        raise ParameterError(
+            f"samplers: '{NOTHING}' is missing, and all others are compared with it. Add '{NOTHING}': None."
+        )
     _check_real(folds, synthetic)
     check_folds(folds, y, max_rows)
     trial = _Trial(
@@ -108,7 +138,7 @@ def compare(
     for number, fold in enumerate(folds, 1):
         trial.run(fold, f"fold {number} of {len(folds)}", tell)
     if not any(trial.cells(len(folds))):
-        raise EvaluationError(f"no classifier could be compared with itself after nothing: {'; '.join(trial.notes)}.")
+        raise EvaluationError(f"no classifier worked without resampling: {'; '.join(trial.notes)}.")
     return Comparison(
         tuple(trial.cells(len(folds))),
         n_folds=len(folds),
@@ -137,7 +167,7 @@ class _Trial:
     notes: list[str] = field(default_factory=list)
 
     def run(self, fold: Fold, named: str, tell: Tell) -> None:
-        """Resample the training rows in every way, fit everybody, measure."""
+        """Resample the training rows in every way, fit all classifiers and measure them."""
         train = thinned(fold.train, self.y, self.max_rows, self.rng)
         rows = _safe_indexing(self.X, train)
         numbers = self.encode(rows)
@@ -150,25 +180,25 @@ class _Trial:
                 tell(f"  average precision: {found}")
 
     def _classify(self, name: str, sampler: Any, learned: Learned, test: _Test, named: str) -> str:
-        """Fit every classifier and measure it; returns the average precision of each, in words."""
+        """Fit every classifier and measure it; return the average precision of each as text."""
         said = []
         for of, classifier in self.classifiers.items():
             if (model := _ready(classifier, sampler)) is not None:
                 with self._noted(f"{of} after {name} in {named}"), warnings.catch_warnings(record=True) as caught:
                     warnings.simplefilter("always")
-                    # Nystroem takes as many features as there are rows, where these are few.
+                    # With few rows, Nystroem takes as many features as there are rows.
                     warnings.filterwarnings("ignore", "n_components > n_samples")
                     model.fit(learned.X, learned.y.astype(int))
                     measured = test.measure(model, learned.rate)
                     self.found.setdefault((name, of), []).append(measured)
                     said.append(f"{of} {measured.numbers['ap']:.3f}")
-                # A solver that has not arrived, say.
+                # Such as a solver that did not converge.
                 self.notes += [f"{of} after {name}: {str(warning.message).splitlines()[0]}" for warning in caught]
         return ", ".join(said)
 
     @contextmanager
     def _noted(self, what: str) -> Iterator[None]:
-        """Go on without what these rows do not allow; what nobody could do, such as a wrong parameter, is raised."""
+        """Note an error that these rows cause, and go on; raise errors that any rows would cause."""
         try:
             yield
         except ParameterError:
@@ -177,7 +207,7 @@ class _Trial:
             self.notes.append(f"{what} was not possible: {str(error).splitlines()[0]}")
 
     def cells(self, n_folds: int) -> Iterator[Cell]:
-        """What was possible in all folds, beside the same classifier after nothing."""
+        """Yield what worked in all folds, with the same classifier without resampling."""
         whole = {pair: measured for pair, measured in self.found.items() if len(measured) == n_folds}
         for (sampler, classifier), measured in whole.items():
             if (NOTHING, classifier) in whole:
@@ -185,7 +215,7 @@ class _Trial:
 
 
 class _Test:
-    """The test rows of a fold, and the rate of anomalies that its training rows have in truth."""
+    """The test rows of a fold, and the true share of anomalies in its training rows."""
 
     def __init__(self, trial: _Trial, fold: Fold, numbers: Encode) -> None:
         self.X = numbers(_safe_indexing(trial.X, fold.test))
@@ -193,7 +223,7 @@ class _Test:
         self.rate = float(np.average(trial.y[fold.train], weights=trial.weight[fold.train]))
 
     def measure(self, model: Any, learned_rate: float) -> Measured:
-        """All numbers of a fitted classifier; those of probabilities where it gives some."""
+        """Return all metrics of a fitted classifier; the Brier scores only if it has probabilities."""
         scores, is_probability = scores_of(model, self.X)
         numbers = {
             "ap": average_precision(self.y, scores, self.weight),
@@ -211,7 +241,7 @@ class _Test:
 
 
 def _draws(folds: Sequence[Fold], y: Floats, seed: int) -> npt.NDArray[np.uint8]:
-    """How often each row is drawn, (n_draws, n): the same in all folds that test it, as repeats are no new rows."""
+    """Return how often each row is drawn, (n_draws, n): the same in all folds, because repeats add no new rows."""
     tested = _tested(folds)
     draws = np.zeros((N_DRAWS, len(y)), np.uint8)
     draws[:, tested] = draws_of_rows(y[tested], seed)
@@ -219,28 +249,29 @@ def _draws(folds: Sequence[Fold], y: Floats, seed: int) -> npt.NDArray[np.uint8]
 
 
 def scores_of(model: Any, X: npt.NDArray[Any]) -> tuple[Floats, bool]:
-    """How anomalous a fitted classifier finds rows, (n,), and whether that is a probability."""
+    """Return the scores (n,) of a fitted classifier, and whether they are probabilities."""
     if hasattr(model, "predict_proba"):
         return np.asarray(model.predict_proba(X)[:, 1], dtype=np.float64), True
     return np.asarray(model.decision_function(X), dtype=np.float64), False
 
 
 def _as_numbers(rows: Any) -> Encode:
-    """Rows that are numbers already are seen as they are."""
+    """Return the encoding of rows that are numbers already."""
     return np.asarray
 
 
 def _tested(folds: Sequence[Fold]) -> npt.NDArray[np.int64]:
-    """The rows that are tested at least once."""
+    """Return the positions of rows that are tested at least once."""
     return np.unique(np.concatenate([fold.test for fold in folds]))
 
 
 def _check_real(folds: Sequence[Fold], synthetic: npt.NDArray[np.bool_] | None) -> None:
     n_synthetic = 0 if synthetic is None else int(synthetic[_tested(folds)].sum())
     if n_synthetic:
+        verb = "is" if n_synthetic == 1 else "are"
         raise EvaluationError(
-            f"{n_synthetic:,} test rows are synthetic (oddrow_synthetic is true). Test on real rows only: leave the "
-            "made up ones out, resampling happens here."
+            f"{counted(n_synthetic, 'test row')} {verb} synthetic (oddrow_synthetic is true). Test on real rows only: "
+            "remove the synthetic ones, since resampling happens here."
         )
 
 
@@ -254,7 +285,7 @@ def _resampled(sampler: Any, rows: Any, y: Floats, numbers: Encode) -> Learned:
 
 
 def _ready(classifier: Any, sampler: Any) -> Any:
-    """A classifier to fit; None where classes are to weigh alike and it takes no weights."""
+    """Return a classifier to fit; None if it needs class weights but takes none."""
     model = clone(classifier)
     if sampler != CLASS_WEIGHTS:
         return model
@@ -265,6 +296,6 @@ def _ready(classifier: Any, sampler: Any) -> Any:
 def _cell(sampler: str, classifier: str, measured: list[Measured], nothing: list[Measured]) -> Cell:
     names = [name for name in measured[0].numbers if all(name in one.numbers for one in measured)]
     means = {name: fmean(one.numbers[name] for one in measured) for name in names}
-    # A draw without an anomaly in one fold has some in another.
+    # A draw without anomalies in one fold has some in another.
     draws, without = (np.nanmean([one.draws for one in of], axis=0) for of in (measured, nothing))
     return Cell(sampler, classifier, means, draws, without, fmean(one.numbers["ap"] for one in nothing))
