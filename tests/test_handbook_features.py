@@ -1,4 +1,4 @@
-"""Windows by hand, against a plain loop, and against the Fraud Detection Handbook's own file."""
+"""The Handbook's features: computed by hand, compared with a plain loop and with the Handbook's own file."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ FEATURES = [name for name in HANDBOOK_NAMES.values() if name not in INPUTS]
 
 
 def table(days: list[float], **columns: list[Any]) -> pl.DataFrame:
-    """Rows of one customer at one terminal, at days after START, amount 1, no fraud, unless said."""
+    """Rows of one customer at one terminal, at days after START, amount 1, no fraud, by default."""
     n = len(days)
     defaults: dict[str, list[Any]] = {
         "customer_id": [1] * n,
@@ -63,7 +63,7 @@ def values(frame: pl.DataFrame, *columns: str, **options: Any) -> list[Any]:
 # ------------------------------------------------------------------------------------------ by hand
 
 
-def test_columns_follow_the_handbooks_order_behind_the_given_ones() -> None:
+def test_columns_are_appended_in_the_handbooks_order() -> None:
     out = handbook_features(table([0.0]).with_columns(note=pl.lit("x")))
     assert out.columns == [*INPUTS, "note", *FEATURES]
     assert len(FEATURES) == 14
@@ -79,7 +79,7 @@ def test_night_lasts_until_the_seventh_hour_begins() -> None:
     assert values(table([hour / 24 for hour in hours]), "is_night") == [1, 1, 1, 0, 0, 0]
 
 
-def test_night_is_told_on_the_clock_of_the_time_column() -> None:
+def test_night_follows_the_time_zone_of_the_column() -> None:
     utc = table([5 / 24]).with_columns(pl.col("time").dt.replace_time_zone("UTC"))
     local = utc.with_columns(pl.col("time").dt.convert_time_zone("Asia/Tokyo"))
     assert values(utc, "is_night") == [1]
@@ -110,32 +110,32 @@ def test_customers_and_terminals_do_not_mix() -> None:
     assert values(rows, "terminal_count_7d", "terminal_risk_7d")[3] == (2, 0.5)
 
 
-def test_the_same_moment_counts_in_the_order_given() -> None:
+def test_rows_at_the_same_time_count_in_their_order() -> None:
     rows = table([0, 0, 0], amount=[10.0, 20.0, 60.0])
     assert values(rows, "customer_count_1d") == [1, 2, 3]
     assert values(rows, "customer_mean_amount_1d") == [10.0, 15.0, 30.0]
 
 
-def test_the_order_given_decides_among_many_rows_too() -> None:
+def test_many_rows_at_the_same_time_count_in_their_order() -> None:
     customer = np.random.default_rng(0).integers(3, size=20_000)
     rows = table([0] * len(customer), customer_id=customer.tolist())
     seen = pl.int_range(1, pl.len() + 1).over("customer_id")
     assert values(rows, "customer_count_30d") == rows.select(seen).to_series().to_list()
 
 
-def test_an_unknown_label_is_no_known_fraud_but_its_row_counts() -> None:
+def test_a_row_with_an_unknown_label_counts_as_a_row_only() -> None:
     rows = table([0, 0.1, 8], is_fraud=[1, None, None])
     assert values(rows, "terminal_count_7d", "terminal_risk_7d")[2] == (2, 0.5)
     unlabelled = rows.with_columns(is_fraud=pl.lit(None))
     assert values(unlabelled, "terminal_count_7d", "terminal_risk_7d")[2] == (2, 0.0)
 
 
-def test_a_boolean_label_does() -> None:
+def test_a_boolean_label_is_accepted() -> None:
     rows = table([0, 8], is_fraud=[True, False])
     assert values(rows, "terminal_risk_7d") == [0.0, 1.0]
 
 
-def test_windows_and_delay_are_the_callers() -> None:
+def test_windows_and_delay_can_be_chosen() -> None:
     rows = table([0, 1, 2], is_fraud=[1, 0, 0])
     out = handbook_features(rows, windows_days=[2], delay_days=1)
     assert out.columns[5:] == [
@@ -149,7 +149,7 @@ def test_windows_and_delay_are_the_callers() -> None:
     assert out["terminal_risk_2d"].to_list() == [0.0, 1.0, 0.5]
 
 
-def test_other_column_names_do() -> None:
+def test_columns_may_have_other_names() -> None:
     rows = table([0, 8], is_fraud=[1, 0]).rename({"customer_id": "card", "is_fraud": "label"})
     assert values(rows, "terminal_risk_7d", customer="card", fraud="label") == [0.0, 1.0]
 
@@ -163,7 +163,7 @@ def test_every_time_unit_gives_the_same(unit: Any) -> None:
     )
 
 
-def test_text_keys_and_an_empty_table_do() -> None:
+def test_text_keys_and_an_empty_table_are_accepted() -> None:
     rows = table([0, 0.5], customer_id=["a", "a"], terminal_id=["x", "y"])
     assert values(rows, "customer_count_1d") == [1, 2]
     assert handbook_features(rows.clear()).shape == (0, 19)
@@ -174,7 +174,7 @@ def test_one_huge_amount_leaves_no_trace_in_windows_without_it() -> None:
     assert values(rows, "customer_mean_amount_1d") == [1e30, 0.1, 0.2]
 
 
-def test_the_given_table_is_not_changed() -> None:
+def test_the_table_is_not_changed() -> None:
     rows = table([1, 0])
     before = rows.clone()
     handbook_features(rows)
@@ -213,7 +213,7 @@ def looped(frame: pl.DataFrame, at: int, days: int, delay: int) -> tuple[int, fl
 
 @settings(deadline=None, max_examples=60)
 @given(tables)
-def test_every_value_is_the_definitions(frame: pl.DataFrame) -> None:
+def test_every_value_follows_the_definition(frame: pl.DataFrame) -> None:
     out = handbook_features(frame)
     assert_frame_equal(out.select(INPUTS), frame)
     for days in (1, 7, 30):
@@ -289,26 +289,31 @@ def test_bad_values_are_counted_and_shown() -> None:
     ]
 
 
+def test_an_infinite_amount_is_refused() -> None:
+    with pytest.raises(TableError, match=r"'amount': 1 of 2 values is infinite \(row 1 inf\)"):
+        handbook_features(table([0, 1], amount=[1.0, float("inf")]))
+
+
 def test_a_missing_time_is_refused() -> None:
     rows = table([0, 1]).with_columns(time=pl.Series([datetime(2018, 4, 1, tzinfo=UTC), None]))
     with pytest.raises(TableError, match=r"'time': 1 of 2 times is missing \(row 1 None\)"):
         handbook_features(rows)
 
 
-def test_a_feature_that_is_there_already_is_refused() -> None:
+def test_an_existing_feature_is_not_replaced() -> None:
     with pytest.raises(
         TableError, match="already in the table: 'is_weekend', 'is_night', 'customer_count_1d' and 11 more"
     ):
         handbook_features(handbook_features(table([0])))
 
 
-def test_no_polars_frame_is_refused() -> None:
+def test_other_frames_are_refused() -> None:
     with pytest.raises(TableError, match="frame is a dict, not a polars DataFrame"):
         handbook_features({"time": []})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("windows", [(), (7, 7), (0,), (1.5,), ("7",), 7, (True,), (10**9,)])
-def test_windows_that_mean_nothing_are_refused(windows: Any) -> None:
+def test_invalid_windows_are_refused(windows: Any) -> None:
     with pytest.raises(ParameterError, match="windows_days="):
         handbook_features(table([0]), windows_days=windows)
 
@@ -332,7 +337,7 @@ def handbook(data: Path) -> pl.DataFrame:
     return pl.scan_parquet(path).filter(recent).select(list(HANDBOOK_NAMES)).rename(HANDBOOK_NAMES).collect()
 
 
-def test_every_value_is_the_handbooks_but_for_tied_rows(handbook: pl.DataFrame) -> None:
+def test_every_value_equals_the_handbooks_except_for_tied_rows(handbook: pl.DataFrame) -> None:
     compared = pl.col("time") >= datetime(2018, 9, 10)
     tied = handbook.select(pl.struct("customer_id", "time").is_duplicated() & compared).to_series()
     ours = handbook_features(handbook.select(INPUTS)).select(FEATURES)

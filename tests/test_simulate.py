@@ -29,7 +29,7 @@ def many() -> pl.DataFrame:
     return simulate(200_000)
 
 
-def test_columns_stand_in_order_with_their_types(rows: pl.DataFrame) -> None:
+def test_columns_have_their_order_and_types(rows: pl.DataFrame) -> None:
     featured = handbook_features(rows.select(*BASE, *LABELS))
     assert rows.columns == [*BASE, *featured.columns[len(BASE + LABELS) :], *LABELS]
     assert rows.width == 21
@@ -54,7 +54,7 @@ def test_any_size_is_exact_and_in_time_order(n_rows: int, seed: int, n_days: int
 
 
 @pytest.mark.parametrize("n_rows", [1, 2, 100, np.int64(50)])
-def test_small_sizes_do(n_rows: int) -> None:
+def test_small_sizes_are_accepted(n_rows: int) -> None:
     assert simulate(n_rows).height == n_rows
 
 
@@ -152,24 +152,24 @@ def test_a_stolen_card_spends_five_times_as_much_on_a_third_of_its_rows(many: pl
 
 
 @pytest.mark.parametrize("n_rows", [0, -5, 1.5, "many", None, True])
-def test_a_row_count_that_means_nothing_is_refused(n_rows: Any) -> None:
+def test_an_invalid_row_count_is_refused(n_rows: Any) -> None:
     with pytest.raises(ParameterError, match="n_rows="):
         simulate(n_rows)
 
 
 @pytest.mark.parametrize("seed", [-1, 0.5, None, "zero"])
-def test_a_seed_that_means_nothing_is_refused(seed: Any) -> None:
+def test_an_invalid_seed_is_refused(seed: Any) -> None:
     with pytest.raises(ParameterError, match="random_state="):
         simulate(10, random_state=seed)
 
 
 @pytest.mark.parametrize("start", ["yesterday", "2018-13-01", 5, datetime(2018, 4, 1, 12)])
-def test_a_start_that_is_no_day_is_refused(start: Any) -> None:
+def test_a_start_other_than_a_day_is_refused(start: Any) -> None:
     with pytest.raises(ParameterError, match=r"is not a day. Pass an ISO date such as '2018-04-01'"):
         simulate(10, start=start)
 
 
 @pytest.mark.parametrize("n_days", [0, 1.5, "week"])
-def test_a_number_of_days_that_means_nothing_is_refused(n_days: Any) -> None:
+def test_an_invalid_number_of_days_is_refused(n_days: Any) -> None:
     with pytest.raises(ParameterError, match="n_days="):
         simulate(10, n_days=n_days)

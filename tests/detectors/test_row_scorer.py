@@ -45,7 +45,7 @@ TIMES = ("hour", "weekday", "elapsed")
 ENCODERS: dict[str, TableEncoder] = {
     **{scaling: TableEncoder(numbers=scaling, times=TIMES) for scaling in SCALINGS},
     "no soft limit": TableEncoder(soft_limit=None, unscaled=("fee",)),
-    "small limit": TableEncoder(soft_limit=0.25, max_levels=2, times=("elapsed",)),
+    "small limit": TableEncoder(soft_limit=0.25, unscaled=("fee",), max_levels=2, times=("elapsed",)),
     "one-hot": TableEncoder(one_hot_up_to=3, max_levels=4, numbers="minmax"),
     "given levels": TableEncoder(levels={"shop": ["food", "toys"], "online": ["true"]}, one_hot_up_to=2),
     "given levels, embedded": TableEncoder(levels={"shop": ["food", "toys"]}, times=()),

@@ -1,4 +1,4 @@
-"""What an encoder knows of single columns: their range, their decimals, their levels."""
+"""What an encoder learns of single columns: range, decimals and levels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oddrow.encoding.columns import MISSING, MOST_DECIMALS, CategoryColumn, NumberColumn
+from oddrow.encoding.columns import MISSING, MOST_DECIMALS, CategoryColumn, NumberColumn, scale_numbers
 from oddrow.encoding.encoder import SCALINGS, TableEncoder
 from oddrow.errors import ParameterError
 from oddrow.table.schema import Schema
@@ -39,7 +39,9 @@ def test_decimals_of_later_rows_count_too() -> None:
 
 
 @given(st.lists(st.floats(-1e9, 1e9), min_size=1), st.lists(st.floats(allow_nan=False, allow_infinity=False)))
-def test_values_brought_among_the_known_lie_there_and_stay(known: list[float], values: list[float]) -> None:
+def test_clipped_and_rounded_values_lie_in_the_range_of_the_training_rows(
+    known: list[float], values: list[float]
+) -> None:
     column = fitted([*known])
     brought = column.clip_and_round(np.array(values))
     assert ((brought >= min(known)) & (brought <= max(known))).all()
@@ -47,8 +49,17 @@ def test_values_brought_among_the_known_lie_there_and_stay(known: list[float], v
     np.testing.assert_array_equal(column.clip_and_round(np.array(known)), np.array(known))
 
 
-def test_no_value_is_among_none() -> None:
+def test_without_known_values_every_value_becomes_missing() -> None:
     assert np.isnan(fitted([None]).clip_and_round(np.array([1.0, np.nan]))).all()
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=3, max_size=3))
+def test_a_row_is_scaled_as_its_columns_are(row: list[float]) -> None:
+    columns = [NumberColumn("a", "value", 1.5, 0.3, soft_limit=limit) for limit in (10.0, None, 0.1)]
+    limits, is_soft = np.array([10.0, 1.0, 0.1]), np.array([True, False, True])
+    scaled = scale_numbers(np.array(row), np.full(3, 1.5), np.full(3, 0.3), limits, is_soft)
+    expected = [column.encode(np.array([value])) for column, value in zip(columns, row, strict=True)]
+    np.testing.assert_array_equal(scaled, np.concatenate(expected))
 
 
 @pytest.mark.parametrize(
@@ -63,7 +74,7 @@ def test_no_value_is_among_none() -> None:
         {"soft_limit": -1.0},
     ],
 )
-def test_what_no_rows_can_have_led_to_is_refused(wrong: dict[str, float]) -> None:
+def test_a_state_that_fitting_cannot_produce_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ParameterError, match="'a'"):
         NumberColumn("a", "value", **wrong).check()  # type: ignore[arg-type]
 
@@ -80,7 +91,7 @@ def test_the_likeliest_levels_are_known_ones() -> None:
     assert CategoryColumn("shop", (), has_rare=False, one_hot=False).known_levels == [MISSING]
 
 
-def test_a_category_knows_whether_it_had_gaps() -> None:
+def test_a_category_knows_whether_training_rows_had_missing_values() -> None:
     frame = pl.DataFrame({"full": ["a", "b"], "gaps": ["a", None], "given": ["a", None]})
     encoder = TableEncoder(levels={"given": ["a", "b"]}).fit(frame, Schema.infer(frame))
     assert [column.has_missing for column in encoder.category_columns_] == [False, True, True]

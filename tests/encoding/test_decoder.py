@@ -1,18 +1,18 @@
-"""Encoded rows come back, whatever the encoder; times are told from their circles."""
+"""Decoding returns the encoded rows, times from their circles, and values in the types of a table."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, time, timedelta
 
 import numpy as np
 import polars as pl
 import pytest
 
 from laws import normal_rows
-from oddrow.encoding.decoder import TableDecoder
+from oddrow.encoding.decoder import TableDecoder, restore_dtype
 from oddrow.encoding.encoder import SCALINGS, Encoded, TableEncoder
 from oddrow.encoding.times import TIME_PARTS, circle_position, move_times, times_from_days
-from oddrow.table.schema import Schema
+from oddrow.table.schema import Column, Schema
 
 MONDAY = datetime(2024, 1, 8, 9, 30)
 
@@ -33,7 +33,7 @@ def test_rows_come_back(numbers: str, one_hot_up_to: int, times: tuple[str, ...]
         np.testing.assert_allclose(decoded[name].to_numpy(), frame[name].to_numpy(), rtol=1e-4, atol=1e-4)
 
 
-def test_what_a_network_made_of_levels_is_one_of_them() -> None:
+def test_outputs_of_a_network_are_decoded_to_the_likeliest_level() -> None:
     frame = pl.DataFrame({"shop": ["a", "b", "a"], "x": [1.0, 2.0, 4.0]})
     schema = Schema.infer(frame)
     encoder = TableEncoder(one_hot_up_to=5).fit(frame, schema)
@@ -60,10 +60,69 @@ def test_a_missing_time_stays_missing() -> None:
     assert times_from_days(np.array([np.nan])).to_list() == [None]
 
 
-def test_days_are_kept_within_the_range_where_they_are_encoded() -> None:
+def test_decoded_days_stay_in_the_range_of_the_training_rows() -> None:
     frame = pl.DataFrame({"time": [MONDAY, MONDAY + timedelta(days=3)]})
     schema = Schema.infer(frame)
     encoder = TableEncoder(times=("hour", "weekday", "elapsed")).fit(frame, schema)
     far = schema.conform(pl.DataFrame({"time": [MONDAY + timedelta(days=300), MONDAY - timedelta(days=300)]}))
     decoded = TableDecoder(encoder, schema)(encoder.transform(far))
     assert decoded["time"].is_between(frame["time"].min(), frame["time"].max()).all()
+
+
+# Types of a table
+
+NOON = datetime(2024, 3, 1, 12, 0)
+COLUMNS: dict[str, tuple[str, pl.Series]] = {
+    "floats": ("numeric", pl.Series([1.5, None])),
+    "single floats": ("numeric", pl.Series([1.5, None], dtype=pl.Float32)),
+    "whole numbers": ("numeric", pl.Series([3, None], dtype=pl.Int8)),
+    "decimals": ("numeric", pl.Series(["1.25", None]).cast(pl.Decimal(10, 2))),
+    "text for numbers": ("numeric", pl.Series(["3", "2.5", None])),
+    "durations": ("numeric", pl.Series([timedelta(seconds=90), None])),
+    "times of day": ("numeric", pl.Series([time(1, 30), None])),
+    "truths for numbers": ("numeric", pl.Series([True, False, None])),
+    "nothing": ("numeric", pl.Series([None, None])),
+    "truths": ("boolean", pl.Series([True, False, None])),
+    "text for truths": ("boolean", pl.Series(["true", "false", None])),
+    "digits for truths": ("boolean", pl.Series(["1", "0", None])),
+    "numbers for truths": ("boolean", pl.Series([1, 0, None], dtype=pl.Int64)),
+    "text": ("category", pl.Series(["a", "b", None])),
+    "one of few": ("category", pl.Series(["a", None], dtype=pl.Enum(["a", "b"]))),
+    "categories": ("category", pl.Series(["a", None], dtype=pl.Categorical)),
+    "numbers for levels": ("category", pl.Series([7, 8, None])),
+    "floats for levels": ("category", pl.Series([7.0, 2.5, None])),
+    "truths for levels": ("category", pl.Series([True, None])),
+    "days for levels": ("category", pl.Series([date(2024, 3, 1), None])),
+    "times for levels": ("category", pl.Series([NOON, None])),
+    "times of day for levels": ("category", pl.Series([time(1, 30), None])),
+    "times": ("time", pl.Series([NOON, None])),
+    "times in milliseconds": ("time", pl.Series([NOON, None], dtype=pl.Datetime("ms"))),
+    "times of a place": ("time", pl.Series([NOON, None]).dt.replace_time_zone("Europe/Brussels")),
+    "days": ("time", pl.Series([date(2024, 3, 1), None])),
+    "seconds": ("time", pl.Series([1_700_000_000, None])),
+}
+
+
+@pytest.mark.parametrize(("kind", "given"), COLUMNS.values(), ids=COLUMNS)
+def test_conformed_values_return_to_the_type_of_the_table(kind: str, given: pl.Series) -> None:
+    given = given.alias("a")
+    schema = Schema((Column("a", kind, "said"),))
+    read = schema.conform(given.to_frame())["a"]
+    written = restore_dtype(read, given, kind)
+    assert written.dtype == (read.dtype if given.dtype == pl.Null else given.dtype)
+    assert schema.conform(written.to_frame())["a"].equals(read, null_equal=True)
+    if given.dtype != pl.Null:
+        assert written.equals(given, null_equal=True)
+
+
+def test_values_that_a_type_cannot_hold_become_missing() -> None:
+    few = pl.Series("a", ["x"], dtype=pl.Enum(["x"]))
+    assert restore_dtype(pl.Series("a", ["y"]), few, "category").to_list() == [None]
+    small = pl.Series("a", [1], dtype=pl.Int8)
+    assert restore_dtype(pl.Series("a", [1000.0, 2.6]), small, "numeric").to_list() == [None, 3]
+
+
+def test_an_hour_skipped_by_summer_time_becomes_missing() -> None:
+    given = pl.Series("a", [NOON]).dt.replace_time_zone("Europe/Brussels")
+    skipped = pl.Series("a", [datetime(2024, 3, 31, 2, 30)], dtype=pl.Datetime("us"))
+    assert restore_dtype(skipped, given, "time").to_list() == [None]

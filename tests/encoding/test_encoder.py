@@ -1,4 +1,4 @@
-"""Numbers and categories as networks take them: by hand values, without loss of what was learned, always finite."""
+"""Encoding: values computed by hand, finite numbers for all input, saved and restored without loss."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_scaling_keeps_the_order(values: list[float], scaling: str) -> None:
     assert (np.diff(encoded) >= 0).all()
 
 
-def test_far_values_are_drawn_in_to_the_soft_limit() -> None:
+def test_the_soft_limit_bounds_outlying_values() -> None:
     train = [-1.0, 1.0]  # mean 0, standard deviation 1
     encoded = np.ravel(numbers(train, [1, 100, -1e6], soft_limit=10))
     np.testing.assert_allclose(encoded, [10 * math.asinh(x / 10) for x in (1, 100, -1e6)], rtol=1e-6)
@@ -85,13 +85,13 @@ def test_far_values_are_drawn_in_to_the_soft_limit() -> None:
     assert np.ravel(numbers(train, [1e9, -1e300], soft_limit=None)).tolist() == [LARGEST_ENCODED, -LARGEST_ENCODED]
 
 
-def test_missing_numbers_sit_at_the_centre_beside_an_indicator() -> None:
+def test_missing_numbers_are_zero_with_an_indicator() -> None:
     assert numbers([1, 3, None, 2], [None, 2], soft_limit=None) == [[0, 1], [0, 0]]
     encoder = fitted(pl.DataFrame({"a": [1, 3, None]}))
     assert encoder.number_sources_ == [("a", "value"), ("a", "missing")]
 
 
-def test_a_number_missing_for_the_first_time_is_far_out() -> None:
+def test_a_number_missing_for_the_first_time_is_encoded_as_an_outlier() -> None:
     assert numbers([1, 3], [None, 2]) == [[UNEXPECTED_MISSING], [0]]
 
 
@@ -126,7 +126,7 @@ def test_levels_count_from_the_most_frequent() -> None:
     assert categories(["b", "a", "b", "c", "a", "b"], ["b", "a", "c"]) == [first, first + 1, first + 2]
 
 
-def test_levels_as_frequent_as_each_other_stand_in_alphabetical_order() -> None:
+def test_equally_frequent_levels_are_in_alphabetical_order() -> None:
     assert categories(["z", "x", "y"], ["x", "y", "z"]) == [3, 4, 5]
 
 
@@ -298,7 +298,7 @@ def test_what_was_learned_survives_json(
 
 
 @pytest.mark.parametrize(
-    ("parameters", "said"),
+    ("parameters", "message"),
     [
         ({"numbers": "standrad"}, "Did you mean 'standard'?"),
         ({"levels": ["a"]}, "levels=['a'] is not a dictionary"),
@@ -315,13 +315,13 @@ def test_what_was_learned_survives_json(
         ({"times": ["huor"]}, "Did you mean 'hour'?"),
     ],
 )
-def test_parameters_that_mean_nothing_are_refused(parameters: dict[str, Any], said: str) -> None:
+def test_invalid_parameters_are_refused(parameters: dict[str, Any], message: str) -> None:
     with pytest.raises(ParameterError) as caught:
         fitted(pl.DataFrame({"a": [1.5, 2]}), **parameters)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_columns_that_somebody_has_scaled_are_taken_as_they_are() -> None:
+def test_unscaled_columns_stay_as_they_are() -> None:
     frame = pl.DataFrame({"z": [0.5, 100.0, -3.0], "amount": [10.0, 20.0, 30.0]})
     schema = Schema.infer(frame)
     encoded = TableEncoder(unscaled=["z"]).fit(frame, schema).transform(frame).numbers

@@ -1,4 +1,4 @@
-"""A table as numbers alone: categories as 0/1 columns, slices that do not change a score."""
+"""Tables as matrices: categories as 0/1 numbers, and scores that do not depend on slices."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_categories_become_columns_of_their_most_frequent_levels() -> None:
     assert many.shape == (100, 1 + MOST_LEVELS + SPECIAL)
 
 
-def test_an_encoder_that_makes_numbers_of_categories_is_taken_as_it_is() -> None:
+def test_a_one_hot_encoder_keeps_its_parameters() -> None:
     assert NumericMatrix(table(60), TableEncoder(one_hot_up_to=100))(table(60)).shape == (100, 1 + 60 + SPECIAL)
 
 
@@ -52,7 +52,7 @@ def test_slices_do_not_change_a_score(monkeypatch: pytest.MonkeyPatch) -> None:
     assert model.shown == [40, 40, 20]
 
 
-def test_the_encoder_given_is_not_changed() -> None:
+def test_the_encoder_is_not_changed() -> None:
     encoder = TableEncoder(max_levels=100)
     NumericMatrix(Table.from_frame(pl.DataFrame({"c": ["a", "b"]})), encoder)
     assert (encoder.max_levels, encoder.one_hot_up_to, hasattr(encoder, "number_columns_")) == (100, 0, False)

@@ -1,4 +1,4 @@
-"""Declared features of behaviour: by hand, against a plain loop, and what is refused."""
+"""Features of a history: computed by hand, compared with a plain loop, and what is refused."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ALL: list[dict[str, Any]] = [
 
 
 def table(days: list[float], **columns: Any) -> pl.DataFrame:
-    """Rows of one card at days after START, amount 1, unless said."""
+    """Rows of one card at days after START, amount 1 by default."""
     defaults = {"card": ["a"] * len(days), "amount": [1.0] * len(days)}
     return pl.DataFrame({"time": [START + timedelta(days=day) for day in days], **defaults, **columns}, strict=False)
 
@@ -70,7 +70,7 @@ def test_what_it_reads_and_how_far_back_it_sees() -> None:
     assert History.of([{"features": ["night"]}]).reach == 0
 
 
-def test_weekend_and_night_are_told_on_the_columns_own_clock() -> None:
+def test_weekend_and_night_follow_the_time_zone_of_the_column() -> None:
     rows = pl.DataFrame({"time": [datetime(2018, 4, 6, 22, 30, tzinfo=UTC), datetime(2018, 4, 8, 7, tzinfo=UTC)]})
     history = History.of([{"features": ["night", "weekend"]}])
     assert history.add(rows, "time")[history.names].rows() == [(0, 0), (0, 1)]
@@ -112,6 +112,13 @@ def test_risk_is_known_frauds_by_rows_and_zero_without_rows() -> None:
     assert values(table([0, 0.5, 1.9, 2, 9]), "risk", windows=["3d"], delay="1d", y=y) == [0, 0, 0.5, 0.5, 0]
 
 
+def test_labels_may_be_a_column() -> None:
+    rows = table([0, 0.5, 1.9, 2, 9]).with_columns(is_fraud=pl.Series([True, None, True, False, False]))
+    assert values(rows, "risk", windows=["3d"], delay="1d", y=rows["is_fraud"]) == [0, 0, 0.5, 0.5, 0]
+    with pytest.raises(TableError, match="column 'card' is String, not 0 and 1"):
+        values(rows, "risk", windows=["3d"], delay="1d", y=rows["card"])
+
+
 def test_since_last_counts_seconds_and_has_none_for_the_first() -> None:
     rows = table([0, 0.5, 0.5, 1], card=["a", "b", "a", "a"])
     assert values(rows, "since last") == [None, None, 43_200.0, 43_200.0]
@@ -121,12 +128,12 @@ def test_since_last_of_the_same_moment_is_zero() -> None:
     assert values(table([1, 0, 1]), "since last") == [86_400.0, None, 0.0]
 
 
-def test_rows_of_the_same_moment_count_in_the_order_given() -> None:
+def test_rows_at_the_same_time_count_in_their_order() -> None:
     rows = table([1, 0, 1, 1], amount=[2.0, 1.0, 4.0, 8.0])
     assert values(rows, "count", "sum amount", windows=["2d"]) == [(2, 3.0), (1, 1.0), (3, 7.0), (4, 15.0)]
 
 
-def test_a_row_without_an_entity_is_nobodys() -> None:
+def test_a_row_without_an_entity_has_no_history() -> None:
     rows = table([0, 0.1, 0.2], card=[None, "a", None])
     assert values(rows, "count", "mean amount", "since last", windows=["1d"]) == [
         (None, None, None),
@@ -163,7 +170,7 @@ def test_large_whole_numbers_lose_nothing() -> None:
         assert history.add(rows.cast({"time": kind}), "time")[history.names].rows() == [(1, 1), (1, 2), (1, 2)]
 
 
-def test_dates_do() -> None:
+def test_dates_are_accepted_as_times() -> None:
     rows = pl.DataFrame({"time": [date(1969, 12, 31), date(1970, 1, 1), date(1970, 1, 3)], "card": [1, 1, 1]})
     assert values(rows, "count", "since last", windows=["2d"]) == [(1, None), (2, 86_400.0), (1, 172_800.0)]
 
@@ -187,7 +194,7 @@ def test_entities_of_every_kind(kind: Any) -> None:
     assert values(table([0, 0.1, 0.2, 0.3], card=cast), "count", windows=["1d"]) == [1, 1, 2, None]
 
 
-def test_an_empty_table_and_an_empty_history_do() -> None:
+def test_an_empty_table_and_an_empty_history_are_accepted() -> None:
     history = History.of(ALL)
     empty = table([], shop=[]).cast({"time": pl.Datetime("us"), "card": pl.String, "shop": pl.String})
     assert history.add(empty, "time", np.empty(0)).shape == (0, 4 + len(history.names))
@@ -204,7 +211,7 @@ def test_two_entity_columns_do_not_mix_and_the_table_is_not_changed() -> None:
     assert_frame_equal(rows, before)
 
 
-def test_one_entity_with_half_of_the_rows_is_no_burden() -> None:
+def test_one_entity_with_half_of_the_rows_is_not_slow() -> None:
     rng = np.random.default_rng(0)
     n = 200_000
     card = np.where(rng.random(n) < 0.5, 0, rng.integers(1, 1000, n))
@@ -268,7 +275,7 @@ def expected_values(frame: pl.DataFrame, at: int, window: int) -> list[float | N
 
 @settings(max_examples=60)
 @given(tables)
-def test_every_value_is_the_definitions(frame: pl.DataFrame) -> None:
+def test_every_value_follows_the_definition(frame: pl.DataFrame) -> None:
     out = added(frame)
     assert_frame_equal(out.select(frame.columns), frame)
     for window in (1, 3):
@@ -363,7 +370,7 @@ def test_a_history_goes_to_plain_values_and_back() -> None:
         ("count", "'count' is not a section"),
     ],
 )
-def test_a_block_that_means_nothing_is_refused(block: Any, message: str) -> None:
+def test_an_invalid_block_is_refused(block: Any, message: str) -> None:
     with pytest.raises(ParameterError) as refusal:
         History.of([block])
     assert message in str(refusal.value)
@@ -401,7 +408,7 @@ def test_absent_columns_are_named_together_with_the_close_name() -> None:
     ]
 
 
-def test_all_that_is_wrong_with_a_table_is_said_at_once() -> None:
+def test_all_problems_of_a_table_are_reported_at_once() -> None:
     rows = pl.DataFrame({"time": [1.0, None], "card": [0.5, 1.5], "shop": [1, 1], "amount": [1.0, float("inf")]})
     with pytest.raises(TableError) as refusal:
         History.of(ALL).add(rows, "time", np.array([0.0, 2.0]))
@@ -415,7 +422,7 @@ def test_all_that_is_wrong_with_a_table_is_said_at_once() -> None:
 
 
 @pytest.mark.parametrize("moment", [float("inf"), 1e13, -1e300])
-def test_numeric_times_that_are_too_far_away_are_refused(moment: float) -> None:
+def test_numeric_times_out_of_range_are_refused(moment: float) -> None:
     rows = pl.DataFrame({"time": [0.0, moment], "card": ["a", "a"]})
     history = History.of([{"by": "card", "windows": ["60"], "features": ["count"]}])
     with pytest.raises(
@@ -447,7 +454,7 @@ def test_dates_have_no_night() -> None:
         History.of([{"features": ["night"]}]).add(rows, "time")
 
 
-def test_a_column_that_is_there_already_is_refused() -> None:
+def test_an_existing_column_is_not_replaced() -> None:
     history = History.of([{"features": ["weekend"]}])
     with pytest.raises(TableError, match="already in the table: 'is_weekend'"):
         history.add(history.add(table([0]), "time"), "time")
@@ -467,6 +474,6 @@ def test_spans_that_do_not_fit_the_time_column_are_refused() -> None:
         values(table([0]).with_columns(time=pl.lit(5)), "count", windows=["1d"])
 
 
-def test_no_polars_frame_is_refused() -> None:
+def test_other_frames_are_refused() -> None:
     with pytest.raises(TableError, match="frame is a dict, not a polars DataFrame"):
         History.of([]).add({"time": []}, "time")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""One row at a time gives what all rows together give, to the bit; what is forgotten, learned, saved and refused."""
+"""A history state gives the features of all rows together, to the bit; it forgets, learns, saves and refuses."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_a_long_stream_equals_the_batch_while_rows_are_forgotten() -> None:
 
 @settings(max_examples=60)
 @given(streams, st.randoms(use_true_random=False))
-def test_the_rows_before_may_stand_in_any_order(frame: pl.DataFrame, random: Any) -> None:
+def test_earlier_rows_may_be_in_any_order(frame: pl.DataFrame, random: Any) -> None:
     frame = frame.unique("time", maintain_order=True)
     before = frame.head(frame.height // 2)
     mixed = before[random.sample(range(before.height), before.height)]
@@ -132,7 +132,7 @@ def test_the_rows_before_may_stand_in_any_order(frame: pl.DataFrame, random: Any
 
 
 @pytest.mark.parametrize("kind", [pl.Int64, pl.Float64])
-def test_a_numeric_time_does(kind: Any) -> None:
+def test_a_numeric_time_is_accepted(kind: Any) -> None:
     history = History.of([{"by": "card", "windows": ["3600"], "features": ["count", "since last"]}])
     rows = pl.DataFrame({"t": [0, 0, 1800, 3600, 9000], "card": [7, 7, 7, 7, 7]})
     state = HistoryState.after(history, rows.head(2).cast({"t": kind}), "t")
@@ -140,7 +140,7 @@ def test_a_numeric_time_does(kind: Any) -> None:
     assert_frame_equal(found, history.add(rows, "t").tail(3), check_exact=True)
 
 
-def test_dates_and_gaps_of_years_do() -> None:
+def test_dates_and_gaps_of_years_are_accepted() -> None:
     rows = pl.DataFrame({"time": [date(1960, 1, 1), date(1960, 1, 1), date(2024, 1, 1)], "card": [True, True, True]})
     state = HistoryState.after(COUNTING, rows.head(1), "time")
     found = pl.concat([state.update(rows.slice(at, 1)) for at in (1, 2)])
@@ -155,7 +155,7 @@ def test_since_last_remembers_however_long_ago_it_was() -> None:
     assert state.update(cards([200])).rows()[0][2:] == (1, 200 * 86_400.0)
 
 
-def test_a_history_of_nothing_but_the_calendar_or_since_last() -> None:
+def test_a_history_of_only_the_calendar_or_since_last() -> None:
     for blocks in ([{"features": ["weekend"]}], [{"by": "card", "features": ["since last"]}], []):
         history = History.of(blocks)
         rows = cards([0, 1, 6, 6])
@@ -165,7 +165,7 @@ def test_a_history_of_nothing_but_the_calendar_or_since_last() -> None:
         assert state.n_rows == 0
 
 
-def test_the_columns_that_add_makes_may_be_there_in_the_rows_before() -> None:
+def test_earlier_rows_may_have_the_columns_already() -> None:
     before = COUNTING.add(cards([0]), "time")
     assert HistoryState.after(COUNTING, before, "time").update(cards([0.5]))["card_count_1d"].to_list() == [2]
 
@@ -190,7 +190,7 @@ def test_memory_is_bounded_by_the_rows_in_reach() -> None:
     assert peaks[-1] < 2 * peaks[1] + 100_000
 
 
-def test_an_entity_that_is_always_there_keeps_no_others_from_being_forgotten() -> None:
+def test_an_entity_that_is_always_active_does_not_keep_others_in_memory() -> None:
     history = History.of([{"by": "card", "windows": ["10"], "features": ["count"]}])
     frame = pl.DataFrame({"t": np.arange(1000) // 2, "card": np.where(np.arange(1000) % 2, 0, np.arange(1000))})
     state = HistoryState.after(history, frame.head(1), "t")
@@ -204,7 +204,7 @@ def test_an_entity_that_is_always_there_keeps_no_others_from_being_forgotten() -
 
 @settings(max_examples=60)
 @given(streams.filter(lambda frame: frame.height > 1))
-def test_labels_told_later_equal_those_known_at_once(frame: pl.DataFrame) -> None:
+def test_labels_learned_later_equal_those_known_at_once(frame: pl.DataFrame) -> None:
     at_once = HistoryState.after(HISTORY, frame.head(1), "time", labels(frame.head(1)))
     later = HistoryState.after(HISTORY, frame.head(1), "time", np.array([np.nan]))
     later.learn(frame.head(1), labels(frame.head(1)))
@@ -233,7 +233,7 @@ def test_learn_counts_the_rows_it_finds_and_changes_what_comes() -> None:
     assert state.learn(shops([1]), np.array([np.nan])) == 0
 
 
-def test_of_rows_with_one_name_each_is_told_once() -> None:
+def test_rows_with_the_same_time_and_entities_are_labelled_one_by_one() -> None:
     state = HistoryState.after(HISTORY, shops([0, 0]), "time", np.full(2, np.nan))
     assert state.learn(shops([0]), np.array([1.0])) == 1
     assert state.learn(shops([0]), np.array([0.0])) == 1
@@ -247,14 +247,14 @@ def test_a_label_of_a_row_out_of_reach_is_not_found() -> None:
     assert state.learn(shops([0, 10]), np.array([1.0, 1.0])) == 1
 
 
-def test_where_an_entity_is_missing_the_others_name_the_row() -> None:
+def test_if_an_entity_is_missing_the_others_identify_the_row() -> None:
     state = HistoryState.after(HISTORY, shops([0]), "time", np.array([np.nan]))
     assert state.learn(shops([0]).with_columns(card=pl.lit(None)), np.array([1.0])) == 1
     assert state.learn(shops([0]).with_columns(card=pl.lit(None), shop=None), np.array([1.0])) == 0
     assert risk(state, 2) == 1
 
 
-def test_learn_refuses_what_names_no_rows() -> None:
+def test_learn_refuses_invalid_rows_and_labels() -> None:
     state = HistoryState.after(HISTORY, shops([0]), "time", np.array([np.nan]))
     with pytest.raises(TableError, match="column 'shop' is not in the table"):
         state.learn(shops([0]).drop("shop"), np.array([1.0]))
@@ -267,7 +267,7 @@ def test_learn_refuses_what_names_no_rows() -> None:
 # ------------------------------------------------------------------------------------------- refusals
 
 
-def test_a_row_older_than_its_entitys_latest_is_refused_and_nothing_is_remembered() -> None:
+def test_a_row_earlier_than_its_entitys_latest_is_refused_and_changes_nothing() -> None:
     state = HistoryState.after(COUNTING, cards([0, 1]), "time")
     late = cards([1, 0.5, 0.9], ["a", "a", "a"])
     with pytest.raises(TableError) as refusal:
@@ -281,7 +281,7 @@ def test_a_row_older_than_its_entitys_latest_is_refused_and_nothing_is_remembere
     assert state.update(cards([1]))["card_count_1d"].to_list() == [2]
 
 
-def test_a_row_may_be_older_than_those_of_others_by_an_eighth_of_the_reach() -> None:
+def test_a_row_may_be_earlier_than_those_of_others_by_an_eighth_of_the_reach() -> None:
     state = HistoryState.after(COUNTING, cards([0, 0, 0.95, 1], ["a", "b", "b", "c"]), "time")
     everything = cards([0, 0, 0.95, 1, 0.875], ["a", "b", "b", "c", "a"])
     expected = COUNTING.add(everything, "time").tail(1)
@@ -292,14 +292,14 @@ def test_a_row_may_be_older_than_those_of_others_by_an_eighth_of_the_reach() -> 
         state.update(cards([0.874], ["d"]))
 
 
-def test_lateness_is_told_in_the_unit_of_a_numeric_time() -> None:
+def test_lateness_is_reported_in_the_unit_of_a_numeric_time() -> None:
     history = History.of([{"by": "card", "windows": ["60"], "features": ["count"]}])
     state = HistoryState.after(history, pl.DataFrame({"t": [100], "card": ["a"]}), "t")
     with pytest.raises(TableError, match=r"\(row 0 99\.5; that is 100\)"):
         state.update(pl.DataFrame({"t": [99.5], "card": ["a"]}))
 
 
-def test_times_and_entities_told_in_another_way_are_refused_together() -> None:
+def test_times_and_entities_of_another_kind_are_refused_together() -> None:
     state = HistoryState.after(COUNTING, cards([0]), "time")
     with pytest.raises(TableError) as refusal:
         state.update(cards([1], [5]).with_columns(pl.col("time").dt.replace_time_zone("UTC")))
@@ -311,14 +311,14 @@ def test_times_and_entities_told_in_another_way_are_refused_together() -> None:
     assert missing["card_count_1d"].to_list() == [None]
 
 
-def test_the_kind_of_an_entity_is_learned_from_the_first_that_is_there() -> None:
+def test_the_first_known_entity_sets_the_kind() -> None:
     state = HistoryState.after(COUNTING, cards([0]).with_columns(card=pl.lit(None)), "time")
     state.update(cards([1], [5]))
     with pytest.raises(TableError, match="'card' holds text, but held whole numbers"):
         state.update(cards([2], ["5"]))
 
 
-def test_bad_rows_are_refused_as_the_batch_does() -> None:
+def test_bad_rows_are_refused_as_by_add() -> None:
     state = HistoryState.after(HISTORY, stream(5), "time", labels(stream(5)))
     with pytest.raises(TableError, match="'amount': 1 of 1 values is infinite"):
         state.update(shops([50]).with_columns(amount=float("inf")))
@@ -335,7 +335,7 @@ def test_bad_rows_are_refused_as_the_batch_does() -> None:
 
 @settings(max_examples=40)
 @given(streams, st.integers(0, 40))
-def test_a_loaded_state_goes_on_as_the_saved_one(
+def test_a_loaded_state_continues_as_the_saved_one(
     tmp_path_factory: pytest.TempPathFactory, frame: pl.DataFrame, n_before: int
 ) -> None:
     path = tmp_path_factory.mktemp("states") / "state.parquet"
@@ -349,7 +349,7 @@ def test_a_loaded_state_goes_on_as_the_saved_one(
 
 
 @pytest.mark.parametrize("card", [[2**64 - 1, 0], ["ü", ""], [True, False], [None, None]])
-def test_entities_of_every_kind_and_long_silent_ones_are_saved(tmp_path: Path, card: list[Any]) -> None:
+def test_entities_of_every_kind_and_inactive_ones_are_saved(tmp_path: Path, card: list[Any]) -> None:
     rows = cards([0, 50], card)
     state = HistoryState.after(COUNTING, rows, "time")
     state.save(tmp_path / "state")
@@ -358,7 +358,7 @@ def test_entities_of_every_kind_and_long_silent_ones_are_saved(tmp_path: Path, c
     assert_frame_equal(loaded.update(later), state.update(later), check_exact=True)
 
 
-def test_labels_go_on_being_learned_after_loading(tmp_path: Path) -> None:
+def test_labels_can_be_learned_after_loading(tmp_path: Path) -> None:
     state = HistoryState.after(HISTORY, shops([0, 1]), "time", np.array([1, np.nan]))
     state.save(tmp_path / "state")
     loaded = HistoryState.load(tmp_path / "state")
@@ -405,7 +405,7 @@ def test_a_truncated_or_damaged_file_is_refused(tmp_path: Path, capfd: pytest.Ca
     capfd.readouterr()
 
 
-def test_files_that_are_no_state_are_refused(tmp_path: Path) -> None:
+def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="there is no such file"):
         HistoryState.load(tmp_path / "absent")
     (tmp_path / "text").write_text("hello")
@@ -465,7 +465,7 @@ def test_hostile_rows_are_refused(tmp_path: Path, change: pl.Expr, message: str)
         HistoryState.load(path)
 
 
-def test_metadata_that_are_no_json_object_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metadata_other_than_a_json_object_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "state"
     for text, message in [("[1]", "reads history states of format 1"), ("{", "the metadata are not JSON")]:
         with monkeypatch.context() as patched:
