@@ -18,7 +18,7 @@ from oddrow.errors import OddrowError, TableError
 
 WRITE_FAILURES = (OSError, pl.exceptions.PolarsError, SafetensorError)
 
-# polars panics at an IPC file with a repeated column name, and a PanicException is no Exception.
+# polars panics at an IPC file with a repeated column name, and a PanicException is not an Exception.
 READ_FAILURES = (
     OSError,
     EOFError,

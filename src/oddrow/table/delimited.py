@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -61,16 +61,6 @@ class ReadOptions:
     def has_header(self) -> bool:
         """Whether the first line holds the column names."""
         return self.names is None if self.header is None else self.header
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the options as plain values.
-
-        Returns
-        -------
-        dict
-            Values by option.
-        """
-        return asdict(self)
 
 
 class TypeChangedError(Exception):

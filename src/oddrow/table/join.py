@@ -77,7 +77,7 @@ def read_joined(
         if join is not None:
             raise ParameterError(f"--memory: rows on disk cannot be joined with {join.table}. Join the files first.")
         return read_within_memory(tables, read, memory)
-    table = read_table(tables, **read.to_dict())
+    table = read_table(tables, header=read.header, names=read.names, missing=read.missing)
     if join is None:
         return table
     return left_join(table, read_table(join.table, missing=read.missing), join.on)

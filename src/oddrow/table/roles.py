@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -292,16 +292,6 @@ class Roles:
         codes = frame[self.entity].rank("dense").cast(pl.Int64)
         own_codes = pl.Series(-1 - np.arange(frame.height))
         return codes.zip_with(codes.is_not_null(), own_codes).to_numpy()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the roles as plain values.
-
-        Returns
-        -------
-        dict
-            Column names by role.
-        """
-        return asdict(self)
 
 
 def _label_texts(values: pl.Series) -> pl.Series:

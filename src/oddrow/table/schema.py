@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import polars as pl
 
@@ -211,32 +210,6 @@ class Schema:
         """
         for column in self.features:
             _convert(frame, column, report, rows)
-
-    def to_dict(self) -> list[dict[str, Any]]:
-        """Return the columns as plain values.
-
-        Returns
-        -------
-        list of dict
-            Name, kind, reason and number of missing values of each column.
-        """
-        return [asdict(column) for column in self.columns]
-
-    @classmethod
-    def from_dict(cls, columns: list[dict[str, Any]]) -> Schema:
-        """Build a schema from plain values.
-
-        Parameters
-        ----------
-        columns : list of dict
-            What `to_dict` returns.
-
-        Returns
-        -------
-        Schema
-            The same schema.
-        """
-        return cls(tuple(Column(**column) for column in columns))
 
     def __repr__(self) -> str:
         """Return the columns as aligned text."""
