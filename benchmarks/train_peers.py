@@ -34,7 +34,7 @@ def oddrow_train(*, network: str, n_rows: int, epochs: int, n_held_out: int, thr
     start = oddrow_network(of)
 
     def once() -> list[float]:
-        history = train(start, rows, training, seed=0, validation=held_out if n_held_out else None).history
+        history = train(start, rows, training, seed=0, validation=held_out if n_held_out else None).loss_curve
         return [entry["validation_loss" if n_held_out else "loss"] for entry in history]
 
     return once
@@ -92,7 +92,7 @@ def keras_fit(*, network: str, n_rows: int, epochs: int, n_held_out: int, thread
 
     def once() -> list[float]:
         restart()
-        history = model.fit(rows, rows, of.batch_size, epochs, verbose=0, **validation).history
+        history = model.fit(rows, rows, of.batch_size, epochs, verbose=0, **validation).loss_curve
         return list(history["val_loss" if n_held_out else "loss"])
 
     return once

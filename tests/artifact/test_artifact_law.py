@@ -196,7 +196,7 @@ MANIFESTS: dict[str, tuple[Edit, str]] = {
     ),
     "an encoder for training": (
         in_manifest(*TRAINING, to={"name": "TableEncoder", "parameters": TableEncoder().get_params()}),
-        r"training=TableEncoder\(\) is no Training",
+        r"training=TableEncoder\(\) is not a Training",
     ),
     "extra key": (in_manifest("run", to="rm"), "unknown key 'run'"),
     "extra key of the detector": (in_manifest("detector", "module", to="os"), "unknown key 'detector.module'"),

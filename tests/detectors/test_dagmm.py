@@ -131,7 +131,7 @@ def test_detectors_of_other_settings_are_fitted_by_their_own(other: dict[str, An
 def test_what_cannot_be_fitted_together_is_refused() -> None:
     with pytest.raises(ParameterError, match="tables: 1 given for 2 detectors"):
         fit_many([detector(), detector()], [two_groups(50)])
-    with pytest.raises(ParameterError, match=r"training=\{'epochs': 3\} is no Training"):
+    with pytest.raises(ParameterError, match=r"training=\{'epochs': 3\} is not a Training"):
         detector(training={"epochs": 3}).fit(two_groups(50))
 
 

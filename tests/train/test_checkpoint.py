@@ -27,6 +27,7 @@ from oddrow.train import loop
 from oddrow.train.checkpoint import FILE, Checkpoint
 from oddrow.train.epochs import Loss, Trained
 from oddrow.train.loop import train
+from oddrow.train.monitor import LossCurve
 from oddrow.train.training import Training
 
 
@@ -60,8 +61,8 @@ def stop_at(monkeypatch: pytest.MonkeyPatch) -> Stop:
         error = error or KeyboardInterrupt()
 
         class Stopping(loop.Progress):
-            def show(self, history: list[dict[str, float]]) -> None:
-                if len(history) == epoch:
+            def show(self, curve: LossCurve) -> None:
+                if len(curve) == epoch:
                     raise error
 
         with monkeypatch.context() as patch:
@@ -93,14 +94,14 @@ def stopped(tmp_path: Path, stop_at: Stop) -> Path:
 def test_resumed_training_ends_as_if_never_interrupted(stopped: Path) -> None:
     resumed, straight = trained(stopped), trained(None)
     assert eqx.tree_equal(resumed.network, straight.network)
-    assert resumed.history == straight.history
+    assert resumed.loss_curve == straight.loss_curve
     assert resumed.best_epoch == straight.best_epoch
     assert not stopped.exists(), "a finished training leaves no checkpoint"
 
 
 def test_five_epochs_are_kept_and_only_the_rest_is_trained(stopped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[int] = []
-    monkeypatch.setattr(loop.Progress, "show", lambda self, history: shown.append(len(history)))
+    monkeypatch.setattr(loop.Progress, "show", lambda self, curve: shown.append(len(curve)))
     trained(stopped)
     assert shown == [6, 7, 8, 9]
 
@@ -129,10 +130,10 @@ def test_interrupted_before_the_first_epoch_nothing_is_written(tmp_path: Path, m
 
 
 def test_the_state_is_written_while_training_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("oddrow.train.checkpoint.SECONDS_BETWEEN", -1.0)
+    monkeypatch.setattr("oddrow.train.checkpoint.SECONDS_BETWEEN_WRITES", -1.0)
     seen: list[list[str]] = []
 
-    def show(self: Any, history: Any) -> None:
+    def show(self: Any, curve: Any) -> None:
         seen.append([path.name for path in (tmp_path / "kept").glob("*")])
 
     monkeypatch.setattr(loop.Progress, "show", show)
@@ -142,7 +143,7 @@ def test_the_state_is_written_while_training_goes_on(tmp_path: Path, monkeypatch
 
 @pytest.mark.parametrize("changed", [{"signature": "other rows"}, {"seed": 4}], ids=["other rows", "other seed"])
 def test_the_checkpoint_of_another_training_is_refused(stopped: Path, changed: dict[str, Any]) -> None:
-    with pytest.raises(TrainingError, match=f"{FILE} was written by another fit.*Delete its folder"):
+    with pytest.raises(TrainingError, match=f"{FILE} was written by another fit.*delete this file"):
         trained(stopped, **changed)
     assert (stopped / FILE).exists(), "what was refused is left to its owner"
 
@@ -159,7 +160,7 @@ def damaged(path: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("damage", ["empty", "truncated", "garbage", "text"])
 def test_a_damaged_checkpoint_is_refused(stopped: Path, damage: str) -> None:
     (stopped / FILE).write_bytes(damaged(stopped / FILE)[damage])
-    with pytest.raises(TrainingError, match=f"{FILE}: the checkpoint cannot be read.*Delete its folder"):
+    with pytest.raises(TrainingError, match=f"{FILE}: the checkpoint cannot be read.*delete this file"):
         trained(stopped)
 
 
@@ -168,11 +169,11 @@ def about(path: Path) -> dict[str, str]:
         return dict(opened.metadata())
 
 
-@pytest.mark.parametrize("history", [{}, {"history": "["}], ids=["absent", "no JSON"])
-def test_a_checkpoint_without_its_history_is_refused(stopped: Path, history: dict[str, str]) -> None:
+@pytest.mark.parametrize("curve", [{}, {"loss_curves": "["}], ids=["absent", "no JSON"])
+def test_a_checkpoint_without_its_loss_curve_is_refused(stopped: Path, curve: dict[str, str]) -> None:
     signature = about(stopped / FILE)["signature"]
-    save_file(load_file(stopped / FILE), stopped / FILE, {"signature": signature, **history})
-    with pytest.raises(TrainingError, match=f"{FILE}.*Delete its folder"):
+    save_file(load_file(stopped / FILE), stopped / FILE, {"signature": signature, **curve})
+    with pytest.raises(TrainingError, match=f"{FILE}.*delete this file"):
         trained(stopped)
 
 
@@ -185,7 +186,7 @@ def test_tensors_of_other_names_shapes_or_types_are_refused(stopped: Path) -> No
         {},
     ):
         save_file(other, stopped / FILE, metadata)
-        with pytest.raises(TrainingError, match="Delete its folder"):
+        with pytest.raises(TrainingError, match="delete this file"):
             trained(stopped)
 
 
@@ -219,7 +220,7 @@ def test_the_users_own_files_beside_a_checkpoint_stay(stopped: Path) -> None:
 
 
 def test_other_rows_or_parameters_are_another_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(progress: loop.Progress, history: list[dict[str, float]]) -> None:
+    def interrupt(progress: loop.Progress, curve: LossCurve) -> None:
         raise KeyboardInterrupt
 
     kept = detector(str(tmp_path / "kept"))

@@ -79,7 +79,7 @@ def loss_by_hand(weights: np.ndarray, x: np.ndarray, y: np.ndarray) -> float:
 def adam_by_hand(training: Training, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, list[float]]:
     """Kingma and Ba (2015), algorithm 1, in float64: every `n_steps`-th row of the order is in one batch."""
     weights, first, second, step = flat(line()).astype(float), np.zeros(4), np.zeros(4), 0
-    history = []
+    losses = []
     for epoch in range(training.epochs):
         order = np.random.default_rng([SEED, epoch]).permutation(len(x))
         n_steps = -(-len(x) // training.batch_size)
@@ -96,18 +96,18 @@ def adam_by_hand(training: Training, x: np.ndarray, y: np.ndarray) -> tuple[np.n
             weights = weights - training.learning_rate * (first / (1 - 0.9**step)) / (
                 np.sqrt(second / (1 - 0.999**step)) + 1e-8
             )
-        history.append(total / len(x))
-    return weights, history
+        losses.append(total / len(x))
+    return weights, losses
 
 
 @pytest.mark.parametrize("n_rows", [70, 64, 65, 5], ids=["short last batch", "whole", "last of one", "one batch"])
 def test_weights_and_losses_are_those_of_adam_by_hand(n_rows: int) -> None:
     x, y = rows(n_rows)
     trained = train(line(), (x, y), quick(), seed=SEED)
-    weights, history = adam_by_hand(quick(), x, y)
+    weights, losses_by_hand = adam_by_hand(quick(), x, y)
     np.testing.assert_allclose(flat(trained.network), weights, rtol=1e-4)
-    np.testing.assert_allclose([entry["loss"] for entry in trained.history], history, rtol=1e-4)
-    assert [entry["epoch"] for entry in trained.history] == [1, 2, 3, 4, 5]
+    np.testing.assert_allclose([point["loss"] for point in trained.loss_curve], losses_by_hand, rtol=1e-4)
+    assert [point["epoch"] for point in trained.loss_curve] == [1, 2, 3, 4, 5]
 
 
 def test_clipping_is_that_by_hand() -> None:
@@ -123,7 +123,7 @@ def test_it_learns() -> None:
     x, y = rows(200)
     trained = train(line(), (x, y), quick(epochs=60, batch_size=20), seed=0)
     np.testing.assert_allclose(flat(trained.network), [2, 2, 2, 0], atol=0.05)
-    assert trained.history[-1]["loss"] < 0.02 < trained.history[0]["loss"]
+    assert trained.loss_curve[-1]["loss"] < 0.02 < trained.loss_curve[0]["loss"]
     assert trained.network.name == "line", "what is no weight stays as it was"
 
 
@@ -134,7 +134,7 @@ def stopped_early(patience: int | None) -> Trained[Line]:
 
 def test_patience_stops_and_keeps_the_best_weights() -> None:
     trained = stopped_early(patience=3)
-    losses = [entry["validation_loss"] for entry in trained.history]
+    losses = [point["validation_loss"] for point in trained.loss_curve]
     assert trained.best_epoch == int(np.argmin(losses)) + 1
     assert len(losses) == trained.best_epoch + 3 < 40
     kept = loss_by_hand(flat(trained.network), *rows(33, slope=1.2, seed=1))
@@ -144,7 +144,7 @@ def test_patience_stops_and_keeps_the_best_weights() -> None:
 
 def test_without_patience_the_last_weights_are_kept() -> None:
     trained = stopped_early(patience=None)
-    losses = [entry["validation_loss"] for entry in trained.history]
+    losses = [point["validation_loss"] for point in trained.loss_curve]
     assert len(losses) == trained.best_epoch == 40
     kept = loss_by_hand(flat(trained.network), *rows(33, slope=1.2, seed=1))
     assert kept == pytest.approx(losses[-1], rel=1e-4)
@@ -156,7 +156,7 @@ def test_validation_in_chunks_is_the_mean_over_all_its_rows(monkeypatch: pytest.
     held_out = rows(19, seed=2)
     trained = train(line(), rows(), quick(epochs=1), seed=0, validation=held_out)
     wanted = loss_by_hand(flat(trained.network), *held_out)
-    assert trained.history[0]["validation_loss"] == pytest.approx(wanted, rel=1e-5)
+    assert trained.loss_curve[0]["validation_loss"] == pytest.approx(wanted, rel=1e-5)
 
 
 def test_a_run_with_fewer_validation_rows_has_nothing_in_the_last_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,19 +165,19 @@ def test_a_run_with_fewer_validation_rows_has_nothing_in_the_last_chunks(monkeyp
     found = train_together([line()] * 2, [rows()] * 2, quick(epochs=1), seeds=[0, 1], validation=held_out)
     for trained, own in zip(found, held_out, strict=True):
         wanted = loss_by_hand(flat(trained.network), *own)
-        assert trained.history[0]["validation_loss"] == pytest.approx(wanted, rel=1e-5)
+        assert trained.loss_curve[0]["validation_loss"] == pytest.approx(wanted, rel=1e-5)
 
 
 def test_patience_means_nothing_without_validation_rows() -> None:
     trained = train(line(), rows(), quick(epochs=6, patience=1), seed=0)
-    assert [set(entry) for entry in trained.history] == [{"epoch", "loss"}] * 6
+    assert [set(point) for point in trained.loss_curve] == [{"epoch", "loss"}] * 6
     assert trained.best_epoch == 6
 
 
 def test_no_epoch_leaves_the_network_as_it_was() -> None:
     trained = train(line(), rows(), quick(epochs=0), seed=0, validation=rows(9))
     assert eqx.tree_equal(trained.network, line())
-    assert (trained.history, trained.best_epoch) == ([], 0)
+    assert (trained.loss_curve, trained.best_epoch) == ([], 0)
 
 
 def test_the_network_given_is_not_changed() -> None:
@@ -189,7 +189,7 @@ def test_the_network_given_is_not_changed() -> None:
 def test_the_same_seed_gives_the_same_weights() -> None:
     first, again, other = (train(line(Wobbling), rows(), quick(epochs=2), seed=seed) for seed in (1, 1, 2))
     assert eqx.tree_equal(first.network, again.network)
-    assert first.history == again.history
+    assert first.loss_curve == again.loss_curve
     assert not eqx.tree_equal(first.network, other.network)
 
 
@@ -197,8 +197,8 @@ def test_noise_reaches_training_but_not_validation() -> None:
     x, y = rows()
     trained = train(line(Wobbling), (x, y), quick(epochs=1, learning_rate=1e-9), seed=1, validation=(x, y))
     plain = loss_by_hand(flat(line()), x, y)
-    assert trained.history[0]["validation_loss"] == pytest.approx(plain, rel=1e-4)
-    assert trained.history[0]["loss"] > 1.05 * plain
+    assert trained.loss_curve[0]["validation_loss"] == pytest.approx(plain, rel=1e-4)
+    assert trained.loss_curve[0]["loss"] > 1.05 * plain
 
 
 @pytest.mark.parametrize("log_every", [1, 2])
@@ -207,15 +207,17 @@ def test_a_network_may_change_its_loss_from_epoch_to_epoch(log_every: int) -> No
     trained = train(line(Growing), rows(), still, seed=0, validation=rows(9))
     plain, held_out = (loss_by_hand(flat(line()), *table) for table in (rows(), rows(9)))
     wanted = [1, 2, 3, 4] if log_every == 1 else [1.5, 3.5]
-    np.testing.assert_allclose([entry["loss"] for entry in trained.history], plain * np.array(wanted), rtol=1e-4)
-    assert [entry["validation_loss"] for entry in trained.history] == pytest.approx([held_out] * len(wanted), rel=1e-4)
+    np.testing.assert_allclose([point["loss"] for point in trained.loss_curve], plain * np.array(wanted), rtol=1e-4)
+    assert [point["validation_loss"] for point in trained.loss_curve] == pytest.approx(
+        [held_out] * len(wanted), rel=1e-4
+    )
     assert float(trained.network.factor) == 1.0
 
 
 def test_every_step_has_noise_of_its_own() -> None:
     x, y = np.ones((40, 3), np.float32), np.zeros(40, np.float32)
     still = quick(epochs=4, batch_size=40, learning_rate=1e-9)
-    losses = {entry["loss"] for entry in train(line(Wobbling), (x, y), still, seed=1).history}
+    losses = {point["loss"] for point in train(line(Wobbling), (x, y), still, seed=1).loss_curve}
     assert len(losses) == 4
 
 
@@ -268,9 +270,9 @@ def test_runs_together_end_as_they_would_alone(parameters: dict[str, Any]) -> No
         alone = train(line(Wobbling), rows(70, slope, run), quick(**parameters), seed=4 + run, validation=held_out)
         np.testing.assert_allclose(flat(together[run].network), flat(alone.network), rtol=1e-4)
         assert together[run].best_epoch == alone.best_epoch
-        assert [entry["epoch"] for entry in together[run].history] == [entry["epoch"] for entry in alone.history]
+        assert [point["epoch"] for point in together[run].loss_curve] == [point["epoch"] for point in alone.loss_curve]
         for name in ("loss", "validation_loss", "level"):
-            seen, wanted = ([e[name] for e in of.history if name in e] for of in (together[run], alone))
+            seen, wanted = ([e[name] for e in of.loss_curve if name in e] for of in (together[run], alone))
             np.testing.assert_allclose(seen, wanted, rtol=1e-4)
 
 
@@ -279,7 +281,7 @@ def test_runs_of_different_length_each_see_all_their_rows_once_an_epoch() -> Non
     tables = [rows(n, seed=n) for n in (70, 33, 65)]
     still = quick(epochs=2, learning_rate=1e-9)
     found = train_together([line()] * 3, tables, still, seeds=[0, 1, 2])
-    losses = [trained.history[1]["loss"] for trained in found]
+    losses = [trained.loss_curve[1]["loss"] for trained in found]
     np.testing.assert_allclose(losses, [loss_by_hand(flat(line()), *table) for table in tables], rtol=1e-5)
 
 
@@ -291,13 +293,13 @@ def test_entries_every_few_epochs_are_means_and_change_no_weights(
     monkeypatch.setattr("oddrow.train.epochs.LARGEST_CALL_BYTES", largest_call)
     seldom = train(line(Wobbling), rows(), quick(epochs=7, log_every=3), seed=1)
     np.testing.assert_allclose(flat(seldom.network), flat(each.network), rtol=1e-5)
-    assert [entry["epoch"] for entry in seldom.history] == [3, 6, 7]
-    losses = [entry["loss"] for entry in each.history]
+    assert [point["epoch"] for point in seldom.loss_curve] == [3, 6, 7]
+    losses = [point["loss"] for point in each.loss_curve]
     wanted = [np.mean(losses[:3]), np.mean(losses[3:6]), losses[6]]
-    np.testing.assert_allclose([entry["loss"] for entry in seldom.history], wanted, rtol=1e-5)
+    np.testing.assert_allclose([point["loss"] for point in seldom.loss_curve], wanted, rtol=1e-5)
 
 
-def test_the_parts_of_the_loss_stand_in_the_history() -> None:
+def test_the_parts_of_the_loss_stand_in_the_loss_curve() -> None:
     trained = train(line(Wobbling), rows(), quick(epochs=2, learning_rate=1e-9), seed=1)
-    assert [set(entry) for entry in trained.history] == [{"epoch", "loss", "level"}] * 2
-    assert trained.history[0]["level"] == pytest.approx(0.5)
+    assert [set(point) for point in trained.loss_curve] == [{"epoch", "loss", "level"}] * 2
+    assert trained.loss_curve[0]["level"] == pytest.approx(0.5)

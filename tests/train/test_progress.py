@@ -1,10 +1,12 @@
-"""What training shows: nothing unless asked, a bar on a terminal, one line for each epoch elsewhere."""
+"""What training shows: nothing unless asked, a bar on a terminal, one line for each epoch elsewhere,
+in a notebook one line for all."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from oddrow.train.training import Training
 
 ON_A_TERMINAL = """
 import sys
+from types import SimpleNamespace
 from oddrow.train.monitor import Progress
 with Progress(2, shown=sys.argv[1] == "shown") as progress:
     for epoch in (1, 2):
@@ -82,3 +85,40 @@ def test_thousands_of_epochs_are_a_hundred_lines(capsys: pytest.CaptureFixture[s
     assert len(lines) == 1 + 100
     told = (lines[0], lines[1], lines[-1])
     assert told == ("epoch 1/3200: loss 0.25", "epoch 32/3200: loss 0.25", "epoch 3200/3200: loss 0.25")
+
+
+IN_A_NOTEBOOK = """
+from oddrow.train.monitor import Progress
+with Progress(3, shown=True) as progress:
+    for epoch in (1, 2, 3):
+        progress.show([{"epoch": epoch, "loss": 1 / epoch}])
+"""
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_notebook_has_one_line_that_is_updated_in_place() -> None:
+    """Run by a real kernel: what the cell holds in the end is the last line, and no other."""
+    nbformat = pytest.importorskip("nbformat")
+    nbclient = pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(IN_A_NOTEBOOK)])
+    nbclient.NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
+    (output,) = notebook.cells[0].outputs
+    assert output["data"] == {"text/plain": "epoch 3/3: loss 0.33333"}
+
+
+def test_a_notebook_is_not_flooded_by_short_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    updates: list[str] = []
+    handle = SimpleNamespace(update=lambda data, raw: updates.append(data["text/plain"]))
+    shell = SimpleNamespace(display=lambda data, raw, display_id: updates.append(data["text/plain"]) or handle)
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    monkeypatch.setitem(sys.modules, "IPython.display", shell)
+    with Progress(3200, shown=True) as progress:
+        for epoch in range(1, 3201):
+            progress.show([{"epoch": epoch, "loss": 0.25}])
+    assert updates[0] == "epoch 1/3200: loss 0.25"
+    assert updates[-1] == "epoch 3200/3200: loss 0.25"
+    assert len(updates) < 20
+    with Progress(3, shown=False) as progress:
+        progress.show([{"epoch": 1, "loss": 0.25}])
+    assert len(updates) < 20

@@ -105,8 +105,8 @@ def test_each_epoch_sees_every_row_once_in_another_order(
 def test_it_learns_what_training_in_memory_learns(rows: tuple[Any, ...], network: Autoencoder, tmp_path: Path) -> None:
     training = Training(epochs=30, batch_size=32, learning_rate=1e-2)
     held_out = tuple(array[::5] for array in rows)
-    in_memory = train(network, rows, training, seed=1, validation=held_out).history
-    on_disk = train(network, sharded(rows, tmp_path / "s"), training, seed=1, validation=held_out).history
+    in_memory = train(network, rows, training, seed=1, validation=held_out).loss_curve
+    on_disk = train(network, sharded(rows, tmp_path / "s"), training, seed=1, validation=held_out).loss_curve
     assert on_disk[0]["loss"] > 3 * on_disk[-1]["loss"]
     for name in ("loss", "validation_loss"):
         assert on_disk[-1][name] == pytest.approx(in_memory[-1][name], rel=0.25)
@@ -134,11 +134,11 @@ def test_the_same_seed_gives_the_same_weights_interrupted_or_not(
         with pytest.raises(Stop):
             train(network, shards, training, seed=5)
     resumed = train(network, shards, training, seed=5)
-    assert resumed.history == whole.history
+    assert resumed.loss_curve == whole.loss_curve
     for mine, theirs in zip(jax.tree.leaves(resumed.network), jax.tree.leaves(whole.network), strict=True):
         assert (np.asarray(mine) == np.asarray(theirs)).all()
     other = train(network, shards, training, seed=6)
-    assert other.history != whole.history
+    assert other.loss_curve != whole.loss_curve
 
 
 def test_scores_and_means_over_shards_are_those_over_the_rows(
@@ -153,5 +153,5 @@ def test_scores_and_means_over_shards_are_those_over_the_rows(
 
 
 def test_several_networks_need_rows_in_memory(rows: tuple[Any, ...], network: Autoencoder, tmp_path: Path) -> None:
-    with pytest.raises(ParameterError, match="one network at a time"):
+    with pytest.raises(ParameterError, match="rows on disk can train one network only"):
         train_together([network] * 2, [sharded(rows, tmp_path / "s")] * 2, Training(epochs=1), seeds=[0, 1])

@@ -1,4 +1,4 @@
-"""Event files for TensorBoard, read back record by record: every number of the history, by name, at its epoch."""
+"""Event files for TensorBoard, read back record by record: every number of the loss curve, by name, at its epoch."""
 
 from __future__ import annotations
 
@@ -21,14 +21,13 @@ from oddrow.errors import ParameterError
 from oddrow.train import loop
 from oddrow.train.epochs import Loss
 from oddrow.train.loop import train, train_together
-from oddrow.train.monitor import Scalars
+from oddrow.train.monitor import LossCurve, Scalars
 from oddrow.train.training import Training
 
 pytest.importorskip("tensorboardX", reason="the extra oddrow[tensorboard] is not installed")
 
-History = list[dict[str, float]]
 Shown = dict[str, dict[int, float]]
-TWO_EPOCHS: History = [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25}]
+TWO_EPOCHS: LossCurve = [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25}]
 
 
 class Level(eqx.Module):
@@ -50,8 +49,8 @@ def quick(folder: Path | None, **parameters: Any) -> Training:
     return Training(**{**usual, **parameters}, tensorboard=None if folder is None else str(folder))
 
 
-def trained(folder: Path | None, **parameters: Any) -> History:
-    return train(Level(jnp.array(0.0)), rows(2), quick(folder, **parameters), seed=0, validation=rows(2, 9)).history
+def trained(folder: Path | None, **parameters: Any) -> LossCurve:
+    return train(Level(jnp.array(0.0)), rows(2), quick(folder, **parameters), seed=0, validation=rows(2, 9)).loss_curve
 
 
 def events(path: Path) -> Iterator[Any]:
@@ -85,24 +84,24 @@ def _before(step: int, line: dict[int, float]) -> dict[int, float]:
     return {epoch: number for epoch, number in line.items() if epoch < step}
 
 
-def wanted(history: History) -> Shown:
-    names = history[0].keys() - {"epoch"}
-    return {name: {int(entry["epoch"]): pytest.approx(entry[name], rel=1e-6) for entry in history} for name in names}
+def wanted(curve: LossCurve) -> Shown:
+    names = curve[0].keys() - {"epoch"}
+    return {name: {int(point["epoch"]): pytest.approx(point[name], rel=1e-6) for point in curve} for name in names}
 
 
 @pytest.mark.parametrize("parameters", [{}, {"log_every": 3}], ids=["each epoch", "every third"])
-def test_every_number_of_the_history_stands_at_its_epoch(tmp_path: Path, parameters: dict[str, Any]) -> None:
-    history = trained(tmp_path / "made" / "here", **parameters)
-    assert {"loss", "level", "validation_loss"} == history[0].keys() - {"epoch"}
-    assert shown(tmp_path / "made" / "here") == wanted(history)
+def test_every_number_of_the_loss_curve_stands_at_its_epoch(tmp_path: Path, parameters: dict[str, Any]) -> None:
+    curve = trained(tmp_path / "made" / "here", **parameters)
+    assert {"loss", "level", "validation_loss"} == curve[0].keys() - {"epoch"}
+    assert shown(tmp_path / "made" / "here") == wanted(curve)
 
 
 def test_several_runs_have_a_folder_each_and_end_when_they_end(tmp_path: Path) -> None:
     tables, held_out = [rows(mean) for mean in (0.0, 0.5, 9.0)], [rows(mean, 9) for mean in (0.0, 0.5, 9.0)]
     training = quick(tmp_path, epochs=30, patience=2)
     runs = train_together([Level(jnp.array(0.0))] * 3, tables, training, seeds=[0, 1, 2], validation=held_out)
-    assert len({len(run.history) for run in runs}) > 1, "one ends before another"
-    assert [shown(tmp_path / f"run-{place}") for place in range(3)] == [wanted(run.history) for run in runs]
+    assert len({len(run.loss_curve) for run in runs}) > 1, "one ends before another"
+    assert [shown(tmp_path / f"run-{place}") for place in range(3)] == [wanted(run.loss_curve) for run in runs]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run-0", "run-1", "run-2"]
 
 
@@ -110,14 +109,14 @@ def test_without_a_folder_nothing_is_written_and_nothing_else_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    history = trained(None)
+    curve = trained(None)
     assert list(tmp_path.iterdir()) == []
-    assert trained(tmp_path / "shown") == history
+    assert trained(tmp_path / "shown") == curve
 
 
 def interrupted(folder: Path, kept: Path, monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
-    def interrupt(self: Any, history: History) -> None:
-        if history[-1]["epoch"] == epoch:
+    def interrupt(self: Any, curve: LossCurve) -> None:
+        if curve[-1]["epoch"] == epoch:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -131,9 +130,9 @@ def test_a_resumed_training_goes_on_writing(tmp_path: Path, monkeypatch: pytest.
     folder = tmp_path / "shown"
     interrupted(folder, tmp_path / "kept", monkeypatch, epoch=2)
     assert shown(folder)["loss"].keys() == {1, 2}
-    history = trained(folder, checkpoint=str(tmp_path / "kept"))
+    curve = trained(folder, checkpoint=str(tmp_path / "kept"))
     assert len(list(folder.iterdir())) == 2
-    assert shown(folder) == wanted(history)
+    assert shown(folder) == wanted(curve)
 
 
 def test_what_was_shown_after_the_checkpoint_is_shown_once(tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ class _Run:
             jax.tree.structure(self.network),
             tuple((name, leaf.shape) for name, leaf in named_leaves(self.network)),
             repr(training.get_params()),
-            training.steps_for(self.rows.n_trained_on),
+            training._steps_per_epoch(self.rows.n_trained_on),
             self.detector._trim_share,
             self.rows.known is None,
             self.rows.held_out is None,
@@ -146,12 +146,12 @@ class _Run:
 
 def _fit(runs: Sequence[_Run], *, folder: str | None) -> None:
     """Fit runs of one form; `folder` keeps their files apart from those of other forms."""
-    training = runs[0].detector._used_training.below(folder)
+    training = runs[0].detector._used_training._in_subfolder(folder)
     if runs[0].detector._trim_share > 0:
-        trial = training.trial(max(run.rows.n_trained_on for run in runs))
+        trial = training._trial(max(run.rows.n_trained_on for run in runs))
         runs = [run.trimmed(trained) for run, trained in zip(runs, _train(runs, trial), strict=True)]
     for run, trained in zip(runs, _train(runs, training), strict=True):
-        run.detector._complete(run.detector._after_training(trained.network), trained.history, run.rows)
+        run.detector._complete(run.detector._after_training(trained.network), trained.loss_curve, run.rows)
 
 
 def _train(runs: Sequence[_Run], training: Training) -> list[Trained[Any]]:

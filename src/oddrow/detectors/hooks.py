@@ -150,7 +150,7 @@ class DetectorHooks(Estimator, ABC):
 
     def _check_all_parameters(self) -> None:
         check_number("contamination", self.contamination, 0, 0.5, above=True)
-        self._used_training.check()
+        self._used_training._check()
         self._check_parameters()
 
     # Saving and loading.

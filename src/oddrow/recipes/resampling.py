@@ -37,7 +37,7 @@ from oddrow.resampling.trial import scores_of
 from oddrow.table.split import split_random
 from oddrow.table.table import Table
 from oddrow.train.loop import train
-from oddrow.train.monitor import History
+from oddrow.train.monitor import LossCurve
 from oddrow.train.training import Training
 from oddrow.typing import Floats, Mask, Tell
 
@@ -104,12 +104,12 @@ REACH = 3.0
 
 def generated_before(
     X: Floats, y: Floats, weight: Floats, *, n: int, share: float, seed: int
-) -> tuple[ClassifierTest, History]:
+) -> tuple[ClassifierTest, LossCurve]:
     """N generated frauds join the rows, then a share of all tests; and how the network learned."""
-    made, history = generated_from_anomalies_alone(X[y == 1], n, seed)
+    made, curve = generated_from_anomalies_alone(X[y == 1], n, seed)
     is_made = np.arange(len(X) + n) >= len(X)
     rows = np.vstack([X, made]), np.append(y, np.ones(n)), np.append(weight, np.ones(n))
-    return _divided(*rows, is_made, share, seed), history
+    return _divided(*rows, is_made, share, seed), curve
 
 
 def under_sampled_before(X: Floats, y: Floats, *, share: float, seed: int) -> ClassifierTest:
@@ -120,7 +120,7 @@ def under_sampled_before(X: Floats, y: Floats, *, share: float, seed: int) -> Cl
     return _divided(X[rows], y[rows], np.ones(len(rows)), np.zeros(len(rows), bool), share, seed)
 
 
-def generated_from_anomalies_alone(X: Floats, n: int, seed: int) -> tuple[Floats, History]:
+def generated_from_anomalies_alone(X: Floats, n: int, seed: int) -> tuple[Floats, LossCurve]:
     """N rows (n, d) from a VAE of anomalies (m, d) alone, whose condition is therefore always the same.
 
     Every row is scaled to length 1, as the notebook does, which loses all that amounts say; codes walk along the
@@ -132,7 +132,7 @@ def generated_from_anomalies_alone(X: Floats, n: int, seed: int) -> tuple[Floats
     done = train(network, parts, Training(batch_size=32), seed=seed)
     steps = np.linspace(-REACH, REACH, n, dtype=np.float32)
     decoded: Any = done.network.likeliest(jnp.column_stack([steps] * LATENT), jnp.zeros(n, jnp.int32))[0]
-    return np.clip(np.asarray(decoded, np.float64), 0, 1), done.history
+    return np.clip(np.asarray(decoded, np.float64), 0, 1), done.loss_curve
 
 
 def _divided(
@@ -146,14 +146,14 @@ UNDER_SAMPLED, GENERATED = "under-sampling", "CVAE"
 
 
 class ResampleAfterSplit:
-    """A division of real rows; `history` is how the CVAE learned, and `made` the frauds it made up, once it has."""
+    """A division of real rows; `loss_curve` is that of the CVAE, and `made` the frauds it made up, once it has."""
 
     def __init__(self, table: Table, y: Floats, weight: Floats, *, share: float, seed: int) -> None:
         train, test = split_random(len(y), share, np.random.default_rng(seed), y=y)
         self.table, self.y, self.weight, self.seed = table.take(train), y[train], weight[train], seed
         self.numbers = NumericMatrix(self.table)
         self.test = self.numbers(table.take(test)), y[test], weight[test], np.zeros(len(test), bool)
-        self.history: History = []
+        self.loss_curve: LossCurve = []
         self.made = self.table.in_memory.clear()
 
     def resampled(self) -> Iterator[tuple[str, ClassifierTest]]:
@@ -168,7 +168,7 @@ class ResampleAfterSplit:
         """As many frauds as normal rows; a new one stands for as many as a normal row, so that both weigh the same."""
         sampler = CVAESampler(random_state=self.seed)
         frame, y_all = sampler.fit_resample(self.table.frame, self.y.astype(int))
-        self.history = sampler.loss_curve_
+        self.loss_curve = sampler.loss_curve_
         self.made = frame[len(self.y) :]
         n_new = len(y_all) - len(self.y)
         weight = np.append(self.weight, np.full(n_new, self.weight[self.y == 0].mean()))
@@ -238,8 +238,8 @@ class ResamplingRuns:
     def _as_published(self, run: int) -> Iterator[Line]:
         X = self.table.in_memory.to_numpy().astype(np.float64)
         n = self.recipe.protocol.n_generated
-        rows, history = generated_before(X, self.y, self.weight, n=n, share=self.share, seed=run)
-        self._draw("losses-as-published", _losses(history), "As published, the last run's network")
+        rows, curve = generated_before(X, self.y, self.weight, n=n, share=self.share, seed=run)
+        self._draw("losses-as-published", _losses(curve), "As published, the last run's network")
         yield from self._lines(GENERATED, "published", rows, run, CLASSIFIERS[:1])
         balanced = under_sampled_before(X, self.y, share=self.share, seed=run)
         yield from self._lines(UNDER_SAMPLED, "published", balanced, run, CLASSIFIERS)
@@ -248,7 +248,7 @@ class ResamplingRuns:
         divided = ResampleAfterSplit(self.table, self.y, self.weight, share=self.share, seed=run)
         for name, rows in divided.resampled():
             yield from self._lines(name, "honest", rows, run, CLASSIFIERS)
-        self._draw("losses-honest", _losses(divided.history), "Honest, the last run's network")
+        self._draw("losses-honest", _losses(divided.loss_curve), "Honest, the last run's network")
         for other in self.folder.glob("marginals-*.svg"):
             other.unlink()
         real = divided.table.in_memory.filter(divided.y == 1)
@@ -279,10 +279,10 @@ class ResamplingRuns:
         return [Picture(path.read_bytes(), named[name]) for name, path in found.items() if path.exists()]
 
 
-def _losses(history: History) -> Callable[..., Any]:
+def _losses(curve: LossCurve) -> Callable[..., Any]:
     """What draws total, reconstruction and KL of a network, epoch by epoch."""
-    parts = {name: [entry[key] for entry in history] for name, key in PARTS.items() if key in history[0]}
-    return partial(loss_curve, parts, epochs=[entry["epoch"] for entry in history])
+    parts = {name: [point[key] for point in curve] for name, key in PARTS.items() if key in curve[0]}
+    return partial(loss_curve, parts, epochs=[point["epoch"] for point in curve])
 
 
 def _telling_columns(table: Table, y: Floats) -> list[str]:

@@ -273,7 +273,7 @@ class CVAESampler(OneToOneFeatureMixin, Estimator):
         check_widths("hidden", self.hidden)
         check_number("latent", self.latent, 1, whole=True)
         check_number("warm_up", self.warm_up, 0, whole=True)
-        self._used_training.check()
+        self._used_training._check()
 
     @property
     def _used_training(self) -> Training:
@@ -314,7 +314,7 @@ class CVAESampler(OneToOneFeatureMixin, Estimator):
             validation=watched,
             signature=signature_of(self.get_params(), (*rows, *(watched or ()))) if training.checkpoint else "",
         )
-        self.network_, self.loss_curve_ = done.network, done.history
+        self.network_, self.loss_curve_ = done.network, done.loss_curve
 
     def _new_network(self, rows: tuple[Any, ...], codes: Ints, seed: int) -> CVAE:
         counts = np.bincount(codes, minlength=len(self.classes_)).astype(float)

@@ -1,4 +1,4 @@
-"""Training: the loop that fits any network, its parameters and its checkpoints."""
+"""Training of networks: the loop, its parameters and its checkpoints. Nothing here knows tables."""
 
 from __future__ import annotations
 

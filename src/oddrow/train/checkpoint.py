@@ -1,4 +1,4 @@
-"""The state of a training on disk: written whole or not at all, read back exactly."""
+"""The state of training on disk, from which an interrupted fit resumes exactly."""
 
 from __future__ import annotations
 
@@ -19,74 +19,75 @@ from safetensors.numpy import save_file
 
 from oddrow.errors import TrainingError
 from oddrow.files import replaced_file
+from oddrow.train.monitor import LossCurve
 
 S = TypeVar("S")
 
-# One history, or one for each run.
-History = list[Any]
-
 FILE = "checkpoint.safetensors"
 
-SECONDS_BETWEEN = 15.0
+ADVICE = "To train from the beginning, delete this file or choose another folder."
 
-# Parameters of an estimator that change nothing about what is learned, or repeat others as one object.
-HOW_IT_IS_WATCHED = ("training", "encoder", "training__checkpoint", "training__progress", "training__tensorboard")
+SECONDS_BETWEEN_WRITES = 15.0
+
+# Parameters that do not change what is learned, or that repeat others as one object.
+NOT_SHAPING = ("training", "encoder", "training__checkpoint", "training__progress", "training__tensorboard")
 
 
 class Checkpoint:
-    """Keeps the newest state of a training in a folder, and writes it when training is interrupted.
+    """Write the newest state every few seconds and, as a context manager, on any exception such as Ctrl-C.
 
-    As a context manager it writes on the way out of an exception, Ctrl-C included. `folder=None` keeps nothing.
+    Parameters
+    ----------
+    folder : str or None
+        Where to write; None writes nothing.
+    signature : str
+        Identifies the rows and parameters of a fit. The checkpoint of another fit is refused.
     """
 
     def __init__(self, folder: str | None, signature: str) -> None:
         self.path = None if folder is None else Path(folder) / FILE
         self.signature = signature
-        self.newest: tuple[Any, History] | None = None
+        self.newest: tuple[Any, list[LossCurve]] | None = None
         self.written_at = time.monotonic()
 
-    def read(self, like: S) -> tuple[S, History] | None:
-        """The saved state, in the shape of `like`, and its history; None where nothing is saved.
+    def read(self, like: S) -> tuple[S, list[LossCurve]] | None:
+        """Return the saved state, a pytree like `like`, and the loss curves; None if nothing is saved.
 
-        Raises `TrainingError` where the file belongs to another training or is damaged.
+        Raises `TrainingError` if the file belongs to another fit or is damaged.
         """
         if self.path is None or not self.path.exists():
             return None
         try:
             with safe_open(self.path, framework="numpy") as opened:
-                about = opened.metadata() or {}
+                metadata = opened.metadata() or {}
                 arrays = [opened.get_tensor(f"{place:03d}") for place in range(len(opened.keys()))]
-            history = json.loads(about.get("history", ""))
+            curves = json.loads(metadata.get("loss_curves", ""))
         except (SafetensorError, OSError, ValueError) as error:
-            raise TrainingError(f"{self.path}: the checkpoint cannot be read ({error}). {self._advice}") from error
+            raise TrainingError(f"{self.path}: the checkpoint cannot be read ({error}). {ADVICE}") from error
         leaves, shape = jax.tree.flatten(like)
-        if about.get("signature") != self.signature or _forms(arrays) != _forms(leaves):
-            raise TrainingError(f"{self.path} was written by another fit: rows or parameters differ. {self._advice}")
-        return jax.tree.unflatten(shape, map(jnp.asarray, arrays)), history
+        if metadata.get("signature") != self.signature or _forms(arrays) != _forms(leaves):
+            raise TrainingError(f"{self.path} was written by another fit: rows or parameters differ. {ADVICE}")
+        return jax.tree.unflatten(shape, map(jnp.asarray, arrays)), curves
 
-    @property
-    def _advice(self) -> str:
-        return "Delete its folder to start anew."
-
-    def update(self, state: Any, history: History) -> None:
-        """Take note of a state; written when the last writing is some seconds ago."""
-        self.newest = (state, history)
-        if time.monotonic() - self.written_at > SECONDS_BETWEEN:
+    def update(self, state: Any, curves: list[LossCurve]) -> None:
+        """Remember a state, and write it if the last write was some seconds ago."""
+        self.newest = (state, curves)
+        if time.monotonic() - self.written_at > SECONDS_BETWEEN_WRITES:
             self.write()
 
     def write(self) -> None:
-        """Write the newest state under a temporary name, then rename."""
+        """Write the newest state."""
         if self.path is None or self.newest is None:
             return
-        state, history = self.newest
+        state, curves = self.newest
         arrays = {f"{place:03d}": np.asarray(leaf) for place, leaf in enumerate(jax.tree.leaves(state))}
         with replaced_file(self.path, TrainingError) as unfinished:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            save_file(arrays, unfinished, {"signature": self.signature, "history": json.dumps(history)})
+            save_file(arrays, unfinished, {"signature": self.signature, "loss_curves": json.dumps(curves)})
         self.written_at = time.monotonic()
 
     def remove(self) -> None:
-        """Training is done: the checkpoint has served."""
+        """Remove the file, and its folder if that is empty then; called when training is done."""
         if self.path is not None and self.path.exists():
             self.path.unlink()
             if not any(self.path.parent.iterdir()):
@@ -103,8 +104,8 @@ class Checkpoint:
 
 
 def signature_of(parameters: Mapping[str, Any], arrays: Iterable[Any]) -> str:
-    """Names a training by the version, by everything that shapes it, and by its encoded rows."""
-    shaping = {name: value for name, value in parameters.items() if name not in HOW_IT_IS_WATCHED}
+    """Return a hash of the version, of the parameters that shape what is learned, and of the encoded rows."""
+    shaping = {name: value for name, value in parameters.items() if name not in NOT_SHAPING}
     described = {"oddrow": version("oddrow"), **shaping}
     digest = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode())
     for array in arrays:

@@ -1,4 +1,4 @@
-"""JAX's persistent compilation cache, in the user's cache folder, where there is one to write to."""
+"""JAX's persistent compilation cache, kept in the user's cache folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import jax
 
 @cache
 def keep_compiled_code() -> Path | None:
-    """Turn the cache on, once, unless the user has set one up; None where no folder can be written."""
+    """Turn the cache on, unless the user has set one up; return its folder, or None if none is writable."""
     if given := jax.config.values["jax_compilation_cache_dir"]:
         return Path(given)
     folder = _cache_folder()
@@ -25,16 +25,16 @@ def keep_compiled_code() -> Path | None:
     }
     for name, value in options.items():
         jax.config.update(name, value)  # type: ignore[no-untyped-call]
-    # On a full disk this code is compiled anew next time, which is not worth a line for every function.
+    # Code that cannot be kept, as on a full disk, is compiled again next time. That needs no warning for each function.
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache", UserWarning)
     return folder
 
 
 def forget_compiled_code() -> None:
-    """Let go of what this process has compiled; the cache on disk keeps it.
+    """Free the code that this process has compiled; the cache on disk keeps it.
 
-    Every compiled function takes hundreds of memory maps, of which Linux grants a process 65,530: ten runs of wide
-    networks, each of another form, would end it.
+    A compiled function takes hundreds of memory maps, and Linux grants a process 65,530: ten runs of wide networks of
+    different shapes would exhaust them.
     """
     jax.clear_caches()  # type: ignore[no-untyped-call]
 
@@ -44,6 +44,6 @@ def _cache_folder() -> Path | None:
         base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         folder = Path(base) / "oddrow" / "jax"
         folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):  # no HOME at all is a RuntimeError
+    except (OSError, RuntimeError):  # without a HOME, Path.home raises RuntimeError
         return None
     return folder if os.access(folder, os.W_OK) else None

@@ -1,4 +1,4 @@
-"""The life of a training: epochs, history, checkpoint, early stopping, the best weights."""
+"""The training loop: epochs, loss curve, checkpoint, early stopping, best weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from oddrow.errors import ParameterError
 from oddrow.train.checkpoint import Checkpoint
 from oddrow.train.epochs import Epochs, N, ShardedEpochs, Trained
-from oddrow.train.monitor import Histories, History, Progress, Scalars
+from oddrow.train.monitor import LossCurve, Progress, Scalars
 from oddrow.train.shards import Shards
 from oddrow.train.training import Training
 
@@ -22,13 +22,36 @@ def train(
     validation: Any = None,
     signature: str = "",
 ) -> Trained[N]:
-    """Train a network on rows, a pytree of arrays (n, …) or `Shards`, with Adam (Kingma and Ba, 2015).
+    """Train a network with Adam.
 
-    With patience, the weights with the lowest loss on the validation rows are kept, else the last ones. The same
-    seed and rows give the same weights, interrupted or not. `signature` names rows and parameters, so that a
-    checkpoint of another training is not taken for this one.
+    Parameters
+    ----------
+    network : Trainable
+        The network, with its initial weights.
+    rows : pytree of arrays, each of shape (n, ...), or Shards
+        Training rows.
+    training : Training
+        How to train.
+    seed : int
+        Random seed of shuffling and noise. The same seed and rows give the same weights, interrupted or not.
+    validation : pytree of arrays, each of shape (m, ...), or None
+        Validation rows.
+    signature : str
+        Identifies rows and parameters, so that the checkpoint of another fit is refused.
 
-    Raises `TrainingError` when the loss stops being finite.
+    Returns
+    -------
+    Trained
+        The network with its last weights or, with `training.patience`, those of the lowest validation loss.
+
+    Raises
+    ------
+    TrainingError
+        If the loss stops being finite, or the checkpoint is of another fit.
+
+    References
+    ----------
+    Kingma and Ba (2015), Adam: A Method for Stochastic Optimization, algorithm 1.
     """
     held_out = None if validation is None else [validation]
     return train_together([network], [rows], training, seeds=[seed], validation=held_out, signature=signature)[0]
@@ -43,28 +66,28 @@ def train_together(
     validation: Sequence[Any] | None = None,
     signature: str = "",
 ) -> list[Trained[N]]:
-    """Train networks of one shape side by side under `vmap`, each on its own rows and with its own seed.
+    """Train several networks of the same shape at once under `vmap`, each on its own rows with its own seed.
 
-    On small tables, twenty together cost little more than one. Each ends as it would alone, up to rounding, where
-    all have as many steps in an epoch; the longest table decides how many, and each needs a row for every step.
-    Arguments and errors as for `train`.
+    On small tables twenty runs cost little more than one. All runs take as many steps per epoch as the longest table
+    needs, and each needs a row for every step. A run that would take as many on its own ends with the same weights, up
+    to rounding. Parameters and errors are those of `train`.
     """
-    training.check()
+    training._check()
     epochs = _epochs(networks, rows, validation, training, seeds)
     state = epochs.start()
-    histories: Histories = [[] for _ in networks]
+    curves: list[LossCurve] = [[] for _ in networks]
     checkpoint = Checkpoint(training.checkpoint, f"{signature}-{'-'.join(map(str, seeds))}")
     if (resumed := checkpoint.read(state)) is not None:
-        state, histories = resumed
-    shown = Progress(epochs.n_epochs, shown=training.progress), Scalars(training.tensorboard, histories)
-    with shown[0] as progress, checkpoint, shown[1] as scalars:
-        while not all(epochs.has_finished(history) for history in histories):
-            state, histories = epochs.run(state, histories)
-            checkpoint.update(state, histories)
-            scalars.show(histories)
-            progress.show(_mean(histories))
+        state, curves = resumed
+    bar, events = Progress(epochs.n_epochs, shown=training.progress), Scalars(training.tensorboard, curves)
+    with bar as progress, checkpoint, events as scalars:
+        while not all(map(epochs.has_finished, curves)):
+            state, curves = epochs.run(state, curves)
+            checkpoint.update(state, curves)
+            scalars.show(curves)
+            progress.show(_mean(curves))
     checkpoint.remove()
-    return epochs.trained(state, histories)
+    return epochs.trained(state, curves)
 
 
 def _epochs(
@@ -77,13 +100,13 @@ def _epochs(
     if not isinstance(rows[0], Shards):
         return Epochs(networks, rows, validation, training, seeds)
     if len(networks) > 1:
-        raise ParameterError("rows that do not fit into memory train one network at a time.")
+        raise ParameterError("rows on disk can train one network only. Pass one network, or rows in memory.")
     return ShardedEpochs(networks[0], rows[0], validation, training, seeds[0])
 
 
-def _mean(histories: Histories) -> History:
-    """One history for all runs: the longest, its last entry the mean over all of that length."""
-    longest = max(map(len, histories))
-    last = [history[-1] for history in histories if len(history) == longest]
-    means = {name: sum(line[name] for line in last) / len(last) for name in last[0]}
-    return [*max(histories, key=len)[:-1], {**means, "epoch": last[0]["epoch"]}]
+def _mean(curves: list[LossCurve]) -> LossCurve:
+    """Return the longest curve with its last point replaced by the mean over all curves of that length."""
+    longest = max(curves, key=len)
+    last = [curve[-1] for curve in curves if len(curve) == len(longest)]
+    means = {name: sum(point[name] for point in last) / len(last) for name in last[0]}
+    return [*longest[:-1], {**means, "epoch": last[0]["epoch"]}]

@@ -1,4 +1,4 @@
-"""How training shows itself: a bar on a terminal, one line for each epoch elsewhere."""
+"""How training is watched: the loss curve, progress on screen, and scalars for TensorBoard."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,50 +17,152 @@ from rich.progress import Progress as Bar
 
 from oddrow.errors import NotFiniteError, ParameterError
 
-Entry = dict[str, float]
+# --- The loss curve ---
 
-History = list[Entry]
+# "epoch", "loss", the parts of the loss by name, and "validation_loss" if there are validation rows.
+LossPoint = dict[str, float]
 
-Histories = list[History]
-
-
-def epochs_done(history: History) -> int:
-    """How many epochs are behind."""
-    return int(history[-1]["epoch"]) if history else 0
+LossCurve = list[LossPoint]
 
 
-def kept_entry(history: History, patience: int | None) -> Entry:
-    """The entry whose weights are kept: the last, or with patience the one with the lowest validation loss."""
-    if not history or patience is None or "validation_loss" not in history[0]:
-        return history[-1] if history else {}
-    return min(history, key=lambda entry: entry["validation_loss"])
+def epochs_done(curve: LossCurve) -> int:
+    """Return the number of epochs that a loss curve covers."""
+    return int(curve[-1]["epoch"]) if curve else 0
 
 
-def check_finite(entries: Sequence[Entry], learning_rate: float, clip_norm: float | None) -> None:
-    """Raise `NotFiniteError` where training has diverged, with what can be done about it."""
+def kept_point(curve: LossCurve, patience: int | None) -> LossPoint:
+    """Return the point whose weights are kept: the last, or with patience the lowest validation loss."""
+    if not curve or patience is None or "validation_loss" not in curve[0]:
+        return curve[-1] if curve else {}
+    return min(curve, key=lambda point: point["validation_loss"])
+
+
+def check_finite(points: Sequence[LossPoint], learning_rate: float, clip_norm: float | None) -> None:
+    """Raise `NotFiniteError`, with advice, if training has diverged."""
     clip = "set training.clip_norm" if clip_norm is None else f"lower training.clip_norm (now {clip_norm:g})"
-    for entry in entries:
-        if not all(math.isfinite(number) for number in entry.values()):
+    for point in points:
+        if not all(math.isfinite(number) for number in point.values()):
             raise NotFiniteError(
-                f"the loss stopped being finite in epoch {entry['epoch']}. Lower training.learning_rate "
+                f"the loss stopped being finite in epoch {point['epoch']}. Lower training.learning_rate "
                 f"(now {learning_rate:g}), or {clip}."
             )
 
 
-SECONDS_BETWEEN = 5.0
+# --- Progress on screen ---
+
+# Without a terminal, more epochs than MOST_LINES print only about SHOWN lines.
+MOST_LINES, SHOWN = 1000, 100
+
+# Seconds between two updates of a notebook's line.
+SECONDS_BETWEEN_UPDATES = 0.2
+
+
+class Progress:
+    """Show the newest point of a loss curve on standard error: a bar, one line per epoch, or a line in a notebook.
+
+    Parameters
+    ----------
+    n_epochs : int
+        Largest number of epochs.
+    shown : bool
+        Whether to show anything.
+
+    Notes
+    -----
+    A terminal gets a bar that vanishes at the end, a notebook one line that is updated in place, anything else a line
+    per point. rich's own live display in notebooks needs ipywidgets.
+    """
+
+    def __init__(self, n_epochs: int, *, shown: bool) -> None:
+        self.n_epochs = n_epochs
+        self.console = Console(stderr=True, highlight=False, quiet=not shown)
+        # A bar captures what the user's own code prints; a hidden bar would swallow it.
+        self.has_bar = shown and self.console.is_terminal
+        self.notebook_line = NotebookLine() if shown and self.console.is_jupyter else None
+        columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[losses]}"))
+        self.bar = Bar(*columns, TimeRemainingColumn(), console=self.console, transient=True)
+        self.task = self.bar.add_task("training", total=n_epochs, losses="")
+        self.every = 1 if n_epochs <= MOST_LINES else n_epochs // SHOWN
+
+    def __enter__(self) -> Progress:
+        if self.has_bar:
+            self.bar.start()
+        return self
+
+    def __exit__(self, *exception: type[BaseException] | BaseException | TracebackType | None) -> None:
+        if self.has_bar:
+            self.bar.stop()
+        if self.notebook_line is not None:
+            self.notebook_line.flush()
+
+    def show(self, curve: LossCurve) -> None:
+        """Show the last point of the curve."""
+        epoch, losses = int(curve[-1]["epoch"]), _losses(curve[-1])
+        line = f"epoch {epoch}/{self.n_epochs}: {losses}"
+        if self.has_bar:
+            self.bar.update(self.task, completed=epoch, losses=losses)
+        elif self.notebook_line is not None:
+            self.notebook_line.update(line)
+        elif epoch % self.every == 0 or epoch in (1, self.n_epochs):
+            self.console.print(line)
+
+
+def _losses(point: LossPoint) -> str:
+    losses = f"loss {point['loss']:.5g}"
+    return losses + (f", validation {point['validation_loss']:.5g}" if "validation_loss" in point else "")
+
+
+class NotebookLine:
+    """A line of text in a notebook's output that is replaced in place, at most every 0.2 seconds."""
+
+    def __init__(self) -> None:
+        self.handle: Any = None
+        self.line = self.displayed = ""
+        self.displayed_at = -math.inf
+
+    def update(self, line: str) -> None:
+        """Replace the line, now or, if it was replaced a moment ago, with a later update."""
+        self.line = line
+        if time.monotonic() - self.displayed_at > SECONDS_BETWEEN_UPDATES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Display the newest line."""
+        if self.line == self.displayed:
+            return
+        data = {"text/plain": self.line}
+        if self.handle is None:
+            self.handle = import_module("IPython.display").display(data, raw=True, display_id=True)
+        else:
+            self.handle.update(data, raw=True)
+        self.displayed, self.displayed_at = self.line, time.monotonic()
+
+
+# --- Scalars for TensorBoard ---
+
+SECONDS_BETWEEN_FLUSHES = 5.0
 
 
 class Scalars:
-    """Writes the last entries of histories to a folder: of one run there, of several to `run-0`, `run-1`, … below it.
+    """Write loss curves to event files: of one run in the folder, of several in subfolders run-0, run-1 and so on.
 
-    `histories` are those that training starts from: what they hold was written before. `folder=None` writes nothing.
-    Raises `ParameterError` where tensorboardX is missing or the folder cannot be written.
+    Parameters
+    ----------
+    folder : str or None
+        Where to write; None writes nothing.
+    curves : list of LossCurve
+        The loss curves that training starts from, whose points have been written before.
+
+    Raises
+    ------
+    ParameterError
+        On entering, if tensorboardX is missing or the folder cannot be written.
     """
 
-    def __init__(self, folder: str | None, histories: Histories) -> None:
-        names = [""] if len(histories) == 1 else [f"run-{run}" for run in range(len(histories))]
+    def __init__(self, folder: str | None, curves: Sequence[LossCurve]) -> None:
+        names = [""] if len(curves) == 1 else [f"run-{run}" for run in range(len(curves))]
         self.folders = [] if folder is None else [Path(folder) / name for name in names]
-        self.written = [epochs_done(history) for history in histories]
+        self.written = [epochs_done(curve) for curve in curves]
         self.files: list[EventFile] = []
         self.closing = ExitStack()
 
@@ -75,19 +178,26 @@ class Scalars:
     ) -> None:
         self.closing.__exit__(kind, error, trace)
 
-    def show(self, histories: Histories) -> None:
-        """Write the last entry of each history, unless it was written before: a run may have ended before others."""
+    def show(self, curves: Sequence[LossCurve]) -> None:
+        """Write the last point of each curve that has grown; a run may end before the others."""
         for run, file in enumerate(self.files):
-            if (epoch := epochs_done(histories[run])) > self.written[run]:
-                file.write(histories[run][-1])
+            if (epoch := epochs_done(curves[run])) > self.written[run]:
+                file.write(curves[run][-1])
                 self.written[run] = epoch
 
 
 class EventFile:
-    """A new event file in a folder, written as numbers come.
+    """A new TensorBoard event file, written while training goes on.
 
-    tensorboardX's own SummaryWriter is not used: on a full disk it waits for ever, and two of the same second write
-    over each other.
+    tensorboardX's SummaryWriter is not used: it hangs on a full disk, and two of them in the same second overwrite
+    each other.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the file.
+    first_epoch : int
+        First epoch that will be written.
     """
 
     def __init__(self, folder: Path, first_epoch: int) -> None:
@@ -101,16 +211,16 @@ class EventFile:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.records = self.record_writer(str(path))
             self._add(file_version="brain.Event:2")
-            # TensorBoard forgets what was written of this epoch and later ones before training was interrupted.
+            # Makes TensorBoard drop what an interrupted training wrote of this epoch and later ones.
             self._add(step=self.first_epoch, session_log=self.session(status=self.session.START))
         return self
 
-    def write(self, entry: Entry) -> None:
-        """Write all numbers of an entry of the history."""
-        values = [{"tag": name, "simple_value": number} for name, number in entry.items() if name != "epoch"]
+    def write(self, point: LossPoint) -> None:
+        """Write all numbers of a point of the loss curve."""
+        values = [{"tag": name, "simple_value": number} for name, number in point.items() if name != "epoch"]
         with self._writing():
-            self._add(step=int(entry["epoch"]), summary={"value": values})
-            if time.monotonic() - self.flushed_at > SECONDS_BETWEEN:
+            self._add(step=int(point["epoch"]), summary={"value": values})
+            if time.monotonic() - self.flushed_at > SECONDS_BETWEEN_FLUSHES:
                 self.records.flush()
                 self.flushed_at = time.monotonic()
 
@@ -121,7 +231,7 @@ class EventFile:
             with self._writing():
                 self.records.close()
         except ParameterError:
-            # Whatever ended training says more.
+            # The exception that ended training says more.
             if kind is None:
                 raise
 
@@ -134,59 +244,15 @@ class EventFile:
             yield
         except OSError as error:
             raise ParameterError(
-                f"training.tensorboard: {self.folder} cannot be written ({error.strerror}). Give another folder."
+                f"training.tensorboard: {self.folder} cannot be written ({error.strerror}). Choose another folder."
             ) from error
 
 
 def _tensorboardx() -> tuple[Any, Any, Any]:
-    """Classes of tensorboardX: of a file of records, an event, and the start of a session."""
+    """Import tensorboardX's classes for a file of records, an event, and the start of a session."""
     try:
         from tensorboardX import RecordWriter
         from tensorboardX.proto.event_pb2 import Event, SessionLog
     except ImportError as error:
         raise ParameterError("training.tensorboard needs tensorboardX: pip install 'oddrow[tensorboard]'.") from error
     return RecordWriter, Event, SessionLog
-
-
-# Without a terminal, thousands of short epochs would be thousands of lines: of more than so many, a hundred are shown.
-MOST_LINES, SHOWN = 1000, 100
-
-
-class Progress:
-    """Shows the history of a training on standard error while it grows; silent unless `shown`."""
-
-    def __init__(self, n_epochs: int, *, shown: bool) -> None:
-        self.console = Console(stderr=True, highlight=False, quiet=not shown)
-        # A bar takes over what the user's own code prints meanwhile: unseen, it would swallow it.
-        self.has_bar = shown and self.console.is_terminal
-        columns = (
-            TextColumn("epoch"),
-            MofNCompleteColumn(),
-            BarColumn(),
-            TextColumn("{task.fields[losses]}"),
-        )
-        self.bar = Bar(*columns, TimeRemainingColumn(), console=self.console, transient=True)
-        self.task = self.bar.add_task("training", total=n_epochs, losses="")
-        self.n_epochs = n_epochs
-        self.every = 1 if n_epochs <= MOST_LINES else n_epochs // SHOWN
-
-    def __enter__(self) -> Progress:
-        if self.has_bar:
-            self.bar.start()
-        return self
-
-    def __exit__(self, *exception: type[BaseException] | BaseException | TracebackType | None) -> None:
-        if self.has_bar:
-            self.bar.stop()
-
-    def show(self, history: list[dict[str, float]]) -> None:
-        """Show the last entry of the history."""
-        if self.has_bar:
-            self.bar.update(self.task, completed=history[-1]["epoch"], losses=_losses(history[-1]))
-        elif history[-1]["epoch"] % self.every == 0 or history[-1]["epoch"] in (1, self.n_epochs):
-            self.console.print(f"epoch {history[-1]['epoch']}/{self.n_epochs}: {_losses(history[-1])}")
-
-
-def _losses(line: dict[str, float]) -> str:
-    shown = f"loss {line['loss']:.5g}"
-    return shown + (f", validation {line['validation_loss']:.5g}" if "validation_loss" in line else "")

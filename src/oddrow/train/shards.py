@@ -1,4 +1,4 @@
-"""Encoded rows on disk, in shards that fit into memory one or two at a time."""
+"""Encoded rows on disk, in shards of which one or two fit into memory at a time."""
 
 from __future__ import annotations
 
@@ -16,16 +16,26 @@ Arrays: TypeAlias = tuple[npt.NDArray[Any], ...]
 
 
 class Shards:
-    """Rows as arrays (n, …) in files: each shard a random sample of all rows, of the same size give or take one row."""
+    """Rows as arrays (n, …) on disk. Each shard is a random sample of them, and sizes differ by one row at most.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the files.
+    lengths : sequence of int
+        Number of rows of each shard.
+    forms : sequence of (shape, dtype)
+        Shape of a row and type of each array.
+    """
 
     def __init__(self, folder: Path, lengths: Sequence[int], forms: Sequence[tuple[tuple[int, ...], np.dtype[Any]]]):
         self.folder, self.lengths, self.forms = folder, list(lengths), list(forms)
 
     @classmethod
     def write(cls, parts: Iterable[Arrays], n_rows: int, n_shards: int, folder: Path, *, seed: int) -> Shards:
-        """Write rows that come in parts, `n_rows` in all, each to a shard drawn at random.
+        """Write rows that arrive in parts, `n_rows` in all, to shards drawn at random.
 
-        Raises `TrainingError` where nothing can be written.
+        Raises `TrainingError` if they cannot be written.
         """
         shard_of = (np.arange(n_rows) % n_shards).astype(np.min_scalar_type(n_shards))
         np.random.default_rng(seed).shuffle(shard_of)
@@ -43,11 +53,11 @@ class Shards:
 
     @property
     def n_rows(self) -> int:
-        """How many rows there are in all shards."""
+        """Number of rows in all shards."""
         return sum(self.lengths)
 
     def read(self, shard: int) -> Arrays:
-        """The rows of a shard, in the order in which they came."""
+        """Return the rows of a shard, in the order in which they arrived."""
         n_rows = self.lengths[shard]
         return tuple(
             np.fromfile(_path(self.folder, shard, place), dtype).reshape(n_rows, *shape)
@@ -55,7 +65,7 @@ class Shards:
         )
 
     def ahead(self, order: Iterable[int]) -> Iterator[Arrays]:
-        """Shards in some order; while one is worked on, the next is read."""
+        """Yield shards in an order; the next one is read while the caller works on the last."""
         with ThreadPoolExecutor(1) as pool:
             coming: Future[Arrays] | None = None
             for shard in order:
@@ -66,22 +76,22 @@ class Shards:
                 yield coming.result()
 
     def __iter__(self) -> Iterator[Arrays]:
-        """All shards."""
+        """Yield all shards."""
         return self.ahead(range(len(self.lengths)))
 
 
 def parts_of(rows: Any) -> Iterable[Any]:
-    """Rows as parts that are in memory one after the other: shards, or all of them at once."""
+    """Return rows as parts that fit into memory: the shards, or a list of the arrays themselves."""
     return rows if isinstance(rows, Shards) else [rows]
 
 
 def row_count(rows: Any) -> int:
-    """How many rows there are in arrays (n, …), or in shards."""
+    """Return the number of rows in arrays (n, …) or shards."""
     return rows.n_rows if isinstance(rows, Shards) else len(rows[0])
 
 
 def _append(part: Arrays, shard_of: npt.NDArray[Any], folder: Path) -> None:
-    """Add the rows of a part to the files of their shards, in order."""
+    """Append the rows of a part to the files of their shards, in order."""
     order = np.argsort(shard_of, kind="stable")
     shards, begins = np.unique(shard_of[order], return_index=True)
     for shard, rows in zip(shards, np.split(order, begins[1:]), strict=True):

@@ -1,4 +1,4 @@
-"""`Training`: how a network is trained, one small object that all estimators share."""
+"""`Training`: the parameters of training, shared by all estimators."""
 
 from __future__ import annotations
 
@@ -10,48 +10,55 @@ import numpy as np
 from oddrow.errors import ParameterError, check_number
 from oddrow.estimator import Estimator
 
+# Epochs that None stands for, and the number of steps that small tables get by more epochs.
+USUAL_EPOCHS, LEAST_STEPS = 40, 3200
+
+# A trial runs this fraction of the epochs.
+TRIAL = 8
+
 
 def generator(random_state: Any) -> np.random.Generator:
-    """A generator from a seed, a `Generator`, a `RandomState` (which is moved on) or None."""
+    """Return a generator made from a seed, a `Generator`, a `RandomState` (which is advanced) or None."""
     if isinstance(random_state, np.random.RandomState):
         return np.random.default_rng(random_state.randint(2**31))
     return np.random.default_rng(random_state)
 
 
-USUAL_EPOCHS, LEAST_STEPS = 40, 3200
-
-TRIAL = 8
-
-
 class Training(Estimator):
-    """How a network is trained; shared by all detectors.
+    """Parameters of training, shared by all estimators.
 
     Parameters
     ----------
     epochs : int or None
-        Passes over the training rows at most; 0 leaves the network untrained. None takes 40, or on small tables as
-        many as make 3,200 steps.
+        Largest number of passes over the training rows; 0 leaves the network untrained. None stands for 40, or on
+        small tables for as many as make 3,200 steps.
     batch_size : int
-        Rows in a step.
+        Rows per step.
     learning_rate : float
         Adam's step size.
     validation_fraction : float
-        Share of the training rows that is held out to decide when to stop, to choose the threshold, and, by the
-        default detector, to say what is usual.
+        Share of the training rows held out as validation rows. They control early stopping, set the threshold and, in
+        the default detector, calibrate the score.
     patience : int or None
-        Stop after this many epochs without a lower validation loss and keep the weights that had the lowest. None
-        trains all epochs and keeps the last weights.
+        Stop after this many epochs without a lower validation loss, and keep the weights with the lowest. None trains
+        all epochs and keeps the last weights.
     clip_norm : float or None
-        Longest gradient allowed; a longer one is scaled down.
+        Largest norm of a gradient; longer gradients are scaled down. None does not clip.
     log_every : int or None
-        Epochs between two entries of the history; in between nothing is validated, which tiny tables thank with speed.
-        None is 1, or where neither `epochs` nor `patience` is given as many as make 40 entries at most.
+        Epochs per point of the loss curve. Validation happens only at these points; a larger value is faster on tiny
+        tables. None stands for 1, or for at most 40 points if neither `epochs` nor `patience` is given.
     checkpoint : str or None
-        Folder in which the state of training is kept, so that an interrupted `fit` can go on from there.
+        Folder for the state of training. An interrupted `fit`, called again, resumes from it.
     tensorboard : str or None
-        Folder for TensorBoard, which gets every number of the history as a scalar (extra `tensorboard`).
+        Folder for TensorBoard event files with the loss curve (needs the extra `tensorboard`).
     progress : bool
-        Show a bar on a terminal, else one line for each entry of the history.
+        Show progress on standard error: a bar on a terminal, one line updated in place in a notebook, else a line per
+        point of the loss curve.
+
+    Examples
+    --------
+    >>> Training(batch_size=100).epochs_for(1_000), Training(epochs=7).epochs_for(1_000)
+    (320, 7)
     """
 
     def __init__(
@@ -79,8 +86,35 @@ class Training(Estimator):
         self.tensorboard = tensorboard
         self.progress = progress
 
-    def check(self) -> None:
-        """Raise `ParameterError` for a value that means nothing."""
+    def epochs_for(self, n_rows: int) -> int:
+        """Return the largest number of epochs for a table.
+
+        Parameters
+        ----------
+        n_rows : int
+            Number of training rows.
+
+        Returns
+        -------
+        int
+            `epochs`, or what None stands for.
+        """
+        if self.epochs is not None:
+            return self.epochs
+        return max(USUAL_EPOCHS, -(-LEAST_STEPS // self._steps_per_epoch(n_rows)))
+
+    def _steps_per_epoch(self, n_rows: int) -> int:
+        return -(-n_rows // self.batch_size)
+
+    def _epochs_per_point(self, n_rows: int) -> int:
+        """Return the number of epochs per point of the loss curve, for this many training rows."""
+        if self.log_every is not None:
+            return self.log_every
+        is_watched = self.epochs is not None or self.patience is not None
+        return 1 if is_watched else -(-self.epochs_for(n_rows) // USUAL_EPOCHS)
+
+    def _check(self) -> None:
+        """Raise `ParameterError` for an invalid value."""
         if self.epochs is not None:
             check_number("training.epochs", self.epochs, 0, whole=True)
         check_number("training.batch_size", self.batch_size, 1, whole=True)
@@ -93,37 +127,20 @@ class Training(Estimator):
         if self.clip_norm is not None:
             check_number("training.clip_norm", self.clip_norm, 0, above=True)
 
-    def steps_for(self, n_rows: int) -> int:
-        """How many steps an epoch over this many training rows has."""
-        return -(-n_rows // self.batch_size)
-
-    def below(self, folder: str | None) -> Training:
-        """The same with its files in a folder of that name below where they would lie; None leaves them there."""
-        places = {name: place for name in ("checkpoint", "tensorboard") if (place := getattr(self, name)) is not None}
-        moved = {} if folder is None else {name: str(Path(place, folder)) for name, place in places.items()}
+    def _in_subfolder(self, name: str | None) -> Training:
+        """Return a copy whose files lie in this subfolder of their folders; None leaves the folders as they are."""
+        folders = {key: folder for key in ("checkpoint", "tensorboard") if (folder := getattr(self, key)) is not None}
+        moved = {} if name is None else {key: str(Path(folder, name)) for key, folder in folders.items()}
         return Training(**{**self.get_params(), **moved})
 
-    def trial(self, n_rows: int) -> Training:
-        """The beginning of this training alone: an eighth of its epochs, one at least where it has any."""
+    def _trial(self, n_rows: int) -> Training:
+        """Return a copy with an eighth of the epochs, at least one if there are any, that writes no files."""
         epochs = -(-self.epochs_for(n_rows) // TRIAL)
         return Training(**{**self.get_params(), "epochs": epochs, "checkpoint": None, "tensorboard": None})
 
-    def epochs_for(self, n_rows: int) -> int:
-        """How many epochs a table of this many training rows gets."""
-        if self.epochs is not None:
-            return self.epochs
-        return max(USUAL_EPOCHS, -(-LEAST_STEPS // self.steps_for(n_rows)))
 
-    def epochs_between(self, n_rows: int) -> int:
-        """How many epochs of a table of this many training rows one entry of the history stands for."""
-        if self.log_every is not None:
-            return self.log_every
-        is_watched = self.epochs is not None or self.patience is not None
-        return 1 if is_watched else -(-self.epochs_for(n_rows) // USUAL_EPOCHS)
-
-
-def as_training(given: Any, usual: Training) -> Training:
-    """What an estimator was given as `training`, or what is usual for it. Raises `ParameterError` for anything else."""
-    if given is not None and not isinstance(given, Training):
-        raise ParameterError(f"training={given!r} is no Training. Pass Training(epochs=20), or what else you want.")
-    return usual if given is None else given
+def as_training(training: Any, default: Training) -> Training:
+    """Return the `training` parameter of an estimator, or the default for None; raise `ParameterError` otherwise."""
+    if training is not None and not isinstance(training, Training):
+        raise ParameterError(f"training={training!r} is not a Training. Pass Training(epochs=20), for example.")
+    return default if training is None else training

@@ -125,7 +125,7 @@ class Settings:
     def new_training(self, usual: Training) -> Training:
         """How to train: as is usual, but for what these settings say."""
         training = Training(**{**usual.get_params(), **_plain(self.training)})
-        training.check()
+        training._check()
         return training
 
     def schema_of(self, table: Table) -> Schema:
