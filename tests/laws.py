@@ -1,4 +1,4 @@
-"""What every detector is held to (the laws): the detectors under the laws, and the tables they are tried on."""
+"""The detectors that the laws (test_laws.py) hold for, and the tables they are tried on."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def autoencoder(epochs: int = 3, *, noisy: bool = True, **parameters: Any) -> Au
 
 
 def dagmm(epochs: int = 3, *, noisy: bool = True, learning_rate: float = 1e-3, **parameters: Any) -> DAGMMDetector:
-    """The same; here the noise is the dropout."""
+    """Small too; here noise means dropout."""
     training = Training(epochs=epochs, batch_size=64, validation_fraction=0.2, learning_rate=learning_rate)
     usual = {"hidden": (6,), "n_components": 2, "estimation": (4,), "training": training, "random_state": 0}
     return DAGMMDetector(**{**usual, **({} if noisy else {"dropout": 0}), **parameters})
 
 
 def sparse_autoencoder(epochs: int = 3, *, noisy: bool = True, **parameters: Any) -> AutoencoderDetector:
-    """An autoencoder as many are published: dropout, small activities, numbers in [0, 1] in and out."""
+    """An autoencoder as many papers publish it: dropout, activity penalties, numbers in [0, 1] in and out."""
     usual = {
         "activations": "leaky-relu",
         "output": "sigmoid",
@@ -49,7 +49,7 @@ def sparse_autoencoder(epochs: int = 3, *, noisy: bool = True, **parameters: Any
 
 
 def oddrow(epochs: int = 3, *, noisy: bool = True, mode: str = "novelty", **parameters: Any) -> OddRowDetector:
-    """Both modes; of the training rows no more are kept than the smallest of the tables of the laws has."""
+    """Either mode, with fewer reference rows than the smallest table of the laws."""
     training = Training(epochs=epochs if mode == "novelty" else None, batch_size=64, validation_fraction=0.2)
     usual = {"mode": mode, "reference_rows": 100, "training": training, "random_state": 0}
     return OddRowDetector(**{**usual, **parameters})
@@ -59,8 +59,8 @@ def outlier_oddrow(epochs: int = 3, *, noisy: bool = True, **parameters: Any) ->
     return oddrow(epochs, mode="outlier", **parameters)
 
 
-# One line for each detector: how to make one that is quick to fit. `epochs=0` makes its untrained twin; without noise
-# it compiles in half the time.
+# How to make each detector so that it fits quickly. `epochs=0` makes an untrained copy; without noise it compiles in
+# half the time.
 DETECTORS: dict[str, New] = {
     "oddrow": oddrow,
     "oddrow outlier": outlier_oddrow,
@@ -68,18 +68,18 @@ DETECTORS: dict[str, New] = {
     "sparse autoencoder": sparse_autoencoder,
     "dagmm": dagmm,
 }
-# The same for tests that fit many: those of six layers, which take longest to compile, are for `make test-all`.
+# For tests that fit many: networks of six layers take longest to compile and are left to `make test-all`.
 QUICK_DETECTORS = [pytest.param(name, marks=[pytest.mark.slow] if name == "oddrow" else []) for name in DETECTORS]
-# With fewer rows there is nothing to learn from.
+# The fewest rows that each can learn from.
 FEWEST_ROWS = {"oddrow": 2, "oddrow outlier": 2, "autoencoder": 2, "sparse autoencoder": 2, "dagmm": 8}
-# They train nothing: epochs are none of theirs.
+# These train no network.
 UNTRAINED = ("oddrow outlier",)
-# What each needs to find the planted rows, besides epochs.
+# What each needs to find the planted rows.
 LEARNED: dict[str, dict[str, Any]] = {
     "oddrow": {"epochs": 40, "reference_rows": 10_000},
     "oddrow outlier": {"reference_rows": 10_000},
     "autoencoder": {"epochs": 40, "hidden": (32, 6, 32)},
-    # What breaks the rule differs by too little for a middle of five that loses some.
+    # Dropout in a middle layer of five loses the little by which planted rows differ.
     "sparse autoencoder": {"epochs": 100, "hidden": (32, 5, 32), "dropout": 0.0},
     "dagmm": {
         "epochs": 100,
@@ -94,7 +94,7 @@ LEARNED: dict[str, dict[str, Any]] = {
 
 
 def normal_rows(n_rows: int = 300, seed: int = 0) -> pl.DataFrame:
-    """Every kind of column: numbers that go together, one with gaps, a category, a boolean, a time."""
+    """Every kind of column: correlated numbers, one with missing values, a category, a boolean, a time."""
     rng = np.random.default_rng(seed)
     amount = rng.normal(50, 15, n_rows)
     return pl.DataFrame(
@@ -110,7 +110,7 @@ def normal_rows(n_rows: int = 300, seed: int = 0) -> pl.DataFrame:
 
 
 def planted_rows(n_rows: int = 400, n_planted: int = 40, seed: int = 1) -> tuple[pl.DataFrame, np.ndarray]:
-    """Normal rows, some of which break what goes together: each value common, their combination not. And which."""
+    """Rows, and a mask of those that break the correlations: each value is common, the combination is not."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(n_rows, 3))
     anomalous = np.arange(n_rows) < n_planted
@@ -131,7 +131,7 @@ def planted_rows(n_rows: int = 400, n_planted: int = 40, seed: int = 1) -> tuple
 
 @dataclass(frozen=True)
 class OddTable:
-    """Rows to fit and rows to score; `refused` is what the message says where no score can be given."""
+    """Rows to fit and rows to score; `refused` is part of the message if they must be refused."""
 
     fitted: Any
     scored: Any
@@ -148,7 +148,7 @@ def _array(n_rows: int, n_columns: int = 2) -> np.ndarray:
 
 
 def odd_tables() -> dict[str, OddTable]:
-    """Whatever comes to a detector from real life, by name."""
+    """Tables that a detector meets in real life, by name."""
     nothing, days = np.full(20, np.nan), [date(2024, 2, 20) + timedelta(days=day) for day in range(20)]
     shops = ["a", "b"] * 10
     huge = _numbers(x=[*([1e30, -1e30] * 3), *range(14)])

@@ -9,6 +9,7 @@ import sys
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,13 @@ def test_no_room_is_reached_from_the_one_it_imports() -> None:
     for _ in reached:
         reached = {room: others.union(*(reached[other] for other in others)) for room, others in reached.items()}
     assert [room for room, others in reached.items() if room in others] == []
+
+
+def test_no_module_imports_itself_through_others_not_even_for_types() -> None:
+    modules = {".".join(("oddrow", *path.relative_to(SOURCE).with_suffix("").parts)): path for path in FILES}
+    # A package's own file imports names when they are first used.
+    graph = {name: set(imports(path)) & modules.keys() for name, path in modules.items() if path.stem != "__init__"}
+    assert list(TopologicalSorter(graph).static_order())
 
 
 def test_tables_and_training_take_only_the_base_classes_of_scikit_learn() -> None:

@@ -1,4 +1,4 @@
-"""The laws that every detector keeps, run over all of them (laws.py). Artifacts have theirs in test_artifact_law.py."""
+"""The laws that every detector of laws.py keeps. Those of saved models are in artifact/test_artifact_law.py."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from oddrow.evaluate.baselines import baselines
 from oddrow.thresholds.threshold import Threshold
 
 ROWS = normal_rows()
-# Every shape is compiled anew: without the five that are known to be odd, these are as many rows again.
+# Without the five known anomalies there are 300 rows again: another number would be compiled anew.
 LABELLED, FIVE = normal_rows(305, seed=4), np.arange(305) < 5
 ARRAY = np.random.default_rng(0).normal(size=(300, 3))
 
@@ -39,13 +39,13 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def new(name: str) -> New:
-    """Makes a quick detector."""
+    """How to make a detector that fits quickly."""
     return DETECTORS[name]
 
 
 @pytest.fixture(scope="module")
 def fitted(new: New) -> Detector:
-    """One that has seen ROWS."""
+    """A detector fitted to ROWS."""
     return new().fit(ROWS)
 
 
@@ -54,7 +54,7 @@ def same(scores: Any, others: Any) -> None:
     np.testing.assert_array_equal(scores, others)
 
 
-# 1. fit returns self, changes nothing that it was given and keeps no row.
+# 1. fit returns self, changes none of its arguments and keeps no reference to them.
 
 
 def test_fit_returns_self_and_changes_nothing(new: New) -> None:
@@ -92,7 +92,7 @@ def test_neither_detector_nor_artifact_grows_with_the_rows(new: New, tmp_path: P
     assert sizes[1] < 1.02 * sizes[0]
 
 
-# 2. Chance comes from random_state alone.
+# 2. All randomness comes from random_state.
 
 
 def test_the_same_random_state_gives_the_same_scores(new: New, fitted: Detector) -> None:
@@ -120,15 +120,15 @@ print(hashlib.sha256(scores.tobytes()).hexdigest(), global_states() == before)
 """
 
 
-def test_another_process_gives_the_same_scores_and_global_chance_is_untouched(name: str, fitted: Detector) -> None:
-    """Global states are looked at there because beartype, which checks shapes here, draws from Python's."""
+def test_another_process_gives_the_same_scores_and_global_random_states_stay(name: str, fitted: Detector) -> None:
+    """Global states are compared in the other process: beartype, which checks shapes in this one, uses Python's."""
     command = [sys.executable, "-c", IN_ANOTHER_PROCESS, name]
     done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=120)
     digest = hashlib.sha256(fitted.anomaly_score(ROWS).tobytes()).hexdigest()
     assert done.stdout.split() == [digest, "True"]
 
 
-# 3. A row's score is its own.
+# 3. A row's score does not depend on other rows.
 
 
 @pytest.mark.parametrize("n_rows", [200, 1000], ids=["small block", "large block"])
@@ -146,7 +146,7 @@ def test_blocks_of_other_sizes_agree_to_a_hundred_thousandth(fitted: Detector) -
     many = normal_rows(4096 + 300, seed=5)
     together = fitted.anomaly_score(many)
     alone = np.concatenate([fitted.anomaly_score(part) for part in many.iter_slices(256)])
-    # Some scores are logarithms and pass through 0.
+    # Some scores are logarithms and may be near 0.
     np.testing.assert_allclose(alone, together, rtol=1e-5, atol=1e-5)
 
 
@@ -159,7 +159,7 @@ def test_equal_rows_have_equal_scores(fitted: Detector) -> None:
     assert len(np.unique(fitted.anomaly_score(pl.concat([ROWS[:1]] * 700)))) == 1
 
 
-# 4. Odd tables get a finite score or a named error.
+# 4. Unusual tables get finite scores or one of oddrow's errors.
 
 
 @pytest.mark.parametrize("table", odd_tables().values(), ids=odd_tables())
@@ -178,9 +178,9 @@ def test_odd_tables_get_a_finite_score_or_a_named_error(name: str, new: New, tab
     assert np.isfinite(scores).all()
 
 
-def test_a_diverged_network_is_said_so(name: str, new: New) -> None:
+def test_a_diverged_network_is_reported(name: str, new: New) -> None:
     if name in UNTRAINED:
-        pytest.skip("nothing is trained")
+        pytest.skip("no network is trained")
     training = new()._used_training.set_params(learning_rate=1e38, clip_norm=None, validation_fraction=0.0, epochs=1)
     with pytest.raises(OddrowError, match=r"training.learning_rate \(now 1e\+38\)"):
         new(training=training, noisy=False).fit(ARRAY)
@@ -192,14 +192,14 @@ def test_a_value_far_out_is_odder_than_any_near(fitted: Detector, value: float) 
     assert fitted.anomaly_score(far).min() > fitted.anomaly_score(ROWS).max()
 
 
-# 6. What breaks the rule is found.
+# 5. Rows that break a rule are found.
 
 
 def average_precisions(name: str) -> dict[str, float]:
-    """How well the planted rows are found: by the detector, its untrained twin, the usual baselines."""
+    """How well the planted rows are found by the detector, its untrained copy and the baselines."""
     (train, _), (test, anomalous) = planted_rows(2000, 0, seed=0), planted_rows()
     new = DETECTORS[name]
-    detectors = {"detector": new(**LEARNED[name]), "untrained twin": new(**{**LEARNED[name], "epochs": 0})}
+    detectors = {"detector": new(**LEARNED[name]), "untrained copy": new(**{**LEARNED[name], "epochs": 0})}
     scores = {name: detector.fit(train).anomaly_score(test) for name, detector in detectors.items()}
     encoder = TableEncoder(one_hot_up_to=2).fit(train, detectors["detector"].schema_)
     numbers = [encoder.transform(frame).numbers for frame in (train, test)]
@@ -213,14 +213,14 @@ def test_planted_anomalies_are_found(name: str, capsys: pytest.CaptureFixture[st
         shown = ", ".join(f"{other} {precision:.3f}" for other, precision in found.items())
         print(f"\naverage precision of {name} on planted rows (chance 0.100): {shown}")
     if name in UNTRAINED:
-        # Nothing breaks a rule that nobody has learned: such rows are no more than far from most others.
+        # Without training no rule is known: such rows are merely far from most others.
         assert found["detector"] > 0.2, "chance is 0.1"
         return
     assert found["detector"] > 0.5, "chance is 0.1"
-    assert found["detector"] > found["untrained twin"]
+    assert found["detector"] > found["untrained copy"]
 
 
-# 7. Honesty.
+# 6. Nothing leaks from scored, held-out or anomalous rows.
 
 
 def test_no_statistic_of_a_scored_row_reaches_the_encoder(fitted: Detector) -> None:
@@ -240,7 +240,7 @@ def test_no_statistic_of_a_held_out_row_reaches_the_encoder(name: str, new: New)
 
 
 def test_rows_held_out_by_the_detector_itself_do_not_reach_the_encoder(new: New) -> None:
-    """The drawn rows are those whose removal leaves the encoder's statistics what they are."""
+    """The encoder's mean is that of all rows only if none are held out."""
     encoder = new(encoder=TableEncoder()).fit(ROWS).encoder_
     means = {column.source: column.center for column in encoder.number_columns_}
     assert means["amount"] != pytest.approx(ROWS["amount"].mean(), rel=1e-9)
@@ -258,7 +258,7 @@ def test_known_anomalies_do_not_train(new: New) -> None:
 
 
 def labels(kind: str) -> Any:
-    """The same label, rows 0 to 4 anomalous and 5 to 9 unknown, as different people hand it over."""
+    """The same labels, rows 0 to 4 anomalous and 5 to 9 unknown, in different containers."""
     values = [1] * 5 + [None] * 5 + [0] * 295
     numbers = np.array([np.nan if value is None else value for value in values])
     return {
@@ -313,7 +313,7 @@ def test_validation_rows_come_in_every_form_or_are_refused(new: New) -> None:
         new().fit(ARRAY, validation=ARRAY[:, :2])
 
 
-# 8. A tie with the cut is an alert.
+# 7. A tie with the cut is an alert.
 
 
 def test_a_tie_with_the_cut_is_flagged(fitted: Detector) -> None:
@@ -325,13 +325,13 @@ def test_a_tie_with_the_cut_is_flagged(fitted: Detector) -> None:
 
 
 def test_at_least_one_training_row_is_flagged_and_about_as_many_as_asked(new: New) -> None:
-    """Of 300 distinct rows 1 % are 3, the `higher` quantile of numpy being one of them; of 20 rows, one."""
+    """With numpy's `higher` quantile, 1 % of 300 distinct rows are 3, and of 20 rows it is 1."""
     assert (new().fit(ROWS).predict(ROWS) == -1).sum() == 3
     assert (new(contamination=0.1).fit(ROWS).predict(ROWS) == -1).sum() == 30
     assert (new(noisy=False).fit(ROWS[:20]).predict(ROWS[:20]) == -1).sum() == 1
 
 
-def test_scikit_learns_view_is_the_same_score_with_one_minus(fitted: Detector) -> None:
+def test_scikit_learns_scores_are_minus_the_anomaly_score(fitted: Detector) -> None:
     scores = fitted.anomaly_score(ROWS)
     same(fitted.score_samples(ROWS), -scores)
     same(fitted.decision_function(ROWS), -scores - fitted.offset_)
@@ -339,6 +339,6 @@ def test_scikit_learns_view_is_the_same_score_with_one_minus(fitted: Detector) -
 
 
 @pytest.mark.parametrize("contamination", [0, 0.51, "auto", np.nan])
-def test_a_contamination_that_means_nothing_is_refused(new: New, contamination: Any) -> None:
+def test_an_invalid_contamination_is_refused(new: New, contamination: Any) -> None:
     with pytest.raises(OddrowError, match="contamination="):
         new(contamination=contamination).fit(ROWS)

@@ -17,7 +17,7 @@ from sklearn.exceptions import NotFittedError
 
 from oddrow import History, HistoryState
 from oddrow.artifact import Artifact
-from oddrow.detectors import row_scorer as one_row
+from oddrow.detectors import row_scorer
 from oddrow.detectors.autoencoder import AutoencoderDetector
 from oddrow.detectors.base import Detector
 from oddrow.detectors.dagmm import DAGMMDetector
@@ -224,7 +224,7 @@ def test_an_array_has_columns_x0_x1() -> None:
 def test_the_block_is_the_smallest_that_agrees_with_the_table(
     agrees: bool, fitted: Detector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(one_row._Block, "agrees", lambda *_: agrees)
+    monkeypatch.setattr(row_scorer._Block, "agrees", lambda *_: agrees)
     scorer = RowScorer(fitted)
     assert scorer._block._shapes[0][0] == (64 if agrees else 256)
     row = rows_to_come(1)[0]
@@ -232,8 +232,8 @@ def test_the_block_is_the_smallest_that_agrees_with_the_table(
 
 
 def test_a_block_does_not_agree_with_scores_that_differ_in_the_last_bit(fitted: Detector) -> None:
-    rows = one_row._random_rows(fitted.encoder_, 0)
-    block = one_row._Block(fitted.network_, 256, rows.numbers.shape[1], rows.categories.shape[1])
+    rows = row_scorer._random_rows(fitted.encoder_, 0)
+    block = row_scorer._Block(fitted.network_, 256, rows.numbers.shape[1], rows.categories.shape[1])
     scores = block._scores(*rows)
     assert block.agrees(rows, scores)
     scores = scores.copy()
@@ -243,7 +243,7 @@ def test_a_block_does_not_agree_with_scores_that_differ_in_the_last_bit(fitted: 
 
 @pytest.mark.parametrize("fitted", ["autoencoder"], indirect=True)
 def test_a_machine_that_lacks_the_option_compiles_without_it(fitted: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(one_row, "ONE_THREAD", {"xla_no_such_option": True})
+    monkeypatch.setattr(row_scorer, "ONE_THREAD", {"xla_no_such_option": True})
     row = known_rows(1).to_dicts()[0]
     assert RowScorer(fitted)(row) == fitted.anomaly_score(frame_of(row))[0]
 

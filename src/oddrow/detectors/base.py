@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -230,6 +230,11 @@ class Detector(OutlierMixin, DetectorHooks):
             -1 for outliers, 1 for inliers.
         """
         return np.where(self.decision_function(X) < 0, -1, 1)
+
+    if TYPE_CHECKING:
+        # scikit-learn makes this method from the signature of `fit`.
+        def set_fit_request(self, *, validation: bool | str | None = ...) -> Self:
+            """Say whether a meta-estimator passes `validation` on to `fit`."""
 
     @property
     def n_epochs_(self) -> int:

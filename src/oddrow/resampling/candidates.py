@@ -26,10 +26,23 @@ N_NYSTROEM = 300
 
 
 def default_classifiers(seed: int) -> dict[str, Any]:
-    """Return six scikit-learn classifiers by the names that tables show; XGBoost and LightGBM too if installed.
+    """Return six scikit-learn classifiers to compare; XGBoost and LightGBM too if installed.
 
-    The SVM is linear on 300 Nystroem features of the RBF kernel: the cost of an exact one grows with the square of the
-    rows.
+    Parameters
+    ----------
+    seed : int
+        Random seed.
+
+    Returns
+    -------
+    dict of str to classifier
+        Classifiers by the names that tables show, with their default parameters. The SVM is linear on 300 Nystroem
+        features of the RBF kernel: the cost of an exact one grows with the square of the rows.
+
+    Examples
+    --------
+    >>> "random forest" in default_classifiers(seed=0)
+    True
     """
     return {
         "logistic regression": LogisticRegression(max_iter=2000),
@@ -52,10 +65,29 @@ CLASS_WEIGHTS = "class weights"
 
 
 def default_samplers(seed: int, sampling_strategy: Any = "auto") -> dict[str, Any]:
-    """Return no resampling, class weights and four samplers of imbalanced-learn, by the names that tables show.
+    """Return samplers to compare: none, class weights and four of imbalanced-learn.
 
-    `sampling_strategy` is that of imbalanced-learn; for under-sampling, too, a float is minority / majority afterwards.
-    Raises `ParameterError` if imbalanced-learn is not installed.
+    Parameters
+    ----------
+    seed : int
+        Random seed.
+    sampling_strategy : str, float, dict or callable
+        As in imbalanced-learn; a float is minority / majority afterwards, for under-sampling too.
+
+    Returns
+    -------
+    dict of str to sampler
+        Samplers by the names that tables show, as `compare` takes them.
+
+    Raises
+    ------
+    ParameterError
+        If imbalanced-learn is not installed.
+
+    Examples
+    --------
+    >>> list(default_samplers(seed=0))
+    ['nothing', 'class weights', 'under-sampling', 'over-sampling', 'SMOTE', 'ADASYN']
     """
     try:
         from imblearn.over_sampling import ADASYN, SMOTE, RandomOverSampler

@@ -42,10 +42,26 @@ SMALLEST_P = 2 / N_DRAWS
 
 @dataclass(frozen=True)
 class Cell:
-    """A classifier after a sampler: means over the folds, and average precisions over resampled test rows.
+    """Results of one classifier after one sampler.
 
-    `draws` (n_draws,) are the average precisions, `draws_without` those of the same classifier and the same draws
-    without a sampler.
+    Parameters
+    ----------
+    sampler, classifier : str
+        Their names.
+    means : dict of str to float
+        Each metric, averaged over the folds.
+    draws : ndarray of float64, shape (n_draws,)
+        Average precisions over resampled test rows.
+    draws_without : ndarray of float64, shape (n_draws,)
+        The same of the classifier without a sampler, for the same draws.
+    ap_without : float
+        Average precision of the classifier without a sampler.
+
+    Examples
+    --------
+    >>> cell = Cell("SMOTE", "tree", {"ap": 0.6}, np.array([0.5, 0.7]), np.array([0.4, 0.4]), 0.4)
+    >>> round(cell.gain.value, 3)
+    0.2
     """
 
     sampler: str
@@ -73,14 +89,26 @@ class Cell:
         return interval(self.means["ap"] - self.ap_without, self.gain_draws)
 
     def texts(self) -> list[str]:
-        """Return the cells of a table's row, with a dash for metrics that do not exist."""
+        """Return the cells of a table's row.
+
+        Returns
+        -------
+        list of str
+            Classifier, sampler and metrics, with a dash for metrics that do not exist.
+        """
         shown = {name: f"{value:.{DECIMALS.get(name, 3)}f}" for name, value in self.means.items()}
         shown["ap"] = "{:.3f} ({:.3f} to {:.3f})".format(*self.ap)
         shown["gain"] = "" if self.gain is None else "{:+.3f} ({:+.3f} to {:+.3f})".format(*self.gain)
         return [self.classifier, self.sampler, *(shown.get(name, "–") for name in HEADINGS)]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
+        """Return plain values for JSON.
+
+        Returns
+        -------
+        dict
+            Names, metrics and intervals.
+        """
         values = {name: self.means.get(name) for name in METRICS}
         intervals = {"ap_interval": list(self.ap[1:]), "gain": None if self.gain is None else list(self.gain)}
         return {"sampler": self.sampler, "classifier": self.classifier, **values, **intervals}
@@ -88,7 +116,24 @@ class Cell:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The average precision that a sampler adds, averaged over the classifiers, and whether it may be chance."""
+    """Conclusion about a sampler: the average precision it adds, and whether that may be chance.
+
+    Parameters
+    ----------
+    sampler : str
+        Its name.
+    gain : Interval
+        Average precision added, averaged over the classifiers, with its 95 % interval.
+    p : float
+        Probability of such a gain, or loss, by chance.
+    n_classifiers, n_anomalies : int
+        Classifiers and test anomalies behind it.
+
+    Examples
+    --------
+    >>> Verdict("SMOTE", Interval(0.1, 0.05, 0.2), p=0.01, n_classifiers=6, n_anomalies=300).word
+    'helps here'
+    """
 
     sampler: str
     gain: Interval
