@@ -14,8 +14,15 @@ import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
+from oddrow.train.compilation import keep_compiled_code
+
 # The shapes in the networks' annotations are checked at every call, in all tests.
 install_import_hook("oddrow.nets", "beartype.beartype")
+
+# Compiling takes most of the tests' time. The cache that users have, but for quick compilations too, shares what is
+# compiled among all test files, their processes and later runs.
+keep_compiled_code()
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("calm", deadline=None)
