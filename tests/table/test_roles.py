@@ -96,11 +96,11 @@ def test_every_named_column_must_be_there() -> None:
 
 def test_weights_are_numbers_whatever_their_type() -> None:
     for values in ([0, 2], [0.0, 2.0], ["0", "2"], [False, True]):
-        weights = Roles(weight="w").weights(pl.DataFrame({"w": values}), np.arange(2))
+        weights = Roles(weight="w").outcomes(pl.DataFrame({"w": values}), np.arange(2)).weight
         assert weights is not None
         assert weights.dtype == np.float64
         assert weights.tolist() == [0, 1 if values[1] is True else 2]
-    assert Roles().weights(pl.DataFrame({"w": [1]}), np.arange(1)) is None
+    assert Roles().outcomes(pl.DataFrame({"w": [1]}), np.arange(1)).weight is None
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_weights_are_numbers_whatever_their_type() -> None:
 )
 def test_invalid_weights_are_refused(values: Any, message: str) -> None:
     with pytest.raises(TableError) as caught:
-        Roles(weight="w").weights(pl.DataFrame({"w": values}), np.arange(10, 10 + len(values)))
+        Roles(weight="w").outcomes(pl.DataFrame({"w": values}), np.arange(10, 10 + len(values)))
     assert str(caught.value).startswith("column 'w': ")
     assert message in str(caught.value)
 
@@ -137,15 +137,17 @@ def test_columns_with_a_role_are_not_features_and_say_why() -> None:
 
 def test_amounts_and_entities() -> None:
     frame = pl.DataFrame({"a": ["1.5", "0"], "card": ["x", "y"]})
-    assert Roles(amount="a").amounts(frame, np.arange(2)).tolist() == [1.5, 0]  # type: ignore[union-attr]
+    assert Roles(amount="a").outcomes(frame, np.arange(2)).amount.tolist() == [1.5, 0]  # type: ignore[union-attr]
     with pytest.raises(TableError, match=r"column 'a': 1 of 1 amounts is invalid \(row 9 -2\)"):
-        Roles(amount="a").amounts(pl.DataFrame({"a": [-2]}), np.array([9]))
-    cards = Roles(entity="card").entities(pl.DataFrame({"card": ["b", "a", "b", None, None]}))
+        Roles(amount="a").outcomes(pl.DataFrame({"a": [-2]}), np.array([9]))
+    cards = Roles(entity="card").outcomes(pl.DataFrame({"card": ["b", "a", "b", None, None]}), np.arange(5)).entity
     assert cards is not None
     assert cards[0] == cards[2]
     assert len(set(cards.tolist())) == 4, "each row without an entity has a code of its own"
-    assert Roles().amounts(frame, np.arange(2)) is None
-    assert Roles().entities(frame) is None
+    nothing = Roles().outcomes(frame, np.arange(2))
+    assert nothing.amount is None
+    assert nothing.entity is None
+    assert len(nothing) == 2
     assert Roles(entity="card", amount="a").reasons(frame) == {"card": "used as entity"}
 
 

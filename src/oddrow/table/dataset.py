@@ -19,9 +19,9 @@ from oddrow.table.join import Join, read_joined
 from oddrow.table.parquet import Frame, MemoryBudget
 from oddrow.table.roles import Roles
 from oddrow.table.schema import Schema
-from oddrow.table.split import check_times, clock, orders_rows, rows_between, split_latest, split_random, wall_clock
+from oddrow.table.split import check_times, clock, orders_rows, rows_between, split_latest, split_random
 from oddrow.table.table import Table
-from oddrow.typing import Floats, Ints, Mask, Tell
+from oddrow.typing import Ints, Mask, Tell
 
 # A column that only counts up has almost the ranks of the time column. This many rows tell it from a mere trend.
 N_ROWS_RANKED = 10_000
@@ -182,14 +182,15 @@ def read_dataset(
     if history is not None and roles.time is not None:
         table = _with_history_notes(table, earliest, roles, history, is_fitted=history_roles is not None)
     y = roles.labels(table.frame, both=both) if labelled and roles.label is not None else None
-    return _dataset(table, rows, roles, y)
+    return Dataset(table, rows, roles.outcomes(table.frame, rows, y))
 
 
 def select_from_block(table: Table, first: int, roles: Roles, start: str | None, until: str | None) -> Dataset:
     """Select rows by time, perhaps none, from the part of a table that starts with row number `first`; no labels."""
     _check_roles(table, roles, start, until, first=first)
     rows = _selected_rows(table, roles.time, start, until)
-    return _dataset(table if len(rows) == table.n_rows else table.take(rows), rows + first, roles, None)
+    table = table if len(rows) == table.n_rows else table.take(rows)
+    return Dataset(table, rows + first, roles.outcomes(table.frame, rows + first))
 
 
 def _check_roles(table: Table, roles: Roles, start: str | None, until: str | None, *, first: int = 0) -> None:
@@ -204,18 +205,6 @@ def _selected_rows(table: Table, time: str | None, start: str | None, until: str
     if time is None or not (start or until):
         return np.arange(table.n_rows)
     return np.flatnonzero(rows_between(table.frame[time], start, until))
-
-
-def _dataset(table: Table, rows: Ints, roles: Roles, y: Floats | None) -> Dataset:
-    outcomes = Outcomes(
-        y=y,
-        weight=roles.weights(table.frame, rows),
-        amount=roles.amounts(table.frame, rows),
-        time=None if roles.time is None else wall_clock(table.frame[roles.time]),
-        entity=roles.entities(table.frame),
-        n_rows=len(rows),
-    )
-    return Dataset(table, rows, outcomes)
 
 
 def no_rows_between(source: str, time: str, start: str | None, until: str | None) -> TableError:

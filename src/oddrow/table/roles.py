@@ -10,8 +10,10 @@ import numpy as np
 import polars as pl
 
 from oddrow.errors import ParameterError, TableError, did_you_mean, first_names, offenders, raise_all
+from oddrow.outcomes import Outcomes
 from oddrow.table.convert import as_numbers, as_text, describe_type
 from oddrow.table.parquet import Frame
+from oddrow.table.split import wall_clock
 from oddrow.table.validation import missing_column, n_of
 from oddrow.typing import Floats, Ints
 
@@ -224,8 +226,8 @@ class Roles:
         known = set(_label_texts(frame[self.label]).drop_nulls().unique().to_list())
         return [value for value in (*self.anomaly, *self.normal) if _as_written(value) not in known]
 
-    def weights(self, frame: Frame, rows: Ints) -> Floats | None:
-        """Return the weights.
+    def outcomes(self, frame: Frame, rows: Ints, y: Floats | None = None) -> Outcomes:
+        """Return what the columns with a role tell about each row.
 
         Parameters
         ----------
@@ -233,65 +235,30 @@ class Roles:
             The rows.
         rows : ndarray of int64, shape (n,)
             Their row numbers, for messages.
+        y : ndarray of float64, shape (n,), optional
+            The labels, if they have been read.
 
         Returns
         -------
-        ndarray of float64, shape (n,), or None
-            None if no column has this role.
+        Outcomes
+            The labels given, and the weights, amounts, times and entities of the columns that have these roles.
 
         Raises
         ------
         TableError
-            If a weight is negative, infinite or missing, or all are 0.
+            If a weight or an amount is negative, infinite or missing, or all weights are 0.
         """
-        if self.weight is None:
-            return None
-        weights = _non_negative(frame[self.weight], rows, "weight")
-        if not weights.any():
+        weight = None if self.weight is None else _non_negative(frame[self.weight], rows, "weight")
+        if weight is not None and not weight.any():
             raise TableError(f"column '{self.weight}': every weight is 0. Expected at least one positive weight.")
-        return weights
-
-    def amounts(self, frame: Frame, rows: Ints) -> Floats | None:
-        """Return the amounts.
-
-        Parameters
-        ----------
-        frame : polars.DataFrame or ParquetFrame
-            The rows.
-        rows : ndarray of int64, shape (n,)
-            Their row numbers, for messages.
-
-        Returns
-        -------
-        ndarray of float64, shape (n,), or None
-            None if no column has this role.
-
-        Raises
-        ------
-        TableError
-            If an amount is negative, infinite or missing: the cost of missing that row would be unknown.
-        """
-        return None if self.amount is None else _non_negative(frame[self.amount], rows, "amount")
-
-    def entities(self, frame: Frame) -> Ints | None:
-        """Return a number for the entity of each row.
-
-        Parameters
-        ----------
-        frame : polars.DataFrame or ParquetFrame
-            The rows.
-
-        Returns
-        -------
-        ndarray of int64, shape (n,), or None
-            Equal for rows of one entity. A row whose entity is missing has a number of its own. None if no column has
-            this role.
-        """
-        if self.entity is None:
-            return None
-        codes = frame[self.entity].rank("dense").cast(pl.Int64)
-        own_codes = pl.Series(-1 - np.arange(frame.height))
-        return codes.zip_with(codes.is_not_null(), own_codes).to_numpy()
+        return Outcomes(
+            y=y,
+            weight=weight,
+            amount=None if self.amount is None else _non_negative(frame[self.amount], rows, "amount"),
+            time=None if self.time is None else wall_clock(frame[self.time]),
+            entity=None if self.entity is None else _entity_codes(frame[self.entity]),
+            n_rows=len(rows),
+        )
 
 
 def _label_texts(values: pl.Series) -> pl.Series:
@@ -323,3 +290,10 @@ def _non_negative(values: pl.Series, rows: Ints, role: str) -> Floats:
             "Expected finite numbers of at least 0."
         )
     return numbers.to_numpy()
+
+
+def _entity_codes(values: pl.Series) -> Ints:
+    """Return equal numbers for rows of one entity; a row whose entity is missing has a number of its own."""
+    codes = values.rank("dense").cast(pl.Int64)
+    own_codes = pl.Series(-1 - np.arange(len(values)))
+    return codes.zip_with(codes.is_not_null(), own_codes).to_numpy()
