@@ -181,7 +181,9 @@ def odd_tables() -> dict[str, OddTable]:
         "booleans": OddTable(_numbers(b=[True, False] * 10), _numbers(b=[True, None] * 10)),
         "array of booleans": OddTable(_array(20) > 0, _array(5) > 0),
         "dates": OddTable(_numbers(day=days), _numbers(day=[None, *days[1:]])),
-        "text for a number": OddTable(_numbers(), _numbers(x=["N/A"] * 20), "column 'x': 20 of 20 values are not numb"),
+        "text for a number": OddTable(
+            _numbers(), _numbers(x=["N/A"] * 20), "column 'x': 20 of 20 values cannot be read as numbers"
+        ),
         "a column is absent": OddTable(_numbers(), pl.DataFrame({"y": [1.0]}), "x"),
         "no column": OddTable(pl.DataFrame({}), pl.DataFrame({}), "at least"),
     }
