@@ -16,6 +16,10 @@ from jaxtyping import install_import_hook
 
 from oddrow.train.compilation import keep_compiled_code
 
+# With a test process on every core, OpenMP threads of scikit-learn that wait for one another spin: minutes are lost.
+# Child processes inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # The shapes in the networks' annotations are checked at every call, in all tests.
 install_import_hook("oddrow.nets", "beartype.beartype")
 
