@@ -17,7 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from oddrow.detectors.autoencoder import AutoencoderDetector
-from oddrow.metrics.classification import average_precision
+from oddrow.metrics.ranking import average_precision
 from oddrow.recipes.prequential import Transactions
 from oddrow.recipes.recipe import load_recipe
 from oddrow.table.table import Table
@@ -62,7 +62,7 @@ def measured(rows: Rows, seed: int) -> Iterator[tuple[str, float]]:
             detector = AutoencoderDetector(random_state=seed, known_weight=known_weight, trim=trim)
             scores = detector.fit(train, labels).anomaly_score(test)
             name = f"{len(known)} known, known_weight {known_weight:g}, trim {trim:g}"
-            yield name, average_precision(y_test, scores, weight)
+            yield name, average_precision(y_test, scores, sample_weight=weight)
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ import numpy as np
 import polars as pl
 
 from child import Run, run_oddrow, run_python
-from oddrow.metrics.classification import average_precision
+from oddrow.metrics.ranking import average_precision
 from oddrow.table.parquet import format_bytes, parse_bytes
 from race import Goal, facts_line, figure, machine, measure_and_keep, spread, table, versions
 from structured_rows import as_frame, check_disk, structured, write_structured

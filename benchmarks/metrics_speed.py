@@ -59,9 +59,9 @@ def everything(*, n_rows: int, threads: int) -> Once:
         alerts = scores >= cut
         found = ranking_intervals(y, scores, cut=cut, amount=amount, entity=card)
         probability = 1 / (1 + np.exp(-scores))
-        metrics.cost(y, alerts, amount, PRICE)
-        metrics.recall_at_precision(0.5, y, scores)
-        metrics.precision_at(K, y, scores)
+        metrics.cost(y, alerts, amount=amount, per_false_alarm=PRICE)
+        metrics.recall_at_precision(y, scores, precision=0.5)
+        metrics.precision_at_k(y, scores, k=K)
         metrics.brier(y, probability)
         metrics.calibration_error(y, probability)
         _days(rows)
@@ -75,9 +75,9 @@ def _days(rows: Rows) -> float:
     from oddrow.metrics.daily import alerts_per_day, card_precision_at_k, precision_at_k_per_day
 
     y, scores, _, day, card, cut = rows
-    by_row = precision_at_k_per_day(K, y, scores, day)
-    by_card = card_precision_at_k(K, y, scores, day, card)
-    alerts_per_day(scores >= cut, day)
+    by_row = precision_at_k_per_day(y, scores, day=day, k=K)
+    by_card = card_precision_at_k(y, scores, day=day, entity=card, k=K)
+    alerts_per_day(scores >= cut, day=day)
     return daily_interval(by_row.values).value + daily_interval(by_card.values).value
 
 
@@ -114,8 +114,8 @@ def by_hand(*, n_rows: int, threads: int) -> Once:
         label, score, alerts = y[rows], scores[rows], scores[rows] >= cut
         metrics.auroc(label, score)
         metrics.confusion(label, alerts)
-        metrics.recall_at_false_alarm_rate(0.01, label, score)
-        metrics.value_caught(label, alerts, amount[rows])
+        metrics.recall_at_false_alarm_rate(label, score, rate=0.01)
+        metrics.value_caught(label, alerts, amount=amount[rows])
         return metrics.average_precision(label, score)
 
     return lambda: float(np.mean([draw() for _ in range(DRAWS_BY_HAND)]))

@@ -18,8 +18,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from oddrow import AutoencoderDetector, OddRowDetector, Settings, workflow
-from oddrow.metrics.classification import auroc, average_precision
 from oddrow.metrics.daily import card_precision_at_k
+from oddrow.metrics.ranking import auroc, average_precision
 from oddrow.recipes.prequential import Transactions
 from oddrow.recipes.recipe import load_recipe
 from race import machine, table, versions, write_json
@@ -58,7 +58,7 @@ def handbook(seed: int) -> Iterator[Line]:
             "detector": new.__name__,
             "ap": average_precision(y, scores),
             "auroc": auroc(y, scores),
-            "card_precision": card_precision_at_k(K, y, scores, day, card).mean,
+            "card_precision": card_precision_at_k(y, scores, day=day, entity=card, k=K).mean,
         }
 
 

@@ -14,7 +14,7 @@ from oddrow.detectors.autoencoder import SPREAD_FLOOR, AutoencoderDetector, defa
 from oddrow.detectors.fit_many import fit_many
 from oddrow.encoding.encoder import TableEncoder
 from oddrow.errors import OddrowError, ParameterError, TableError
-from oddrow.metrics.classification import average_precision
+from oddrow.metrics.ranking import average_precision
 from oddrow.nets.autoencoder import Autoencoder, BinaryAutoencoder
 from oddrow.train.training import Training
 

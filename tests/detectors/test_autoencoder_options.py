@@ -16,7 +16,7 @@ from oddrow.detectors.autoencoder import AutoencoderDetector
 from oddrow.detectors.fit_many import fit_many
 from oddrow.encoding.encoder import TableEncoder
 from oddrow.errors import OddrowError, ParameterError
-from oddrow.metrics.classification import average_precision
+from oddrow.metrics.ranking import average_precision
 from oddrow.table.table import Table
 from oddrow.thresholds.threshold import Threshold
 from oddrow.train.training import Training

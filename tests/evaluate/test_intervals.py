@@ -11,7 +11,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from oddrow.errors import EvaluationError, ParameterError
 from oddrow.evaluate import intervals
 from oddrow.evaluate.intervals import Ranking, daily_interval, ranking_intervals
-from oddrow.metrics.classification import auroc, average_precision, confusion, recall_at_false_alarm_rate, value_caught
+from oddrow.metrics.classification import confusion, value_caught
+from oddrow.metrics.ranking import auroc, average_precision, recall_at_false_alarm_rate
 
 Floats = np.ndarray[tuple[int], np.dtype[np.float64]]
 Ints = np.ndarray[tuple[int], np.dtype[np.int64]]
@@ -29,15 +30,17 @@ def numbers(
     y: Floats, scores: Floats, cut: float, weight: Floats | None = None, amount: Floats | None = None
 ) -> dict[str, float]:
     """The metrics, one by one."""
-    at_cut = confusion(y, scores >= cut, weight)
+    at_cut = confusion(y, scores >= cut, sample_weight=weight)
     return {
-        "average_precision": average_precision(y, scores, weight),
-        "auroc": auroc(y, scores, weight),
+        "average_precision": average_precision(y, scores, sample_weight=weight),
+        "auroc": auroc(y, scores, sample_weight=weight),
         "precision": at_cut.precision,
         "recall": at_cut.recall,
         "f1": at_cut.f1,
-        "recall_at_false_alarm_rate": recall_at_false_alarm_rate(0.01, y, scores, weight),
-    } | ({} if amount is None else {"value_caught": value_caught(y, scores >= cut, amount, weight)})
+        "recall_at_false_alarm_rate": recall_at_false_alarm_rate(y, scores, rate=0.01, sample_weight=weight),
+    } | (
+        {} if amount is None else {"value_caught": value_caught(y, scores >= cut, amount=amount, sample_weight=weight)}
+    )
 
 
 @pytest.mark.parametrize("tied", [False, True])
@@ -204,8 +207,8 @@ def test_many_anomalies_are_thinned_to_levels_and_stay_close(monkeypatch: pytest
 @pytest.mark.parametrize(
     ("y", "scores", "amount", "entity", "said"),
     [
-        ([0, 0], [1, 2], None, None, "no anomaly is among the 2 rows"),
-        ([1, 1], [1, 2], None, None, "no normal row is among the 2 rows"),
+        ([0, 0], [1, 2], None, None, "no anomaly among the 2 rows"),
+        ([1, 1], [1, 2], None, None, "no normal row among the 2 rows"),
         ([1, 0], [1, np.nan], None, None, "1 of 2 scores are not finite"),
         ([1, 0], [1, 2], [-1, 1], None, "amount: 1 of 2 values are negative or not finite"),
         ([1, 0], [1, 2], None, [7, 7], "all 2 rows are of entity 7"),

@@ -23,7 +23,7 @@ from oddrow import CVAESampler, Training
 from oddrow.errors import EvaluationError, ParameterError
 from oddrow.evaluate.folds import Fold, stratified_folds
 from oddrow.evaluate.intervals import Interval
-from oddrow.metrics.classification import prior_corrected
+from oddrow.metrics.probability import prior_corrected
 from oddrow.resampling.candidates import CLASS_WEIGHTS, NOTHING, default_classifiers, default_samplers
 from oddrow.resampling.comparison import Cell, Comparison, Verdict
 from oddrow.resampling.trial import compare
@@ -75,7 +75,7 @@ def test_what_samplers_make_is_learned_from() -> None:
     def by_hand(fold: Fold) -> float:
         X_all, y_all = RandomOverSampler(random_state=0).fit_resample(X[fold.train], Y[fold.train])
         model = LogisticRegression().fit(X_all, y_all)
-        probability = prior_corrected(model.predict_proba(X[fold.test])[:, 1], 0.5, 0.1)
+        probability = prior_corrected(model.predict_proba(X[fold.test])[:, 1], learned_rate=0.5, true_rate=0.1)
         return float(np.mean((probability - Y[fold.test]) ** 2))
 
     samplers = {NOTHING: None, "over": RandomOverSampler(random_state=0)}

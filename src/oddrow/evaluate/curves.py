@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from oddrow.metrics.classification import check_both_classes, cost, precision_at
+from oddrow.metrics.classification import check_both_classes, cost
+from oddrow.metrics.ranking import precision_at_k
 from oddrow.typing import Floats, Ints
 
 MOST_POINTS = 400
@@ -62,7 +63,7 @@ def at_k_points(y: Floats, scores: Floats, weight: Floats | None = None) -> AtK:
     weights = np.ones(len(y)) if weight is None else weight
     total = float(weights.sum())
     k = np.geomspace(min(1.0, total), min(total, MOST_COUNTED), COUNTS)
-    precision = np.array([precision_at(each, y, scores, weight) for each in k])
+    precision = np.array([precision_at_k(y, scores, k=each, sample_weight=weight) for each in k])
     return AtK(k, precision, np.minimum(1, weights[y == 1].sum() / k))
 
 
@@ -72,7 +73,10 @@ def cost_points(
     """Thresholds (points,), rising, and what each costs, in the unit of amount (n,), as `metrics.cost` counts it."""
     ordered = np.sort(scores)
     thresholds = ordered[np.sort(len(ordered) - 1 - some_of(len(ordered), MOST_POINTS // 4))]
-    costs = [cost(y, scores >= each, amount, per_false_alarm=per_false_alarm, weight=weight) for each in thresholds]
+    costs = [
+        cost(y, scores >= each, amount=amount, per_false_alarm=per_false_alarm, sample_weight=weight)
+        for each in thresholds
+    ]
     return thresholds, np.array(costs)
 
 

@@ -12,16 +12,9 @@ import numpy.typing as npt
 
 from oddrow.errors import EvaluationError
 from oddrow.evaluate.intervals import FALSE_ALARM_RATE, Interval, daily_interval, ranking_intervals
-from oddrow.metrics.classification import (
-    Confusion,
-    auroc,
-    average_precision,
-    confusion,
-    precision_at,
-    recall_at_false_alarm_rate,
-    value_caught,
-)
+from oddrow.metrics.classification import Confusion, confusion, value_caught
 from oddrow.metrics.daily import alerts_per_day, card_precision_at_k, precision_at_k_per_day
+from oddrow.metrics.ranking import auroc, average_precision, precision_at_k, recall_at_false_alarm_rate
 from oddrow.outcomes import Outcomes
 from oddrow.structure import to_plain
 from oddrow.thresholds.fingerprint import Fingerprint
@@ -160,7 +153,7 @@ def measure(name: str, test: HeldOutSet, scores: Floats, threshold: Threshold, *
         raise EvaluationError(f"{name}: {int((~np.isfinite(scores)).sum()):,} scores are not finite.")
     rows, known = test.outcomes, test.outcomes.labelled
     alerts = threshold.alerts(scores, rows.time, rows.entity)
-    counts = None if rows.day is None else alerts_per_day(alerts, rows.day, rows.weight)
+    counts = None if rows.day is None else alerts_per_day(alerts, day=rows.day, sample_weight=rows.weight)
     return _of_labelled(name, test.labelled, scores[known], alerts[known], counts, threshold, intervals)
 
 
@@ -177,13 +170,13 @@ def _of_labelled(
     y, weight, total = rows.labels, rows.weight, rows.weights.sum()
     return Result(
         name,
-        average_precision(y, scores, weight),
-        auroc(y, scores, weight),
-        recall_at_false_alarm_rate(FALSE_ALARM_RATE, y, scores, weight),
-        {k: precision_at(k, y, scores, weight) for k in K if k <= total},
+        average_precision(y, scores, sample_weight=weight),
+        auroc(y, scores, sample_weight=weight),
+        recall_at_false_alarm_rate(y, scores, rate=FALSE_ALARM_RATE, sample_weight=weight),
+        {k: precision_at_k(y, scores, k=k, sample_weight=weight) for k in K if k <= total},
         threshold.value,
-        confusion(y, alerts, weight),
-        None if rows.amount is None else value_caught(y, alerts, rows.amount, weight),
+        confusion(y, alerts, sample_weight=weight),
+        None if rows.amount is None else value_caught(y, alerts, amount=rows.amount, sample_weight=weight),
         None if counts is None else _daily(rows, scores, counts),
         _intervals(rows, scores, alerts, threshold) if intervals else {},
     )
@@ -194,10 +187,10 @@ def _daily(rows: Outcomes, scores: Floats, counts: Floats) -> Daily:
     # Where rows stand for others, a hundred of them are no day's work.
     if rows.weight is not None or rows.day is None:
         return Daily(*numbers)
-    found = precision_at_k_per_day(K_PER_DAY, rows.labels, scores, rows.day)
+    found = precision_at_k_per_day(rows.labels, scores, day=rows.day, k=K_PER_DAY)
     if rows.entity is None:
         return Daily(*numbers, found.mean, found.mean_ceiling)
-    cards = card_precision_at_k(K_PER_DAY, rows.labels, scores, rows.day, rows.entity)
+    cards = card_precision_at_k(rows.labels, scores, day=rows.day, entity=rows.entity, k=K_PER_DAY)
     return Daily(*numbers, found.mean, found.mean_ceiling, cards.mean, cards.mean_ceiling)
 
 
@@ -215,9 +208,11 @@ def _daily_intervals(rows: Outcomes, scores: Floats) -> dict[str, Interval]:
     """The daily precisions with their intervals by the days, where there are several."""
     if rows.day is None or rows.weight is not None or np.ptp(rows.day) == 0:
         return {}
-    found = {"daily_precision": precision_at_k_per_day(K_PER_DAY, rows.labels, scores, rows.day)}
+    found = {"daily_precision": precision_at_k_per_day(rows.labels, scores, day=rows.day, k=K_PER_DAY)}
     if rows.entity is not None:
-        found["daily_card_precision"] = card_precision_at_k(K_PER_DAY, rows.labels, scores, rows.day, rows.entity)
+        found["daily_card_precision"] = card_precision_at_k(
+            rows.labels, scores, day=rows.day, entity=rows.entity, k=K_PER_DAY
+        )
     return {name: daily_interval(daily.values) for name, daily in found.items()}
 
 

@@ -16,16 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from oddrow.errors import EvaluationError, check_number, counted
-from oddrow.metrics.classification import (
-    Confusion,
-    auroc,
-    average_precision,
-    check_amounts,
-    check_both_classes,
-    confusion,
-    recall_at_false_alarm_rate,
-    value_caught,
-)
+from oddrow.metrics.classification import Confusion, check_amounts, check_both_classes, confusion, value_caught
+from oddrow.metrics.ranking import auroc, average_precision, recall_at_false_alarm_rate
 from oddrow.typing import Floats, Ints
 
 N_DRAWS = 400
@@ -165,13 +157,13 @@ def daily_interval(values: Floats, seed: int = 0) -> Interval:
 
 def _values(y: Floats, scores: Floats, cut: float, weight: Floats | None, amount: Floats | None) -> dict[str, float]:
     """The numbers of the rows as they are, by the metrics themselves."""
-    alerts = scores >= cut
-    values = _of_cut(confusion(y, alerts, weight)) | {
-        "average_precision": average_precision(y, scores, weight),
-        "auroc": auroc(y, scores, weight),
-        "recall_at_false_alarm_rate": recall_at_false_alarm_rate(FALSE_ALARM_RATE, y, scores, weight),
+    alerts, weighted = scores >= cut, {"sample_weight": weight}
+    values = _of_cut(confusion(y, alerts, **weighted)) | {
+        "average_precision": average_precision(y, scores, **weighted),
+        "auroc": auroc(y, scores, **weighted),
+        "recall_at_false_alarm_rate": recall_at_false_alarm_rate(y, scores, rate=FALSE_ALARM_RATE, **weighted),
     }
-    return values if amount is None else values | {"value_caught": value_caught(y, alerts, amount, weight)}
+    return values if amount is None else values | {"value_caught": value_caught(y, alerts, amount=amount, **weighted)}
 
 
 def _of_cut(counts: Confusion) -> dict[str, float]:

@@ -17,8 +17,8 @@ from sklearn.base import clone
 from oddrow.encoding.matrix import NumericMatrix, TableScorer
 from oddrow.evaluate.baselines import Baseline, baselines
 from oddrow.evaluate.folds import Fold, Spans, check_folds, walk_forward, without_compromised
-from oddrow.metrics.classification import auroc, average_precision
 from oddrow.metrics.daily import card_precision_at_k
+from oddrow.metrics.ranking import auroc, average_precision
 from oddrow.recipes.data import LabelledTable
 from oddrow.recipes.recipe import Prequential, Recipe
 from oddrow.recipes.results import TIMES, Results, write_results
@@ -231,7 +231,7 @@ class PrequentialRuns:
         return {
             "auroc": auroc(y, scores),
             "ap": average_precision(y, scores),
-            "card_precision": card_precision_at_k(K, y, scores, day, card).mean,
+            "card_precision": card_precision_at_k(y, scores, day=day, entity=card, k=K).mean,
         }
 
     @cached_property

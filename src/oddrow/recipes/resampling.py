@@ -22,7 +22,8 @@ from sklearn.utils.validation import has_fit_parameter
 from oddrow.encoding.matrix import NumericMatrix
 from oddrow.errors import OddrowError
 from oddrow.files import write_text
-from oddrow.metrics.classification import auroc, average_precision, confusion
+from oddrow.metrics.classification import confusion
+from oddrow.metrics.ranking import auroc, average_precision
 from oddrow.nets.cvae import CVAE
 from oddrow.plots import as_svg, loss_curve, marginals
 from oddrow.recipes.data import LabelledTable
@@ -86,13 +87,13 @@ def _fit(model: Any, rows: ClassifierTest) -> None:
 
 def _measured(rows: ClassifierTest, scores: Floats, alerts: Mask, taken: Mask) -> Line:
     y, weight = rows.y_test[taken], rows.weight_test[taken]
-    at_cut = confusion(y, alerts[taken], weight)
+    at_cut = confusion(y, alerts[taken], sample_weight=weight)
     return {
         "f1": at_cut.f1,
         "precision": at_cut.precision,
         "recall": at_cut.recall,
-        "auroc": auroc(y, scores[taken], weight),
-        "ap": average_precision(y, scores[taken], weight),
+        "auroc": auroc(y, scores[taken], sample_weight=weight),
+        "ap": average_precision(y, scores[taken], sample_weight=weight),
         "synthetic_share": float(rows.synthetic[taken & (rows.y_test == 1)].mean()),
     }
 

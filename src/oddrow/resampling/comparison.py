@@ -11,9 +11,11 @@ import numpy as np
 from oddrow.display import html_table, text_table
 from oddrow.errors import counted
 from oddrow.evaluate.intervals import N_DRAWS, Interval, interval, p_value
-from oddrow.metrics.classification import LEAST_PRECISION, K
 from oddrow.resampling.candidates import NOTHING
 from oddrow.typing import Floats
+
+# What rankings are compared by besides average precision.
+LEAST_PRECISION, K = 0.5, 100
 
 HEADINGS = {
     "ap": "AP",

@@ -17,19 +17,11 @@ from sklearn.utils import _safe_indexing, get_tags
 from oddrow.errors import EvaluationError, ParameterError, TrainingError, counted
 from oddrow.evaluate.folds import Fold, check_folds, thinned
 from oddrow.evaluate.intervals import N_DRAWS, average_precisions, draws_of_rows
-from oddrow.metrics.classification import (
-    LEAST_PRECISION,
-    K,
-    auroc,
-    average_precision,
-    brier,
-    confusion,
-    precision_at,
-    prior_corrected,
-    recall_at_precision,
-)
+from oddrow.metrics.classification import confusion
+from oddrow.metrics.probability import brier, prior_corrected
+from oddrow.metrics.ranking import auroc, average_precision, precision_at_k, recall_at_precision
 from oddrow.resampling.candidates import CLASS_WEIGHTS, NOTHING
-from oddrow.resampling.comparison import Cell, Comparison
+from oddrow.resampling.comparison import LEAST_PRECISION, Cell, Comparison, K
 from oddrow.typing import Floats, Tell, silent
 
 Encode = Callable[[Any], npt.NDArray[Any]]
@@ -226,17 +218,19 @@ class _Test:
         """Return all metrics of a fitted classifier; the Brier scores only if it has probabilities."""
         scores, is_probability = scores_of(model, self.X)
         numbers = {
-            "ap": average_precision(self.y, scores, self.weight),
-            "auroc": auroc(self.y, scores, self.weight),
-            "f1": confusion(self.y, model.predict(self.X) == 1, self.weight).f1,
-            "recall_at_precision": recall_at_precision(LEAST_PRECISION, self.y, scores, self.weight),
+            "ap": average_precision(self.y, scores, sample_weight=self.weight),
+            "auroc": auroc(self.y, scores, sample_weight=self.weight),
+            "f1": confusion(self.y, model.predict(self.X) == 1, sample_weight=self.weight).f1,
+            "recall_at_precision": recall_at_precision(
+                self.y, scores, precision=LEAST_PRECISION, sample_weight=self.weight
+            ),
         }
         if self.weight.sum() >= K:
-            numbers["precision_at_k"] = precision_at(K, self.y, scores, self.weight)
+            numbers["precision_at_k"] = precision_at_k(self.y, scores, k=K, sample_weight=self.weight)
         if is_probability:
-            corrected = prior_corrected(scores, learned_rate, self.rate)
-            numbers["brier"] = brier(self.y, scores, self.weight)
-            numbers["brier_corrected"] = brier(self.y, corrected, self.weight)
+            corrected = prior_corrected(scores, learned_rate=learned_rate, true_rate=self.rate)
+            numbers["brier"] = brier(self.y, scores, sample_weight=self.weight)
+            numbers["brier_corrected"] = brier(self.y, corrected, sample_weight=self.weight)
         return Measured(numbers, average_precisions(self.y, scores, self.weight, self.draws))
 
 

@@ -12,7 +12,7 @@ import polars as pl
 from oddrow import workflow
 from oddrow.artifact import Artifact
 from oddrow.errors import TableError
-from oddrow.metrics.classification import average_precision
+from oddrow.metrics.ranking import average_precision
 from oddrow.simulation import FRAUD_KINDS, simulate
 from oddrow.table.dataset import Dataset, read_dataset
 from oddrow.table.table import Table

@@ -117,7 +117,7 @@ def _of_block(artifact: Artifact, test: HeldOutSet, scores: Floats) -> list[str]
     rows, labelled = test.outcomes, test.labelled
     blocked, alerts = (cut.alerts(scores, rows.time, rows.entity) for cut in (block, artifact.threshold))
     blocked &= alerts
-    found = confusion(labelled.labels, blocked[rows.labelled], labelled.weight)
+    found = confusion(labelled.labels, blocked[rows.labelled], sample_weight=labelled.weight)
     return [
         f"Block from {block.value:.6g} on ({block.rule}): {int(blocked.sum()):,} of the alerts, precision "
         f"{found.precision:.3f}, recall {found.recall:.3f}."
