@@ -103,7 +103,7 @@ class Detector(OutlierMixin, DetectorHooks):
             Training rows: a polars or pandas frame, an Arrow table, a `Table` or a numeric array.
         y : array-like, shape (n,), or None
             1 for known anomalies, 0 for normal rows, missing for unknown ones. Known anomalies are excluded from
-            training. A `y` with any other value is no anomaly label and is ignored.
+            training. A `y` with any other value is not an anomaly label and is ignored.
         validation : frame, table or array-like, or None
             Normal rows to hold out. None holds out `training.validation_fraction` of X.
 

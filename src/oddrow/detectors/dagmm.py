@@ -21,7 +21,7 @@ from oddrow.train.shards import row_count
 from oddrow.train.training import Training
 from oddrow.typing import Floats
 
-# A component with less than this part of one training row has died: its mean is no longer a number.
+# A component to which less than this part of a training row belongs has died: its mean is not a number.
 MIN_COMPONENT_ROWS = 1e-3
 
 

@@ -55,7 +55,7 @@ CATEGORY_DEVIATIONS = 5
 # Share of the training rows that outlier mode does not trust.
 UNTRUSTED_SHARE = 0.4
 
-# Rows that calibrate normal distances: at most so many, and validation rows only if there are at least ten.
+# Most rows that calibrate normal distances, and fewest validation rows: with fewer, training rows calibrate.
 MAX_CALIBRATION_ROWS, MIN_CALIBRATION_ROWS = 10_000, 10
 
 # Reference rows whose codes are kept too: more took longer and found no more.

@@ -51,12 +51,12 @@ def default_classifiers(seed: int) -> dict[str, Any]:
         "decision tree": DecisionTreeClassifier(random_state=seed),
         "random forest": RandomForestClassifier(n_jobs=-1, random_state=seed),
         "gradient boosting": HistGradientBoostingClassifier(random_state=seed),
-        **{name: _booster(*home, seed) for name, home in BOOSTERS.items() if find_spec(home[0])},
+        **{
+            name: getattr(import_module(module), kind)(random_state=seed, **parameters)
+            for name, (module, kind, parameters) in BOOSTERS.items()
+            if find_spec(module)
+        },
     }
-
-
-def _booster(module: str, name: str, parameters: dict[str, Any], seed: int) -> Any:
-    return getattr(import_module(module), name)(random_state=seed, **parameters)
 
 
 NOTHING = "nothing"

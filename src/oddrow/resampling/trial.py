@@ -173,7 +173,7 @@ class _Trial:
 
     def _classify(self, name: str, sampler: Any, learned: Learned, test: _Test, named: str) -> str:
         """Fit every classifier and measure it; return the average precision of each as text."""
-        said = []
+        precisions = []
         for of, classifier in self.classifiers.items():
             if (model := _ready(classifier, sampler)) is not None:
                 with self._noted(f"{of} after {name} in {named}"), warnings.catch_warnings(record=True) as caught:
@@ -183,10 +183,10 @@ class _Trial:
                     model.fit(learned.X, learned.y.astype(int))
                     measured = test.measure(model, learned.rate)
                     self.found.setdefault((name, of), []).append(measured)
-                    said.append(f"{of} {measured.numbers['ap']:.3f}")
+                    precisions.append(f"{of} {measured.numbers['ap']:.3f}")
                 # Such as a solver that did not converge.
                 self.notes += [f"{of} after {name}: {str(warning.message).splitlines()[0]}" for warning in caught]
-        return ", ".join(said)
+        return ", ".join(precisions)
 
     @contextmanager
     def _noted(self, what: str) -> Iterator[None]:

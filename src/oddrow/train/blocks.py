@@ -25,7 +25,7 @@ def blocks(n_rows: int, sizes: tuple[int, int, int]) -> Iterator[tuple[int, int]
 
 
 def block_of(values: npt.NDArray[Any], start: int, size: int) -> npt.NDArray[Any]:
-    """Return `size` values from `start` on, with zeros where there are no more."""
+    """Return `size` values from `start` on, padded with zeros."""
     part = values[start : start + size]
     short = size - len(part)
     return np.pad(part, ((0, short), *((0, 0) for _ in part.shape[1:]))) if short else part
