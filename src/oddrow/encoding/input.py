@@ -1,4 +1,4 @@
-"""Whatever an estimator is given as X, checked as scikit-learn asks and turned into a table."""
+"""The input X of an estimator: checked as scikit-learn requires, and turned into a table."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from oddrow.table.table import Table, as_table
 def check_table(estimator: Estimator, X: Any, *, reset: bool, dtype: Any = np.float64) -> Table:
     """Return X as a table after scikit-learn's checks of its columns.
 
-    `reset` says that X is fitted to, so its columns are recorded on the estimator; otherwise they are compared with the
-    recorded ones. Arrays are converted to `dtype`; "numeric" keeps integers and booleans as they are.
+    With `reset`, as in `fit`, the estimator records the columns; otherwise they must match the recorded ones. Arrays
+    are converted to `dtype`; "numeric" keeps integers and booleans as they are.
     """
     if not isinstance(X, (Table, pl.LazyFrame)) and not hasattr(X, "columns") and not hasattr(X, "__arrow_c_stream__"):
-        # Column by column in memory, as the table will hold it.
+        # Fortran order, because the table will hold it column by column.
         form = {"dtype": dtype, "order": "F", "ensure_all_finite": "allow-nan", "ensure_min_samples": 1 + reset}
         return Table.from_array(validate_data(estimator, X, reset=reset, **form))
     X = X.collect() if isinstance(X, pl.LazyFrame) else X
     table = as_table(X)
-    # An estimator fitted to a `Table` has no names to compare: the schema does it, in whatever order columns come.
+    # An estimator fitted to a `Table` records no names; its schema compares them, in any order.
     if not isinstance(X, Table) and (reset or hasattr(estimator, "feature_names_in_")):
         _check_feature_names(estimator, X, reset=reset)
     if reset:

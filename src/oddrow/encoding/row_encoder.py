@@ -100,10 +100,10 @@ class RowEncoder:
 
     def _values(self, row: Mapping[str, Any]) -> Floats:
         """Return the value that each number is encoded from, (n_columns,), NaN if missing."""
-        given = [row[name] for name in self._numeric_columns]
-        if not _READABLE.issuperset(map(type, given)):
+        raw = [row[name] for name in self._numeric_columns]
+        if not _READABLE.issuperset(map(type, raw)):
             raise TypeError("only a table can read this number")
-        numeric = np.array(given, np.float64)
+        numeric = np.array(raw, np.float64)
         if (np.abs(numeric) >= _LARGEST_INTEGER).any():
             raise ValueError("only a table can read this number, unless it is infinite")
         if not self._time_columns:

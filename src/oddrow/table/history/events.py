@@ -171,8 +171,8 @@ def _read_labels(y: npt.NDArray[Any] | pl.Series, n_rows: int, problems: list[st
     labels: Floats = y.cast(pl.Float64).to_numpy() if isinstance(y, pl.Series) else np.asarray(y, np.float64)
     bad = ~((labels == 0) | (labels == 1) | np.isnan(labels))
     if bad.any():
-        given = y if isinstance(y, pl.Series) else pl.Series("y", labels)
-        problems.append(_bad_values(given, bad, "not 0, 1 or missing"))
+        column = y if isinstance(y, pl.Series) else pl.Series("y", labels)
+        problems.append(_bad_values(column, bad, "not 0, 1 or missing"))
     return labels
 
 
