@@ -281,7 +281,7 @@ def test_what_is_left_to_the_caller_is_told(mixed: pl.DataFrame, oddrow: Oddrow,
     ran = oddrow("export", "--model", tmp_path / "m", "--onnx", tmp_path / "m.onnx")
     told = ran.out.splitlines()
     assert told[0] == ("2 columns of history are inputs too, to be made before: 'shop_count_1d', 'shop_sum_amount_1d'.")
-    assert told[1].startswith("Not in the file, which gives scores alone: Rows with a score of ")
+    assert told[1].startswith("Not in the file, which gives scores alone: Rows that score ")
     assert "at most 2 a day" in told[1]
     kept = onnxruntime.InferenceSession(tmp_path / "m.onnx").get_modelmeta().custom_metadata_map
     assert json.loads(kept["history"]) == ["shop_count_1d", "shop_sum_amount_1d"]

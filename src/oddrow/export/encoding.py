@@ -12,10 +12,6 @@ import polars as pl
 from oddrow.encoding.columns import (
     LARGEST_ENCODED,
     MISSING,
-    RARE,
-    SPECIAL_LEVELS,
-    UNEXPECTED_MISSING,
-    UNSEEN,
     CategoryColumn,
     NumberColumn,
     knot_deviates,
@@ -88,7 +84,7 @@ def _values(graph: Graph, column: NumberColumn) -> str:
 def _fill_missing(graph: Graph, values: str, encoded: str, columns: Sequence[NumberColumn]) -> Iterator[Piece]:
     """Replace missing values, then add an indicator for columns that had missing values in training."""
     missing = graph.add("IsNaN", values)
-    filling = np.array([0 if column.has_missing else UNEXPECTED_MISSING for column in columns], np.float32)
+    filling = np.array([column.encoded_missing for column in columns], np.float32)
     yield [(column.source, column.part) for column in columns], graph.add("Where", missing, filling, encoded)
     flagged = [place for place, column in enumerate(columns) if column.has_missing]
     if flagged:
@@ -239,7 +235,7 @@ CYCLES = {
 def _one_hot_pieces(graph: Graph, encoder: TableEncoder, booleans: set[str]) -> Iterator[Piece]:
     for column in (column for column in encoder.category_columns_ if column.one_hot and column.one_hot_names):
         levels = graph.as_column(_level_numbers(graph, column, column.source in booleans))
-        named = np.arange(len(column.names) - len(column.one_hot_names), len(column.names))
+        named = np.arange(column.first_one_hot, len(column.names))
         is_level = graph.add("Cast", graph.add("Equal", levels, named), to=FLOAT)
         yield [(column.source, f"={level}") for level in column.one_hot_names], is_level
 
@@ -247,7 +243,7 @@ def _one_hot_pieces(graph: Graph, encoder: TableEncoder, booleans: set[str]) -> 
 def _level_numbers(graph: Graph, column: CategoryColumn, is_boolean: bool) -> str:
     """Convert text to level numbers (rows,) int64. The empty text is missing."""
     numbers = {"": MISSING}
-    for number, level in enumerate(column.levels, len(SPECIAL_LEVELS)):
+    for level, number in column.level_numbers.items():
         numbers |= dict.fromkeys(SPELLINGS.get(level, (level,)) if is_boolean else (level,), number)
     return graph.add(
         "LabelEncoder",
@@ -255,5 +251,5 @@ def _level_numbers(graph: Graph, column: CategoryColumn, is_boolean: bool) -> st
         domain=ML,
         keys_strings=list(numbers),
         values_int64s=list(numbers.values()),
-        default_int64=RARE if column.has_rare else UNSEEN,
+        default_int64=column.other_level,
     )
