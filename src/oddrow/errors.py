@@ -1,14 +1,14 @@
-"""What oddrow raises, and the few checks that everything shares.
+"""The errors that oddrow raises, and checks and phrases that all modules share.
 
     OddrowError
-    ├── TableError      (ValueError)    the rows or columns are not what was asked for
-    ├── ParameterError  (ValueError)    a parameter, rule or configuration key
-    ├── TrainingError   (RuntimeError)  the loss or the network went wrong
-    │   └── NotFiniteError              the loss stopped being finite
-    ├── ArtifactError   (ValueError)    a saved model cannot be trusted or written
-    └── EvaluationError (ValueError)    the numbers would not be honest
+    ├── TableError      (ValueError)    rows or columns are not as expected
+    ├── ParameterError  (ValueError)    a parameter, rule or setting has no meaning
+    ├── TrainingError   (RuntimeError)  training stopped
+    │   └── NotFiniteError              the loss became infinite or NaN
+    ├── ArtifactError   (ValueError)    a saved model cannot be read, trusted or written
+    └── EvaluationError (ValueError)    an evaluation would mislead, or there is nothing to measure
 
-A message says what is wrong with which value, where, what was expected and what to do.
+A message says what is wrong, with the value and where it stands, what was expected and what to do.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from typing import Any
 
 
 class OddrowError(Exception):
-    """Everything that oddrow refuses. The command line prints it without a traceback."""
+    """Base class of all errors of oddrow. The command line prints them without a traceback."""
 
 
 class TableError(OddrowError, ValueError):
-    """The rows or columns of a table are not what was asked for."""
+    """Rows or columns of a table are not as expected."""
 
 
 class ParameterError(OddrowError, ValueError):
-    """A parameter, a rule or a configuration key has a value that means nothing."""
+    """A parameter, a rule or a setting has a value without meaning."""
 
 
 class TrainingError(OddrowError, RuntimeError):
@@ -36,7 +36,7 @@ class TrainingError(OddrowError, RuntimeError):
 
 
 class NotFiniteError(TrainingError):
-    """The loss stopped being finite."""
+    """The loss became infinite or NaN."""
 
 
 class ArtifactError(OddrowError, ValueError):
@@ -44,43 +44,43 @@ class ArtifactError(OddrowError, ValueError):
 
 
 class EvaluationError(OddrowError, ValueError):
-    """An evaluation would not be honest, or has nothing to measure."""
+    """An evaluation would mislead, or there is nothing to measure."""
 
 
 def did_you_mean(name: str, options: Iterable[str], *, likeness: float = 0.6) -> str:
-    """`" Did you mean 'amount'?"` for a close name, else an empty string."""
+    """Return `" Did you mean 'amount'?"` if one of the options is similar to the name, else an empty string."""
     folded = {str(option).casefold(): str(option) for option in options}
     alike = {option: difflib.SequenceMatcher(None, option, name.casefold()).ratio() for option in folded}
-    # Where two are equally close the one named first is meant more often; difflib would take the last in the alphabet.
+    # Of options equally close, take the first: difflib.get_close_matches would take the last in the alphabet.
     closest = max(alike, key=lambda option: alike[option], default="")
     return f" Did you mean '{folded[closest]}'?" if alike.get(closest, 0) >= likeness else ""
 
 
 def offenders(rows: Sequence[int], values: Sequence[object]) -> str:
-    """The first three offending rows: `row 17 'N/A', row 402 '-', row 9001 '?'`."""
+    """Name the first three rows and their values: `row 17 'N/A', row 402 '-', row 9001 '?'`."""
     shown = [f"row {row} {value!r}" for row, value in zip(rows[:3], values[:3], strict=True)]
     return ", ".join(shown)
 
 
 def first_names(names: Sequence[str]) -> str:
-    """The first three names, quoted, and how many more there are."""
+    """Quote the first three names and count the others: `'a', 'b', 'c' and 4 more`."""
     shown = ", ".join(f"'{name}'" for name in names[:3])
     return shown + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
 
 
-def counted(number: int, noun: str) -> str:
-    """A number and its noun: `1 epoch`, `1,200 epochs`."""
-    return f"{number:,} {noun}" + ("s" if number != 1 else "")
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """Return a number with its noun: `1 epoch`, `1,200 epochs`."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def raise_all(problems: Sequence[str], error: type[OddrowError] = TableError) -> None:
-    """Raise one error that holds every problem; do nothing where there is none."""
+    """Raise one error with all problems, one a line; do nothing if there are none."""
     if problems:
         raise error("\n".join(problems))
 
 
 def check_choice(name: str, value: Any, options: Iterable[str]) -> None:
-    """Refuse a value that is not one of the named options."""
+    """Raise `ParameterError` if a value is not one of the options."""
     options = list(options)
     if value not in options:
         hint = did_you_mean(str(value), options)
@@ -96,7 +96,7 @@ def check_number(
     whole: bool = False,
     above: bool = False,
 ) -> None:
-    """Refuse a value outside [low, high], or (low, high] with `above`, and infinity; `whole` asks for an integer."""
+    """Raise `ParameterError` if a value is not a finite number in [low, high], or in (low, high] with `above`."""
     is_number = hasattr(value, "__index__" if whole else "__float__") and not isinstance(value, (bool, str))
     inside = is_number and low <= value <= high and abs(value) < math.inf and not (above and value == low)
     if not inside:

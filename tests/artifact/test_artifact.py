@@ -18,7 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oddrow.artifact import CARD, MANIFEST, TENSORS, Artifact, Origin, check_writable
+from oddrow.artifact import Artifact, Origin
+from oddrow.artifact.manifest import CARD, MANIFEST, TENSORS, check_writable
 from oddrow.detectors.autoencoder import AutoencoderDetector
 from oddrow.encoding.encoder import TableEncoder
 from oddrow.errors import ArtifactError
@@ -107,7 +108,7 @@ def test_an_older_model_is_replaced_whole(artifact: Artifact, other: Artifact, t
 def test_a_model_with_something_else_beside_it_is_not_replaced(artifact: Artifact, tmp_path: Path) -> None:
     artifact.save(tmp_path / "model")
     (tmp_path / "model" / "notes.txt").write_text("mine")
-    with pytest.raises(ArtifactError, match="is no saved model"):
+    with pytest.raises(ArtifactError, match="is not a saved model"):
         artifact.save(tmp_path / "model")
     assert (tmp_path / "model" / "notes.txt").read_text() == "mine"
 
@@ -117,7 +118,9 @@ def test_what_is_no_model_is_not_overwritten(artifact: Artifact, tmp_path: Path)
     (tmp_path / "thesis" / "chapter.tex").write_text("years of work")
     (tmp_path / "file").write_text("mine")
     for place in ("thesis", "file"):
-        with pytest.raises(ArtifactError, match=f"{place}: this exists and is no saved model. Give another --out"):
+        with pytest.raises(
+            ArtifactError, match=f"{place}: this exists and is not a saved model. Choose another folder"
+        ):
             artifact.save(tmp_path / place)
     assert (tmp_path / "thesis" / "chapter.tex").read_text() == "years of work"
     assert (tmp_path / "file").read_text() == "mine"
@@ -139,14 +142,14 @@ def test_a_full_disk_leaves_nothing_half_written(artifact: Artifact, tmp_path: P
 
 def test_a_place_inside_a_file_is_refused_before_training(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ArtifactError, match="file is no folder"):
+    with pytest.raises(ArtifactError, match="file is not a folder"):
         check_writable(tmp_path / "file" / "model")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
 def test_a_read_only_place_is_refused_before_training(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with pytest.raises(ArtifactError, match="cannot be written to"):
+    with pytest.raises(ArtifactError, match="is read-only"):
         check_writable(tmp_path / "models" / "cards")
 
 
@@ -195,8 +198,8 @@ def test_all_that_travels_with_a_model_comes_back(fitted: AutoencoderDetector, t
     for part in ("threshold", "read", "roles", "origin", "block", "earlier", "history"):
         assert getattr(loaded, part) == getattr(saved, part)
     card = (tmp_path / "model" / CARD).read_text()
-    assert "Block: from score 9 on; rule false-discoveries:0.1" in card
-    assert "Before: 1, budget:5" in card
+    assert "Block: at a score of 9 or more (false-discoveries:0.1, given)" in card
+    assert "Earlier threshold: 1 (budget:5, given)" in card
 
 
 def test_parameters_that_json_does_not_hold_are_not_in_the_way(tmp_path: Path) -> None:
@@ -255,13 +258,13 @@ def test_the_card_says_what_a_reader_must_know(fitted: AutoencoderDetector) -> N
         "# oddrow model card\n",
         "- Detector: AutoencoderDetector, ",
         "hidden=[4]",
-        "- Trained on: 52 rows of a.csv; rows with when >= 2024-01-01; 6 more held out for the threshold; ",
-        "; 2 known anomalies beside them were left out\n",
-        "- Epochs run: 2\n",
-        "- Threshold: alert from score 2.5 on; rule quantile:0.99, chosen on validation rows. No guarantee.\n",
+        "- Trained on: 52 rows of a.csv with when >= 2024-01-01; 2 known anomalies were excluded\n",
+        "- Held out: 6 rows to set the threshold\n",
+        "- Epochs: 2\n",
+        "- Threshold: alert at a score of 2.5 or more (quantile:0.99, chosen on validation rows). No guarantee.\n",
         "- Fingerprint of the training rows: abc123\n",
-        "- Reproduce: `oddrow fit a.csv`\n",
-        "It is no probability of fraud",
+        "- Command: `oddrow fit a.csv`\n",
+        "It is not a probability of fraud",
         "| amount | numeric | values of type Float64 |\n",
         "| shop | category | text with 2 different values |\n",
         "- row_id: identifier, ",
@@ -284,22 +287,22 @@ def test_the_card_takes_names_for_text_and_says_only_what_is_unusual() -> None:
 def test_the_card_names_the_joined_table(fitted: AutoencoderDetector) -> None:
     origin = Origin(("a.csv",), None, None, 54, 6, 9, Fingerprint(54, "", ()), "", Join("b.csv", "row_id"))
     card = Artifact(fitted, Threshold(2.5, "fixed:2.5"), origin=origin).card()
-    assert "- Trained on: 52 rows of a.csv joined with b.csv on 'row_id'; 6 more held out" in card
+    assert "- Trained on: 52 rows of a.csv joined with b.csv on 'row_id'; 2 known anomalies were excluded\n" in card
 
 
 def test_the_card_of_a_model_fitted_in_memory(artifact: Artifact) -> None:
     assert "- Trained on: rows in memory; 2 known anomalies" in artifact.card()
-    assert "Reproduce" not in artifact.card()
+    assert "Command" not in artifact.card()
 
 
 def test_a_number_is_no_threshold(fitted: AutoencoderDetector, tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"threshold=2.5 is no Threshold. Pass Threshold\(2.5, \"fixed:2.5\"\)"):
+    with pytest.raises(ArtifactError, match=r"threshold=2.5 is not a Threshold. Pass Threshold\(2.5, \"fixed:2.5\"\)"):
         Artifact(fitted, 2.5).save(tmp_path / "model")  # type: ignore[arg-type]
 
 
 def test_the_card_counts_epochs_and_not_entries_of_the_history() -> None:
     watched = detector(training=Training(epochs=5, log_every=2))
-    assert "- Epochs run: 5\n" in Artifact(watched, Threshold(1.0, "fixed:1")).card()
+    assert "- Epochs: 5\n" in Artifact(watched, Threshold(1.0, "fixed:1")).card()
 
 
 @pytest.mark.parametrize("names", [("class",), ("class", "parameters")])

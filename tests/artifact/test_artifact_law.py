@@ -16,7 +16,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from laws import DETECTORS, QUICK_DETECTORS, New, normal_rows
-from oddrow.artifact import CARD, LARGEST_MANIFEST, MANIFEST, TENSORS, Artifact, Origin
+from oddrow.artifact import Artifact, Origin
+from oddrow.artifact.manifest import CARD, LARGEST_MANIFEST, MANIFEST, TENSORS
 from oddrow.encoding.encoder import TableEncoder
 from oddrow.errors import ArtifactError, OddrowError
 from oddrow.table.join import Join
@@ -230,8 +231,8 @@ MANIFESTS: dict[str, tuple[Edit, str]] = {
     "newer format": (in_manifest("format", to=9), "has format 9, .* reads format 4. Update oddrow"),
     "older format": (in_manifest("format", to=3), "has format 3, .*, or use the older oddrow that saved it"),
     "no format": (without("format"), "not a manifest of oddrow: 'format' is not a number"),
-    "not a number": (replaced('"value": 1.5', '"value": NaN'), "NaN is no JSON number"),
-    "infinity": (replaced('"value": 1.5', '"value": -Infinity'), "-Infinity is no JSON number"),
+    "not a number": (replaced('"value": 1.5', '"value": NaN'), "NaN is not a JSON number"),
+    "infinity": (replaced('"value": 1.5', '"value": -Infinity'), "-Infinity is not a JSON number"),
     "a number beyond all": (replaced('"value": 1.5', '"value": 1e999'), "threshold.value=inf is not a finite number"),
     "a number of a thousand digits": (replaced('"value": 1.5', f'"value": 1{"0" * 999}'), "manifest.json"),
     "a number of ten thousand digits": (replaced('"value": 1.5', f'"value": 1{"0" * 9999}'), "not a valid manifest"),
@@ -251,10 +252,10 @@ MANIFESTS: dict[str, tuple[Edit, str]] = {
     "no text": (file_of(MANIFEST, b"\xff\xfe\x00"), "not a valid manifest"),
     "a list": (file_of(MANIFEST, b"[]"), "not a manifest of oddrow: 'format' is not a number"),
     "deeply nested": (file_of(MANIFEST, b"[" * 200_000), "not a valid manifest"),
-    "too long": (too_long, "are too many for a manifest"),
-    "a link": (linked(MANIFEST), "manifest.json: expected a plain file inside"),
-    "a folder": (as_folder(MANIFEST), "manifest.json: expected a plain file"),
-    "a pipe": (as_pipe(MANIFEST), "manifest.json: expected a plain file"),
+    "too long": (too_long, "are too long for a manifest"),
+    "a link": (linked(MANIFEST), "manifest.json: expected a regular file inside"),
+    "a folder": (as_folder(MANIFEST), "manifest.json: expected a regular file"),
+    "a pipe": (as_pipe(MANIFEST), "manifest.json: expected a regular file"),
     "absent": (absent(MANIFEST), "there is no saved model here"),
 }
 WIDTHS: dict[str, tuple[Edit, str]] = {
@@ -372,9 +373,9 @@ FILES: dict[str, tuple[Edit, str]] = {
     "whole numbers": (of_first(lambda array: array.astype(np.int32)), "int32.*expected.*float32"),
     "half as precise": (of_first(lambda array: array.astype(ml_dtypes.bfloat16)), "weights|bfloat16"),
     "not a number": (of_first(lambda array: array * np.nan), "holds values that are not finite"),
-    "a link": (linked(TENSORS), "tensors.safetensors: expected a plain file inside"),
-    "a folder": (as_folder(TENSORS), "tensors.safetensors: expected a plain file"),
-    "a pipe": (as_pipe(TENSORS), "tensors.safetensors: expected a plain file"),
+    "a link": (linked(TENSORS), "tensors.safetensors: expected a regular file inside"),
+    "a folder": (as_folder(TENSORS), "tensors.safetensors: expected a regular file"),
+    "a pipe": (as_pipe(TENSORS), "tensors.safetensors: expected a regular file"),
     "absent": (absent(TENSORS), "the weights are missing"),
 }
 

@@ -139,7 +139,7 @@ def test_inspect_tells_every_kind_and_why(mixed_csv: Path, oddrow: Oddrow) -> No
         "fraud": "numeric",
     }
     assert "text with 3 different values" in ran.out
-    assert "'row_id' is not used: an identifier" in lines[-1]
+    assert "'row_id' is not used: it looks like an identifier" in lines[-1]
     assert "--set schema.row_id=category" in lines[-1]
 
 
@@ -172,12 +172,13 @@ def test_fit_saves_a_model_and_says_what_it_did(
     assert names_in(tmp_path) == ["m"]
     assert names_in(tmp_path / "m") == ["card.md", "manifest.json", "tensors.safetensors"]
     found = re.search(
-        r"(\d+) rows: (\d+) trained on in 2 epochs, (\d+) held out, (\d+) known anomalies left out", ran.out
+        r"Fitted to (\d+) of (\d+) rows in 2 epochs; (\d+) held out, (\d+) known anomalies excluded", ran.out
     )
     assert found is not None
-    total, *parts = map(int, found.groups())
-    assert total == sum(parts)
-    assert f"(quantile:0.99, chosen on the validation rows). Saved {tmp_path / 'm'}." in ran.out
+    n_fitted, n_rows, *others = map(int, found.groups())
+    assert n_rows == n_fitted + sum(others)
+    assert "(quantile:0.99, chosen on validation rows).\n" in ran.out
+    assert f"Saved {tmp_path / 'm'}.\n" in ran.out
     assert "used as id" in ran.out
     assert [line.split(":")[0] for line in ran.err.splitlines()] == ["epoch 1/2", "epoch 2/2"]
     manifest = json.loads((tmp_path / "m" / "manifest.json").read_text())
@@ -214,7 +215,7 @@ def test_fit_replaces_an_older_model_and_nothing_else(
     (tmp_path / "notes" / "mine.txt").write_text("precious")
     ran = oddrow("fit", mixed_csv, "--out", tmp_path / "notes", *fit_options)
     assert ran.code == 1
-    assert "this exists and is no saved model" in ran.err
+    assert "this exists and is not a saved model" in ran.err
     assert names_in(tmp_path / "notes") == ["mine.txt"]
 
 
@@ -295,7 +296,7 @@ def test_one_row_can_be_scored(mixed: pl.DataFrame, model: Path, oddrow: Oddrow,
 
 # evaluate
 
-NAMES = ["AutoencoderDetector", "IsolationForest", "Mahalanobis", "untrained twin"]
+NAMES = ["AutoencoderDetector", "IsolationForest", "Mahalanobis", "untrained copy"]
 
 
 def test_evaluate_stands_beside_the_baselines(mixed_csv: Path, model: Path, oddrow: Oddrow, tmp_path: Path) -> None:
@@ -328,7 +329,7 @@ def test_evaluate_says_which_rows_have_no_label(
     mixed.with_columns(unknown).write_parquet(tmp_path / "a.parquet")
     ran = oddrow("evaluate", tmp_path / "a.parquet", "--model", model)
     assert ran.code == 0, ran.err
-    assert "200 rows without a label are decided on and not measured." in ran.out.splitlines()
+    assert "200 rows have no label: they count as alerts, not in the metrics." in ran.out.splitlines()
 
 
 def test_evaluate_needs_no_id_and_takes_weights(
@@ -509,7 +510,7 @@ def test_fit_warns_of_a_clock_among_the_features(mixed: pl.DataFrame, oddrow: Od
     mixed.with_columns(unix_time=pl.col("time").dt.epoch("s")).write_csv(tmp_path / "rows.csv")
     ran = oddrow("fit", tmp_path / "rows.csv", "--out", tmp_path / "model", "--time", "time")
     assert "'unix_time' increases with --time, so every later row will look odd." in ran.out
-    assert "540 learned from, 60 held out," in ran.out
+    assert "Fitted to 540 of 600 rows; 60 held out," in ran.out
 
 
 def test_what_trains_nothing_has_no_untrained_twin(mixed_csv: Path, oddrow: Oddrow, tmp_path: Path) -> None:
@@ -518,13 +519,13 @@ def test_what_trains_nothing_has_no_untrained_twin(mixed_csv: Path, oddrow: Oddr
     ran = oddrow("evaluate", mixed_csv, "--model", tmp_path / "model", "--label", "fraud")
     assert ran.code == 0, ran.err
     assert "OddRowDetector" in ran.out
-    assert "untrained twin" not in ran.out
+    assert "untrained copy" not in ran.out
 
 
 def test_clean_rows_are_trained_on_though_nothing_labels_them(mixed_csv: Path, oddrow: Oddrow, tmp_path: Path) -> None:
     given = ("fit", mixed_csv, "--drop", "fraud", "--clean", "--out", tmp_path / "model", "--set", "training.epochs=1")
     ran = oddrow(*given)
-    assert "540 trained on in 1 epoch, 60 held out," in ran.out
+    assert "Fitted to 540 of 600 rows in 1 epoch; 60 held out," in ran.out
     assert Artifact.load(tmp_path / "model").detector.get_params()["mode"] == "novelty"
     assert "mode novelty; the model holds 540 training rows" in (tmp_path / "model" / "card.md").read_text()
 
@@ -546,7 +547,7 @@ def test_the_whole_job_with_dagmm(mixed_csv: Path, fit_options: Options, oddrow:
     assert pl.read_csv(tmp_path / "s.csv")["anomaly_score"].is_finite().all()
     ran = oddrow("evaluate", mixed_csv, "--model", tmp_path / "m", "--from", "2024-01-20")
     assert any(line.startswith("DAGMMDetector  ") for line in ran.out.splitlines())
-    assert any(line.startswith("untrained twin  ") for line in ran.out.splitlines())
+    assert any(line.startswith("untrained copy  ") for line in ran.out.splitlines())
     assert len(list((tmp_path / "scalars").iterdir())) == 1, "the twin writes no scalars"
 
 
@@ -555,4 +556,4 @@ def test_a_value_of_the_label_that_no_row_has_is_told(mixed_csv: Path, oddrow: O
         "fit", mixed_csv, "--label", "fraud", "--anomaly", "y", "--out", tmp_path / "m", "--set", "training.epochs=1"
     )
     assert ran.code == 0, ran.err
-    assert "No row has 'y' in 'fraud': see --anomaly and --normal." in ran.out
+    assert "No row has 'y' in column 'fraud'. Check --anomaly and --normal." in ran.out

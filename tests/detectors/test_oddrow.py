@@ -14,7 +14,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
 from laws import normal_rows
-from oddrow.artifact import MANIFEST, TENSORS, Artifact
+from oddrow.artifact import Artifact
+from oddrow.artifact.manifest import MANIFEST, TENSORS
 from oddrow.detectors import oddrow as module
 from oddrow.detectors.oddrow import OddRowDetector
 from oddrow.encoding.encoder import TableEncoder

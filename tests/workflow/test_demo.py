@@ -23,7 +23,7 @@ def test_the_demo_runs_and_leaves_its_files(oddrow: Callable[..., Any], tmp_path
     # The three commands it stands for, and the table with everything beside the detector.
     commands = [line.split()[2] for line in ran.out.splitlines() if line.startswith("$ oddrow ")]
     assert commands == ["fit", "score", "evaluate"]
-    for name in ("OddRowDetector", "IsolationForest", "Mahalanobis", "untrained twin", "amount alone"):
+    for name in ("OddRowDetector", "IsolationForest", "Mahalanobis", "untrained copy", "amount alone"):
         assert any(line.startswith(f"{name}  ") for line in ran.out.splitlines()), name
     assert any(line.startswith(f"{kind}: ") for kind in FRAUD_KINDS[1:] for line in ran.out.splitlines())
     assert f"Files: {folder}/transactions.parquet, {folder}/model/" in ran.out

@@ -125,7 +125,7 @@ def test_mixed_columns_from_a_text_file(
     fit = ("fit", tmp_path / "t.csv", "--out", tmp_path / "model", *fit_options, "--detector", detector)
     ran = oddrow(*fit, "--memory", "500KB")
     assert ran.code == 0, ran.err
-    assert "rows are too many for the memory given: they stay on disk." in ran.out
+    assert "rows do not fit into the memory limit and stay on disk." in ran.out
     ran = oddrow("score", tmp_path / "t.csv", "--model", tmp_path / "model", "--out", tmp_path / "s.csv")
     assert "alerts in 4,800 rows" in ran.out
 

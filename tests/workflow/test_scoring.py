@@ -18,7 +18,7 @@ from polars.testing import assert_frame_equal
 from oddrow import workflow
 from oddrow.artifact import Artifact
 from oddrow.typing import silent
-from oddrow.workflow.request import select_for
+from oddrow.workflow.request import Request
 from oddrow.workflow.scoring import Tally
 from oddrow.workflow.settings import Settings
 
@@ -34,7 +34,7 @@ def at_once(model: Path, table: Path, start: str | None = None, n_reasons: int =
     """What `score_table` makes of all rows together."""
     artifact = Artifact.load(model)
     roles = workflow.scoring.roles_to_score(artifact, None, in_range=start is not None)
-    chosen = select_for(artifact, str(table), roles, start, None, None, tell=silent, labelled=False)
+    chosen = Request(artifact, str(table), roles, start).read(silent, labelled=False)
     return workflow.score_table(artifact, chosen, n_reasons=n_reasons)
 
 

@@ -257,7 +257,7 @@ def test_a_detector_may_be_named_by_one_word(tmp_path: Path) -> None:
 
 
 def test_a_value_is_no_section(config: Path) -> None:
-    with pytest.raises(ParameterError, match=r"'label' is one value, not a section: 'label.x' means nothing"):
+    with pytest.raises(ParameterError, match=r"'label' is one value, not a section: 'label.x' does not exist"):
         Settings.gather(config, ["label.x=5"])
 
 

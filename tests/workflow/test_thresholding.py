@@ -157,7 +157,7 @@ def test_evaluate_shows_ranking_cut_days_and_value(table: Path, fitted: Path, od
         "AutoencoderDetector",
         "IsolationForest",
         "Mahalanobis",
-        "untrained twin",
+        "untrained copy",
     ]
     assert first["daily"]["most_alerts"] <= 20
     assert first["daily"]["n_days"] == 5
@@ -166,7 +166,7 @@ def test_evaluate_shows_ranking_cut_days_and_value(table: Path, fitted: Path, od
     for said in ("Guarantee: at most 20 a day", "recall at 1 % false alarms", "cards, P@100 a day", "value caught"):
         assert said in ran.out
     assert "5 days, " in ran.out
-    block = next(line for line in ran.out.splitlines() if line.startswith("Block from "))
+    block = next(line for line in ran.out.splitlines() if line.startswith("Block at "))
     n_blocked = int(block.split(": ")[1].split(" ")[0])
     assert 0 < n_blocked <= 5 * 5
     assert block in told["notes"]
@@ -213,7 +213,10 @@ def test_a_cut_is_chosen_again_without_training(
     assert [cut.rule for cut in after.earlier] == [before.threshold.rule]
     assert after.block == before.block
     scored(oddrow, table, model, tmp_path / "s.parquet")
-    assert f"Before: {before.threshold.value:.6g}, budget:20" in (model / "card.md").read_text()
+    assert (
+        f"Earlier threshold: {before.threshold.value:.6g} (budget:20, chosen on validation rows)"
+        in (model / "card.md").read_text()
+    )
 
 
 def test_a_threshold_chosen_on_test_rows_is_refused(table: Path, model: Path, oddrow: Oddrow) -> None:
@@ -228,7 +231,7 @@ def test_a_threshold_chosen_on_test_rows_is_refused(table: Path, model: Path, od
 def test_others_are_cut_by_the_new_rule_too(table: Path, model: Path, oddrow: Oddrow) -> None:
     assert oddrow("threshold", table, "--model", model, "--rule", "quantile:0.9", "--until", "2018-04-09").code == 0
     ran = oddrow("evaluate", table, "--model", model, "--from", UNTIL)
-    assert "The threshold was chosen on other rows; the others are cut by its rule on the held-out rows." in ran.out
+    assert "its rule on the validation rows sets those of the baselines." in ran.out
 
 
 @pytest.mark.parametrize(
@@ -239,8 +242,8 @@ def test_others_are_cut_by_the_new_rule_too(table: Path, model: Path, oddrow: Od
         (("--rule", "quantile:0.9", "--block", "quantile:0.5"), "is below the threshold to review"),
         (("--rule", "cost"), "cost needs a number, as in cost:5"),
         (("--rule", "nonsense"), "is not one of fixed"),
-        (("--rule", "quantile:0.9@train"), "Leave what follows @ out"),
-        (("--rule", "recall:0.3", "--until", "2018-04-08"), "equal training rows, from which no guarantee follows"),
+        (("--rule", "quantile:0.9@train"), "Leave out @ and the rest"),
+        (("--rule", "recall:0.3", "--until", "2018-04-08"), "equal training rows, so the guarantee would not hold"),
         (("--rule", "fbeta", "--until", "2018-04-02"), "no known anomaly among the"),
     ],
 )
@@ -337,7 +340,7 @@ def test_inspect_shows_the_history(table: Path, oddrow: Oddrow, tmp_path: Path) 
     ran = oddrow("inspect", table, "--config", tmp_path / "f.toml")
     assert ran.code == 0, ran.err
     assert "terminal_id_risk_3d_2d_ago" in ran.out
-    assert "whose history it is" in ran.out
+    assert "identifies the entity" in ran.out
 
 
 def test_a_second_cut_goes_where_none_is_asked_for(table: Path, model: Path, oddrow: Oddrow) -> None:
@@ -401,7 +404,7 @@ def test_a_model_that_cannot_keep_its_rule_is_kept_and_cut_otherwise(
     options = ("--label", "is_fraud", "--drop", "fraud_kind", "--threshold", "precision:0.5", *QUICK)
     ran = oddrow("fit", tmp_path / "chance.parquet", "--out", tmp_path / "m", *options)
     assert ran.code == 0, ran.err
-    assert "Cut by quantile:0.99 instead." in ran.out
+    assert "quantile:0.99 sets the threshold instead." in ran.out
     assert Artifact.load(tmp_path / "m").threshold.rule == "quantile:0.99"
 
 

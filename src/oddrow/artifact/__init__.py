@@ -1,7 +1,7 @@
-"""A saved model: one folder with manifest.json, tensors.safetensors and card.md. Never pickle."""
+"""Saved models: one folder with manifest.json, tensors.safetensors and card.md. Never pickle."""
 
-from oddrow.artifact.artifact import Artifact
-from oddrow.artifact.manifest import CARD, LARGEST_MANIFEST, MANIFEST, REPORT, TENSORS, check_writable
-from oddrow.artifact.origin import Origin
+from __future__ import annotations
 
-__all__ = ["CARD", "LARGEST_MANIFEST", "MANIFEST", "REPORT", "TENSORS", "Artifact", "Origin", "check_writable"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,4 +1,4 @@
-"""`Artifact`: a saved model. Loading parses, checks against the allow-list and the shapes, and only then constructs."""
+"""`Artifact`, a saved model, and its model card."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from oddrow.artifact.manifest import (
 from oddrow.artifact.origin import Origin
 from oddrow.artifact.row_decider import RowDecider
 from oddrow.detectors.base import Detector
-from oddrow.errors import ArtifactError, OddrowError
+from oddrow.errors import ArtifactError, OddrowError, counted
 from oddrow.files import replaced_folder
 from oddrow.structure import to_plain
 from oddrow.table.dataset import describe_span
@@ -42,89 +42,53 @@ from oddrow.thresholds.threshold import Threshold
 # Whose versions a model remembers.
 PACKAGES = ("oddrow", "jax", "equinox", "optax", "numpy", "polars", "scikit-learn")
 
-FINGERPRINT, REPRODUCE = "Fingerprint of the training rows", "Reproduce"
+FINGERPRINT, COMMAND = "Fingerprint of the training rows", "Command"
 
 LIMITS = (
-    "A score says how unlike the training rows a row is. It is no probability of fraud, and rows that differ from the "
-    "training rows for harmless reasons score high too."
+    "A score says how much a row differs from the training rows. It is not a probability of fraud, and rows that "
+    "differ for harmless reasons score high too."
 )
-
-
-def facts(model: Artifact) -> list[tuple[str, str]]:
-    """What a reader must know of the model, as names and texts."""
-    origin, detector = model.origin, model.detector
-    return [
-        ("Detector", f"{type(detector).__name__}, {_short_parameters(detector)}"),
-        ("Trained on", _trained_on(model)),
-        *([("Training rows", "; ".join(said))] if (said := detector._training_notes) else []),
-        ("Epochs run", f"{detector.n_epochs_:,}"),
-        ("Threshold", f"alert {cut_in_words(model.threshold)}"),
-        *([("Block", cut_in_words(model.block))] if model.block else []),
-        *(("Before", f"{cut.value:.6g}, {cut.rule}, chosen on {cut.source} rows") for cut in model.earlier),
-        *([(FINGERPRINT, origin.fingerprint.sha256)] if origin else []),
-        *([(REPRODUCE, f"`{origin.command}`")] if origin and origin.command else []),
-    ]
-
-
-def model_card(model: Artifact) -> str:
-    """What a reader must know of the model, as Markdown."""
-    columns = model.detector.schema_.columns
-    used = [f"| {_plain(column.name)} | {column.kind} | {column.why} |" for column in columns if column.is_feature]
-    unused = [f"- {_plain(column.name)}: {column.kind}, {column.why}" for column in columns if not column.is_feature]
-    lines = [
-        "# oddrow model card",
-        "",
-        *(f"- {name}: {text}" for name, text in facts(model)),
-        "",
-        LIMITS,
-        "",
-        "## Columns used",
-        "",
-        "| column | kind | why |",
-        "|---|---|---|",
-        *used,
-        *(["", "## Columns not used", "", *unused] if unused else []),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _plain(name: str) -> str:
-    """A name that Markdown takes for nothing else."""
-    return re.sub(r"([|<>\\])", r"\\\1", name)
-
-
-def _trained_on(model: Artifact) -> str:
-    """Which rows taught, and what became of known anomalies beside them."""
-    origin, n_known = model.origin, model.detector.n_known_anomalies_
-    rows = [f"{origin.n_rows - n_known:,} rows of {origin.named}"] if origin else ["rows in memory"]
-    if origin and model.roles.time and (origin.start or origin.until):
-        rows.append(f"rows with {describe_span(model.roles.time, origin.start, origin.until)}")
-    rows += [f"{origin.n_held_out:,} more held out for the threshold"] if origin else []
-    return f"{'; '.join(rows)}; {n_known:,} known anomalies beside them were {_use_of_known(model)}"
-
-
-def _use_of_known(model: Artifact) -> str:
-    return "learned from, not to be rebuilt" if model.detector._learns_from_known else "left out"
-
-
-def cut_in_words(cut: Threshold) -> str:
-    """Return from which score on, by which rule, and what it guarantees."""
-    return f"from score {cut.value:.6g} on; rule {cut.rule}, chosen on {cut.source} rows. {cut.guarantee_in_words}"
-
-
-def _short_parameters(estimator: Any) -> str:
-    """The parameters that are not as usual."""
-    parameters, usual = estimator.get_params(deep=False), type(estimator)().get_params(deep=False)
-    changed = {name: value for name, value in parameters.items() if repr(value) != repr(usual[name])}
-    return ", ".join(f"{name}={' '.join(repr(value).split())}" for name, value in changed.items()) or "as usual"
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A fitted detector, its threshold, how its tables are read, which columns play which part, its origin.
+    """A saved model: a fitted detector, its threshold and all it needs to read new tables.
 
-    `block` is a second, higher cut, where there are bands; `earlier` are the cuts that it had before; `history` is what
-    its tables are told of the past of each row's entities.
+    Parameters
+    ----------
+    detector : Detector
+        The fitted detector.
+    threshold : Threshold
+        Rows whose score reaches it are alerts.
+    read : ReadOptions, optional
+        How text files are read.
+    roles : Roles, optional
+        Which columns are the label, the time, the id and so on.
+    origin : Origin or None, default=None
+        The rows that the detector was fitted to; None if they came from memory.
+    block : Threshold or None, default=None
+        A second, higher threshold: alerts that reach it are blocked, the others reviewed.
+    earlier : tuple of Threshold, default=()
+        Thresholds that the model had before.
+    history : History or None, default=None
+        Features of what each entity did before, added to every table.
+
+    See Also
+    --------
+    oddrow.workflow.fit : Fit a model to files and save it.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> from oddrow import OddRowDetector
+    >>> rows = np.random.default_rng(0).normal(size=(200, 3))
+    >>> detector = OddRowDetector(random_state=0).fit(rows)
+    >>> with TemporaryDirectory() as folder:
+    ...     Artifact(detector, Threshold(3.0, "fixed:3")).save(f"{folder}/model")
+    ...     model = Artifact.load(f"{folder}/model")
+    >>> model.threshold.alerts(model.detector.anomaly_score([[0.0, 0.0, 9.0]]))
+    array([ True])
     """
 
     detector: Detector
@@ -137,13 +101,23 @@ class Artifact:
     history: History | None = None
 
     def save(self, folder: str | Path) -> None:
-        """Write the folder whole or not at all; an older artifact there is replaced.
+        """Save the model as a folder, replacing an older model there.
 
-        Raises `ArtifactError` where the place cannot be written or holds something that is no artifact.
+        The folder is written completely or not at all.
+
+        Parameters
+        ----------
+        folder : str or Path
+            The folder; it gets `manifest.json`, `tensors.safetensors` and `card.md`.
+
+        Raises
+        ------
+        ArtifactError
+            If the folder cannot be written or holds something other than a model.
         """
         folder = Path(folder).absolute()
         if not isinstance(self.threshold, Threshold):
-            raise ArtifactError(f'threshold={self.threshold!r} is no Threshold. Pass Threshold(2.5, "fixed:2.5").')
+            raise ArtifactError(f'threshold={self.threshold!r} is not a Threshold. Pass Threshold(2.5, "fixed:2.5").')
         check_writable(folder)
         manifest, arrays = self._to_manifest()
         with replaced_folder(folder, ArtifactError) as unfinished:
@@ -172,7 +146,26 @@ class Artifact:
 
     @classmethod
     def load(cls, folder: str | Path) -> Artifact:
-        """Read a saved model. Raises `ArtifactError` for anything that is not one, whole and unaltered in form."""
+        """Load a saved model.
+
+        Loading never runs code from the files: the manifest is checked against the classes, parameters and shapes
+        that a model may have, and only then are objects made.
+
+        Parameters
+        ----------
+        folder : str or Path
+            The folder that `save` wrote.
+
+        Returns
+        -------
+        Artifact
+            The model.
+
+        Raises
+        ------
+        ArtifactError
+            If the folder is not a model, is damaged, or was saved in another format.
+        """
         folder = Path(folder)
         manifest = read_manifest(folder)
         arrays = read_tensors(folder / TENSORS)
@@ -195,13 +188,85 @@ class Artifact:
         )
 
     def row_scorer(self) -> RowDecider:
-        """A function that takes one row, a dict, and gives its score, whether that reaches the threshold, and the band.
+        """Return a fast function that scores single rows.
 
-        For rows that arrive one by one: under 0.2 ms each, after some seconds to make it. Of a cap on the alerts of a
-        day it knows nothing. A model with a history needs its columns too: `HistoryState.update` adds them.
+        Making it takes some seconds, each row less than 0.2 ms. It does not apply a cap on the alerts of a day, and it
+        expects the columns of a history, which `HistoryState.update` adds.
+
+        Returns
+        -------
+        RowDecider
+            Takes a row as a mapping and returns its score, whether that reaches the threshold, and its band.
         """
         return RowDecider(self.detector, self.threshold, self.block)
 
     def card(self) -> str:
-        """What a reader must know of the model, as Markdown."""
-        return model_card(self)
+        """Return the model card.
+
+        Returns
+        -------
+        str
+            What a reader must know about the model, as Markdown.
+        """
+        columns = self.detector.schema_.columns
+        used = [f"| {_escape(column.name)} | {column.kind} | {column.why} |" for column in columns if column.is_feature]
+        unused = [
+            f"- {_escape(column.name)}: {column.kind}, {column.why}" for column in columns if not column.is_feature
+        ]
+        lines = [
+            "# oddrow model card",
+            "",
+            *(f"- {name}: {text}" for name, text in facts(self)),
+            "",
+            LIMITS,
+            "",
+            "## Columns used",
+            "",
+            "| column | kind | reason |",
+            "|---|---|---|",
+            *used,
+            *(["", "## Columns not used", "", *unused] if unused else []),
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def facts(model: Artifact) -> list[tuple[str, str]]:
+    """Return what a reader must know about a model, as names and texts."""
+    origin, detector = model.origin, model.detector
+    return [
+        ("Detector", f"{type(detector).__name__}, {_changed_parameters(detector)}"),
+        ("Trained on", _training_rows(model)),
+        *([("Held out", f"{counted(origin.n_held_out, 'row')} to set the threshold")] if origin else []),
+        *([("Fitting", "; ".join(notes))] if (notes := detector._training_notes) else []),
+        ("Epochs", f"{detector.n_epochs_:,}"),
+        ("Threshold", f"alert {describe_threshold(model.threshold)}"),
+        *([("Block", describe_threshold(model.block))] if model.block else []),
+        *(("Earlier threshold", f"{cut.value:.6g} ({cut.chosen_by})") for cut in model.earlier),
+        *([(FINGERPRINT, origin.fingerprint.sha256)] if origin else []),
+        *([(COMMAND, f"`{origin.command}`")] if origin and origin.command else []),
+    ]
+
+
+def describe_threshold(cut: Threshold) -> str:
+    """Say from which score on, by which rule and with which guarantee."""
+    return f"at a score of {cut.value:.6g} or more ({cut.chosen_by}). {cut.guarantee_in_words}"
+
+
+def _training_rows(model: Artifact) -> str:
+    origin, n_known = model.origin, model.detector.n_known_anomalies_
+    rows = f"{counted(origin.n_rows - n_known, 'row')} of {origin.named}" if origin else "rows in memory"
+    if origin and model.roles.time and (origin.start or origin.until):
+        rows += f" with {describe_span(model.roles.time, origin.start, origin.until)}"
+    used = "learned as anomalies" if model.detector._learns_from_known else "excluded"
+    return f"{rows}; {counted(n_known, 'known anomaly', 'known anomalies')} {'was' if n_known == 1 else 'were'} {used}"
+
+
+def _changed_parameters(estimator: Any) -> str:
+    parameters, defaults = estimator.get_params(deep=False), type(estimator)().get_params(deep=False)
+    changed = {name: value for name, value in parameters.items() if repr(value) != repr(defaults[name])}
+    return ", ".join(f"{name}={' '.join(repr(value).split())}" for name, value in changed.items()) or "all defaults"
+
+
+def _escape(name: str) -> str:
+    """Return a name in which Markdown sees no markup."""
+    return re.sub(r"([|<>\\])", r"\\\1", name)

@@ -1,4 +1,4 @@
-"""The folder of a model: written whole or not at all, read as plain files."""
+"""The folder of a saved model: its files, the manifest as dataclasses, and how it is read and checked."""
 
 from __future__ import annotations
 
@@ -103,29 +103,29 @@ FORMAT = 4
 
 MANIFEST, TENSORS, CARD = "manifest.json", "tensors.safetensors", "card.md"
 
-# Somebody may have had one written; it goes with the model that it is of.
+# Optional: `oddrow report` writes it here by default.
 REPORT = "report.html"
 
 LARGEST_MANIFEST = 64 * 2**20
 
 
 def check_writable(folder: Path) -> None:
-    """Refuse a place in which no artifact can be written, before hours of training rather than after."""
-    # Whatever else lies in the folder would be lost with the model it replaces.
-    is_ours = folder.is_dir() and {path.name for path in folder.iterdir()} <= {MANIFEST, TENSORS, CARD, REPORT}
-    if folder.exists() and not is_ours:
-        raise ArtifactError(f"{folder}: this exists and is no saved model. Give another --out, or remove it.")
+    """Raise `ArtifactError` if no model can be saved here: before hours of training rather than after."""
+    # Saving replaces the folder, so whatever else it holds would be lost.
+    is_model = folder.is_dir() and {path.name for path in folder.iterdir()} <= {MANIFEST, TENSORS, CARD, REPORT}
+    if folder.exists() and not is_model:
+        raise ArtifactError(f"{folder}: this exists and is not a saved model. Choose another folder.")
     parent = folder.absolute().parent
     while not parent.exists():
         parent = parent.parent
     if not parent.is_dir():
-        raise ArtifactError(f"{folder}: {parent} is no folder. Give an --out inside one.")
+        raise ArtifactError(f"{folder}: {parent} is not a folder. Choose another place.")
     if not os.access(parent, os.W_OK):
-        raise ArtifactError(f"{folder}: {parent} cannot be written to. Give an --out that can.")
+        raise ArtifactError(f"{folder}: the folder {parent} is read-only. Choose another place.")
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read and check the manifest of a model's folder; raise `ArtifactError` for anything that is not one."""
+    """Read and check the manifest in a model's folder; raise `ArtifactError` if it is not one."""
     path = folder / MANIFEST
     if not path.exists():
         parent = folder.absolute().parent
@@ -134,7 +134,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise ArtifactError(f"{folder}: there is no saved model here ({MANIFEST} is missing).{hint}")
     _check_plain_file(path)
     if path.stat().st_size > LARGEST_MANIFEST:
-        raise ArtifactError(f"{path}: {path.stat().st_size:,} bytes are too many for a manifest.")
+        raise ArtifactError(f"{path}: {path.stat().st_size:,} bytes are too long for a manifest.")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
@@ -158,10 +158,11 @@ def _check_format(path: Path, found: Any) -> None:
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def read_tensors(path: Path) -> dict[str, Any]:
+    """Read the arrays of a model; raise `ArtifactError` on failure."""
     if not path.exists():
         raise ArtifactError(f"{path}: the weights are missing.")
     _check_plain_file(path)
@@ -173,4 +174,4 @@ def read_tensors(path: Path) -> dict[str, Any]:
 
 def _check_plain_file(path: Path) -> None:
     if path.is_symlink() or not path.is_file():
-        raise ArtifactError(f"{path}: expected a plain file inside the model's folder.")
+        raise ArtifactError(f"{path}: expected a regular file in the model's folder.")

@@ -1,20 +1,19 @@
-"""The command line: each command hands its options to `workflow`, which does the work."""
+"""The command line: each command hands its options to `oddrow.workflow`, which does the work."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+from oddrow import workflow
+from oddrow.cli.options import ROLES, SETTINGS, SPAN, Json, Model, Tables, settings, shared
 
+# Listed here, as importing the recipes and rules would make `--help` slow; tests compare them.
 RECIPES = (
     "kdd99, kdd99-rev, kdd99-contaminated, thyroid, arrhythmia, ieee-cis, creditcard-autoencoder, "
     "creditcard-autoencoder-dropout, creditcard-cvae, ecg, handbook"
@@ -25,51 +24,7 @@ RULE_NAMES = (
     "false-alarms, false-discoveries"
 )
 
-Tables = Annotated[
-    list[str], typer.Argument(help="Files or patterns: CSV, Parquet, Arrow IPC, NPZ, MATLAB v5.", metavar="TABLE...")
-]
-
-Out = Annotated[Path, typer.Option("--out", help="Where to write.")]
-
-Model = Annotated[Path, typer.Option("--model", help="Folder of a saved model.")]
-
-Label = Annotated[str | None, typer.Option("--label", help="Column that says which rows are anomalous.")]
-
-Anomaly = Annotated[str | None, typer.Option("--anomaly", help="Values of the label that are anomalous: V,V.")]
-
-Normal = Annotated[str | None, typer.Option("--normal", help="Values of the label that are normal: V,V.")]
-
-Time = Annotated[str | None, typer.Option("--time", help="Column to choose and order rows by.")]
-
-Start = Annotated[str | None, typer.Option("--from", help="First time taken: a number or an ISO date.")]
-
-Until = Annotated[str | None, typer.Option("--until", help="First time not taken.")]
-
-Weight = Annotated[str | None, typer.Option("--weight", help="Column that says how many rows a row stands for.")]
-
-Amount = Annotated[str | None, typer.Option("--amount", help="Column that says what a missed anomaly costs.")]
-
-Entity = Annotated[str | None, typer.Option("--entity", help="Column that says whose row it is: a card, a customer.")]
-
-Block = Annotated[
-    str | None, typer.Option("--block", help="Rule of a second, higher cut: review below it, block above.")
-]
-
-Join = Annotated[
-    str | None, typer.Option("--join", help="Second table: its columns beside the rows of the first.", metavar="TABLE")
-]
-
-On = Annotated[str | None, typer.Option("--on", help="Column by which --join finds a row's partner.", metavar="KEY")]
-
-Drop = Annotated[str | None, typer.Option("--drop", help="Columns not to look at: A,B.")]
-
-Json = Annotated[Path | None, typer.Option("--json", help="Write the numbers here too.")]
-
-Seed = Annotated[int | None, typer.Option("--seed", help="The same seed gives the same numbers.")]
-
-Config = Annotated[Path | None, typer.Option("--config", help="TOML file with any of these options.")]
-
-Sets = Annotated[list[str], typer.Option("--set", help="Any setting, as training.epochs=20 or schema.zip=category.")]
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
 def _print_version(wanted: bool) -> None:
@@ -80,313 +35,263 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-Version = Annotated[bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)]
-
-
 @app.callback()
-def oddrow(version: Version = False) -> None:
-    """Find the odd rows in a table: learn what normal looks like, score every row, say which deserve an alert."""
-
-
-@app.command()
-def inspect(
-    tables: Tables,
-    join: Join = None,
-    on: On = None,
-    config: Config = None,
-    sets: Sets = [],  # noqa: B006
+def oddrow(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
 ) -> None:
-    """Show what each column is taken for, and why."""
-    from oddrow import workflow
-    from oddrow.cli import console
-    from oddrow.workflow.settings import Settings
+    """Find odd rows in tables: train a detector, score rows, raise alerts and explain them.
 
-    workflow.inspect(tables, Settings.gather(config, sets, {"join": join, "on": on}), tell=console.tell)
+    For a first look: oddrow demo. For a table of your own: oddrow fit TABLE --out MODEL, then oddrow score.
+    """
 
 
 @app.command()
+@shared("join", "on", *SETTINGS)
+def inspect(tables: Tables, **options: Any) -> None:
+    """Show the kind of each column, and why.
+
+    Reports values that `oddrow fit` would refuse.
+    """
+    workflow.inspect(tables, settings(**options), tell=_tell)
+
+
+@app.command()
+@shared(*ROLES, "id", "drop", *SPAN, "join", "on", "block", *SETTINGS, "seed")
 def fit(
     tables: Tables,
-    out: Out,
-    label: Label = None,
-    anomaly: Anomaly = None,
-    normal: Normal = None,
-    time: Time = None,
-    start: Start = None,
-    until: Until = None,
-    id: Annotated[str | None, typer.Option(help="Column that names a row; written beside its score.")] = None,
-    weight: Weight = None,
-    amount: Amount = None,
-    entity: Entity = None,
-    drop: Drop = None,
-    join: Join = None,
-    on: On = None,
-    detector: Annotated[str | None, typer.Option(help="Which detector: oddrow, autoencoder, dagmm.")] = None,
-    clean: Annotated[bool, typer.Option("--clean", help="The training rows are normal, all of them.")] = False,
+    out: Annotated[Path, typer.Option("--out", help="Folder to save the model in.")],
+    detector: Annotated[
+        str | None, typer.Option("--detector", help="Detector: oddrow (the default), autoencoder or dagmm.")
+    ] = None,
+    clean: Annotated[
+        bool, typer.Option("--clean", help="Take every training row for normal. Use it if there is no label.")
+    ] = False,
     threshold: Annotated[
-        str | None, typer.Option(help="Rule such as quantile:0.99 or budget:100, with @train or @validation.")
+        str | None,
+        typer.Option(
+            "--threshold",
+            help="Rule that sets the threshold, such as quantile:0.99 or budget:100. It looks at the validation rows, "
+            "with @train at the training rows.",
+        ),
     ] = None,
-    block: Block = None,
     memory: Annotated[
-        str | None, typer.Option("--memory", help="Most memory to take, as 2GB: rows beyond it stay on disk.")
+        str | None, typer.Option("--memory", help="Memory limit such as 2GB; rows that do not fit stay on disk.")
     ] = None,
-    config: Config = None,
-    sets: Sets = [],  # noqa: B006
-    seed: Seed = None,
+    **options: Any,
 ) -> None:
-    """Learn what is normal from a table, choose a threshold, save the model."""
-    from oddrow import workflow
-    from oddrow.cli import console
-    from oddrow.workflow.settings import Settings
+    """Train a detector, set a threshold, save both.
 
-    options: dict[str, Any] = {
-        "label": label,
-        "anomaly": anomaly,
-        "normal": normal,
-        "time": time,
-        "from": start,
-        "until": until,
-    }
-    options |= {"id": id, "weight": weight, "amount": amount, "entity": entity, "drop": drop, "join": join, "on": on}
-    options |= {"threshold": threshold, "block": block, "seed": seed, "clean": clean or None}
-    settings = Settings.gather(config, sets, options | {"detector.name": detector})
-    workflow.fit(tables, out, settings, memory=memory, tell=console.tell, command=_command())
+    Known anomalies are excluded from training. A tenth of the rows is held out to set the threshold.
+    """
+    chosen = settings(detector=detector, clean=clean or None, threshold=threshold, **options)
+    workflow.fit(tables, out, chosen, memory=memory, progress=True, tell=_tell, command=_command())
 
 
 @app.command()
+@shared(*SPAN, "join")
 def score(
     tables: Tables,
     model: Model,
-    out: Out,
-    time: Time = None,
-    start: Start = None,
-    until: Until = None,
-    join: Join = None,
-    reasons: Annotated[int, typer.Option("--reasons", help="How many columns to name that make an alert odd.")] = 0,
+    out: Annotated[Path, typer.Option("--out", help="File to write, .csv or .parquet.")],
+    reasons: Annotated[int, typer.Option("--reasons", help="Number of columns to name as reasons for each alert.")] = 0,
+    **options: Any,
 ) -> None:
-    """Score every row of a table with a saved model; write id, anomaly_score and alert."""
-    from oddrow import workflow
-    from oddrow.cli import console
+    """Score rows with a saved model.
 
-    span = {"time": time, "start": start, "until": until}
-    workflow.score(tables, model, out, **span, join=join, n_reasons=reasons, tell=console.tell)
+    Writes the id (or the row number), anomaly_score and alert of each row.
+    """
+    workflow.score(tables, model, out, n_reasons=reasons, tell=_tell, **options)
 
 
 @app.command()
+@shared("join")
 def explain(
     tables: Tables,
     model: Model,
-    id: Annotated[str, typer.Option("--id", help="Which row: its id, or its number from 0 where there are no ids.")],
-    reasons: Annotated[int, typer.Option("--reasons", help="How many columns to name.")] = 5,
-    join: Join = None,
+    id: Annotated[
+        str, typer.Option("--id", help="Row to explain: its id, or its number from 0 if the model has no id column.")
+    ],
+    reasons: Annotated[int, typer.Option("--reasons", help="Number of columns to name.")] = 5,
+    **options: Any,
 ) -> None:
-    """Say why a row is odd: the columns that make it so, what is expected there, and a row near it that is no alert."""
-    from oddrow import workflow
-    from oddrow.cli import console
+    """Explain the score of one row.
 
-    workflow.explain(tables, model, id, n_reasons=reasons, join=join, tell=console.tell)
+    Shows the oddest columns, the expected values and, for an alert, the changes that would make it none.
+    """
+    workflow.explain(tables, model, id, n_reasons=reasons, tell=_tell, **options)
 
 
 @app.command()
-def evaluate(
-    tables: Tables,
-    model: Model,
-    label: Label = None,
-    anomaly: Anomaly = None,
-    normal: Normal = None,
-    weight: Weight = None,
-    amount: Amount = None,
-    entity: Entity = None,
-    time: Time = None,
-    start: Start = None,
-    until: Until = None,
-    join: Join = None,
-    json: Json = None,
-) -> None:
-    """Measure a saved model on labelled rows, beside IsolationForest, Mahalanobis and its untrained twin."""
-    from oddrow import workflow
-    from oddrow.cli import console
+@shared(*ROLES, *SPAN, "join")
+def evaluate(tables: Tables, model: Model, json: Json = None, **options: Any) -> None:
+    """Measure a saved model on labelled rows.
 
-    chosen: dict[str, Any] = {"label": label, "weight": weight, "time": time, "start": start, "until": until}
-    chosen |= {"amount": amount, "entity": entity, "join": join, "anomaly": _values(anomaly), "normal": _values(normal)}
-    workflow.evaluate(tables, model, **chosen, json_to=json, tell=console.tell)
+    Compares it with IsolationForest, Mahalanobis distance, its untrained copy and, given enough labels, a classifier.
+    """
+    workflow.evaluate(tables, model, json_to=json, tell=_tell, **options)
 
 
 @app.command()
+@shared(*ROLES, *SPAN, "join")
 def threshold(
     tables: Tables,
     model: Model,
-    rule: Annotated[str, typer.Option("--rule", help=f"{RULE_NAMES}; numbers follow after colons.")],
-    block: Block = None,
-    label: Label = None,
-    anomaly: Anomaly = None,
-    normal: Normal = None,
-    weight: Weight = None,
-    amount: Amount = None,
-    entity: Entity = None,
-    time: Time = None,
-    start: Start = None,
-    until: Until = None,
-    join: Join = None,
+    rule: Annotated[
+        str,
+        typer.Option("--rule", help=f"Rule, its numbers after colons, such as budget:100. Rules: {RULE_NAMES}."),
+    ],
+    block: Annotated[
+        str | None,
+        typer.Option("--block", metavar="RULE", help="Rule for the second, higher threshold; 'none' removes it."),
+    ] = None,
+    **options: Any,
 ) -> None:
-    """Choose a saved model's cut again, on the rows of a table; nothing is trained, the old one is kept on record."""
-    from oddrow import workflow
-    from oddrow.cli import console
+    """Set the threshold of a saved model again.
 
-    chosen: dict[str, Any] = {"label": label, "weight": weight, "time": time, "start": start, "until": until}
-    chosen |= {"amount": amount, "entity": entity, "join": join, "anomaly": _values(anomaly), "normal": _values(normal)}
-    workflow.threshold(tables, model, rule, block=block, **chosen, tell=console.tell)
+    The rule looks at the rows of the table. Nothing is trained; the previous threshold is kept on record.
+    """
+    workflow.threshold(tables, model, rule, block=block, tell=_tell, **options)
 
 
 @app.command()
+@shared(*ROLES, *SPAN, "join")
 def report(
     tables: Tables,
     model: Model,
     out: Annotated[
-        Path | None, typer.Option("--out", help="HTML file to write; not given, report.html in the model's folder.")
+        Path | None, typer.Option("--out", help="HTML file to write. Default: report.html in the model's folder.")
     ] = None,
-    label: Label = None,
-    anomaly: Anomaly = None,
-    normal: Normal = None,
-    weight: Weight = None,
-    amount: Amount = None,
-    entity: Entity = None,
-    time: Time = None,
-    start: Start = None,
-    until: Until = None,
-    join: Join = None,
+    **options: Any,
 ) -> None:
-    """Show what a saved model makes of a table: one HTML page with numbers, pictures, the oddest rows and reasons."""
-    from oddrow import workflow
-    from oddrow.cli import console
+    """Write an HTML report about a table.
 
-    chosen: dict[str, Any] = {"label": label, "weight": weight, "time": time, "start": start, "until": until}
-    chosen |= {"amount": amount, "entity": entity, "join": join, "anomaly": _values(anomaly), "normal": _values(normal)}
-    workflow.report(tables, model, out, **chosen, command=_command(), tell=console.tell)
+    One page with metrics, plots, the oddest rows and the reasons for them.
+    """
+    workflow.report(tables, model, out, command=_command(), tell=_tell, **options)
 
 
 @app.command()
-def export(model: Model, onnx: Annotated[Path, typer.Option("--onnx", help="Where to write: a file F.onnx.")]) -> None:
-    """Write a saved model as one ONNX file, encoder included: raw columns in, score out."""
-    from oddrow import workflow
-    from oddrow.cli import console
+def export(model: Model, onnx: Annotated[Path, typer.Option("--onnx", help="ONNX file to write.")]) -> None:
+    """Export a saved model to ONNX.
 
-    workflow.export(model, onnx, tell=console.tell)
+    The file includes the encoder: it takes raw columns and returns the score.
+    """
+    workflow.export(model, onnx, tell=_tell)
 
 
 @app.command()
+@shared("anomaly", "normal", *SPAN, "weight", "drop", "join", "on", *SETTINGS, "seed")
 def compare(
     tables: Tables,
-    label: Annotated[str, typer.Option("--label", help="Column that says which rows are of the rare class.")],
-    anomaly: Anomaly = None,
-    normal: Normal = None,
-    time: Time = None,
-    start: Start = None,
-    until: Until = None,
-    weight: Weight = None,
-    drop: Drop = None,
-    join: Join = None,
-    on: On = None,
-    folds: Annotated[int, typer.Option("--folds", help="How many folds; with --spans, at most.")] = 5,
-    repeats: Annotated[int, typer.Option("--repeats", help="How often folds are drawn anew.")] = 1,
+    label: Annotated[str, typer.Option("--label", help="Column that tells the rare class from the common one.")],
+    folds: Annotated[int, typer.Option("--folds", help="Number of folds; with --spans, the maximum.")] = 5,
+    repeats: Annotated[int, typer.Option("--repeats", help="How often to draw random folds anew.")] = 1,
     spans: Annotated[
-        str | None, typer.Option(help="Spans of --time to train, to wait for labels and to test: 7d,7d,7d.")
+        str | None,
+        typer.Option("--spans", help="Lengths of the training, delay and test periods in --time, such as 7d,7d,7d."),
     ] = None,
     ratio: Annotated[
-        float | None, typer.Option(help="Rare rows to common ones after resampling; as many if not given.")
+        float | None, typer.Option("--ratio", help="Ratio of rare to common rows after resampling. Default: 1.")
     ] = None,
-    max_rows: Annotated[int | None, typer.Option(help="Most training rows of a fold.")] = None,
+    max_rows: Annotated[
+        int | None, typer.Option("--max-rows", help="Maximum number of training rows in a fold.")
+    ] = None,
     json: Json = None,
-    markdown: Annotated[Path | None, typer.Option("--markdown", help="Write the table here too.")] = None,
-    config: Config = None,
-    sets: Sets = [],  # noqa: B006
-    seed: Seed = None,
+    markdown: Annotated[
+        Path | None, typer.Option("--markdown", help="Also write the table to this Markdown file.")
+    ] = None,
+    **options: Any,
 ) -> None:
-    """Try whether resampling the rare class, a CVAE among the ways, helps classifiers of this table."""
-    from oddrow.cli import console
-    from oddrow.workflow.comparing import FoldPlan, compare_samplers
-    from oddrow.workflow.settings import Settings
+    """Test whether resampling helps classifiers.
 
-    options: dict[str, Any] = {"label": label, "anomaly": anomaly, "normal": normal, "time": time, "from": start}
-    options |= {"until": until, "weight": weight, "drop": drop, "join": join, "on": on, "seed": seed}
-    compare_samplers(
+    Trains classifiers with and without resampled rows of the rare class and compares them on held-out folds.
+    """
+    from oddrow.workflow.comparing import FoldPlan
+
+    workflow.compare_samplers(
         tables,
-        Settings.gather(config, sets, options),
+        settings(label=label, **options),
         FoldPlan(folds, repeats, spans),
         sampling_strategy="auto" if ratio is None else ratio,
         max_rows=max_rows,
         json_to=json,
         markdown_to=markdown,
-        tell=console.tell,
+        tell=_tell,
     )
 
 
 @app.command()
 def recipe(
-    name: Annotated[str | None, typer.Argument(help=f"Which published experiment: {RECIPES}.")] = None,
-    data: Annotated[Path | None, typer.Option("--data", help="Folder with its public files.")] = None,
+    name: Annotated[str | None, typer.Argument(help=f"Experiment: {RECIPES}.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="Folder with the public data files.")] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for results, pictures, the last run's model.")
+        Path | None, typer.Option("--out", help="Folder for the results, the plots and the model of the last run.")
     ] = None,
-    runs: Annotated[int | None, typer.Option("--runs", help="How many random splits.")] = None,
-    names: Annotated[
-        bool, typer.Option("--list", help="Name the experiments, with a line each, and the files.")
-    ] = False,
+    runs: Annotated[int | None, typer.Option("--runs", help="Number of runs. Default: as in the recipe.")] = None,
+    names: Annotated[bool, typer.Option("--list", help="List the experiments and the files they need.")] = False,
 ) -> None:
-    """Run a published experiment again, beside its published numbers and the trivial baselines."""
-    from oddrow.cli import console
+    """Reproduce a published experiment.
+
+    Shows the results next to the published numbers and simple baselines.
+    """
     from oddrow.errors import ParameterError
     from oddrow.recipes.recipe import described_recipes, load_recipe
     from oddrow.recipes.run import run_recipe
 
     if names:
         for line in described_recipes():
-            console.tell(line)
+            _tell(line)
         return
     if name is None or data is None or out is None:
-        raise ParameterError("recipe needs NAME --data FOLDER --out FOLDER, or --list to see what there is.")
-    results = run_recipe(load_recipe(name), data, out, runs, tell=console.tell, command=_command())
-    console.tell(results.to_markdown())
+        raise ParameterError("recipe needs NAME --data FOLDER --out FOLDER. To see the names: oddrow recipe --list.")
+    results = run_recipe(load_recipe(name), data, out, runs, tell=_tell, command=_command())
+    _tell(results.to_markdown())
 
 
 @app.command()
 def simulate(
-    out: Out,
-    rows: Annotated[int, typer.Option("--rows", help="How many transactions.")] = 200_000,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same rows.")] = 0,
+    out: Annotated[Path, typer.Option("--out", help="File to write, .csv or .parquet.")],
+    rows: Annotated[int, typer.Option("--rows", help="Number of transactions.")] = 200_000,
+    seed: Annotated[int, typer.Option("--seed", help="Random seed; the same seed gives the same rows.")] = 0,
 ) -> None:
-    """Write transactions of customers and terminals with three known kinds of fraud."""
-    from oddrow.cli import console
+    """Simulate card transactions.
+
+    Customers pay at terminals; three kinds of fraud are among the payments, and a column says which.
+    """
     from oddrow.workflow import demo
 
-    demo.write_transactions(rows, out, seed=seed, tell=console.tell)
+    demo.write_transactions(rows, out, seed=seed, tell=_tell)
 
 
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder for the files.")] = Path("demo"),
-    rows: Annotated[int, typer.Option("--rows", help="How many transactions.")] = 200_000,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same demo.")] = 0,
+    rows: Annotated[int, typer.Option("--rows", help="Number of transactions.")] = 200_000,
+    seed: Annotated[int, typer.Option("--seed", help="Random seed; the same seed gives the same demo.")] = 0,
 ) -> None:
-    """Simulate transactions, fit on the first weeks, score the rest, and show how well that went."""
-    from oddrow.cli import console
+    """Run the workflow on simulated payments.
+
+    Simulates transactions, trains on the first weeks, scores and evaluates the rest.
+    """
     from oddrow.workflow.demo import run
 
-    run(out, rows, seed=seed, tell=console.tell)
+    run(out, rows, seed=seed, progress=True, tell=_tell)
 
 
-def _values(text: str | None) -> tuple[str, ...]:
-    return tuple(text.split(",")) if text else ()
+def _tell(message: Any) -> None:
+    from oddrow.cli.console import tell
+
+    tell(message)
 
 
 def _command() -> str:
-    import shlex
-
     return shlex.join(["oddrow", *sys.argv[1:]])
 
 
 def main(arguments: Any = None) -> None:
-    """Run a command; what oddrow refuses is one message on standard error and exit code 1."""
+    """Run a command; print errors of oddrow as one message and exit with code 1."""
     from oddrow.errors import OddrowError
 
     try:

@@ -1,4 +1,4 @@
-"""What the command line prints: schemas, evaluations, plain lines."""
+"""Print lines, schemas, evaluations, comparisons and explanations to the terminal."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from oddrow.explain import Explanation
 from oddrow.resampling.comparison import Comparison
 from oddrow.table.schema import Schema
 
-# Without a terminal there is no width to keep to, and a table folded at 80 columns helps nobody.
-# Column names are printed as they are: [red] and :apple: mean nothing here.
+# Without a terminal, rich would fold tables at 80 columns. Column names such as [red] or :apple: are not markup.
 out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else 140)
 
 
 def tell(message: Any) -> None:
-    """Print a schema, an evaluation, or a line."""
+    """Print a result as a table, anything else as a line."""
     if isinstance(message, Schema):
         show_schema(message)
     elif isinstance(message, Evaluation):
@@ -34,8 +33,8 @@ def tell(message: Any) -> None:
 
 
 def show_schema(schema: Schema) -> None:
-    """Every column with its kind and why; then those that are not used, so that nobody misses them."""
-    grid = _grid("column", "kind", "missing", "why")
+    """Print the kind of every column with the reason, then how to use columns taken for identifiers."""
+    grid = _grid("column", "kind", "missing", "reason")
     for column in schema.columns:
         missing = f"{column.n_missing:,}" if column.n_missing else ""
         grid.add_row(column.name, column.kind, missing, column.why, style=None if column.is_feature else "dim")
@@ -43,19 +42,19 @@ def show_schema(schema: Schema) -> None:
     for column in schema.columns:
         if column.kind == "identifier":
             tell(
-                f"'{column.name}' is not used: an identifier ({column.why}). "
+                f"'{column.name}' is not used: it looks like an identifier ({column.why}). "
                 f"To use it: --set schema.{column.name}=category"
             )
 
 
 def show_evaluation(evaluation: Evaluation) -> None:
-    """The numbers of the ranking and of the cut beside the baselines, and what qualifies them."""
+    """Print how well the model and the baselines rank rows and decide by their thresholds, with notes."""
     cut = evaluation.threshold
     tell(f"{evaluation.n_rows:,} rows, {evaluation.n_anomalies:,} anomalies ({evaluation.rate:.3%}).")
     for line in overlaps(evaluation):
         tell(line)
     _show_table(ranking(evaluation.results))
-    tell(f"\nThreshold {cut.value:.6g}: {cut.rule}, chosen on {cut.source} rows. {cut.guarantee_in_words}")
+    tell(f"\nThreshold {cut.value:.6g} ({cut.chosen_by}). {cut.guarantee_in_words}")
     _show_table(at_cut(evaluation.results))
     tell(f"\n{counts(evaluation.results[0])}")
     for line in qualifying(evaluation):
@@ -63,7 +62,6 @@ def show_evaluation(evaluation: Evaluation) -> None:
 
 
 def _show_table(shown: Shown) -> None:
-    """A line for each result."""
     grid = _grid(*shown.headings, right_from=1)
     for line in shown.lines:
         grid.add_row(*line)
@@ -71,11 +69,11 @@ def _show_table(shown: Shown) -> None:
 
 
 def show_explanation(explanation: Explanation) -> None:
-    """The score beside the cut, a line for every column that makes the row odd, and what would be normal."""
+    """Print the score, the columns that make the row odd, and the counterfactual of an alert."""
     side = "above" if explanation.is_above else "below"
-    cut = f"{explanation.cut:.6g} ({explanation.rule})"
-    tell(f"{explanation.named}: score {explanation.score:.6g}, {side} the threshold {cut}.")
-    # Some detectors know nothing of usual errors.
+    threshold = f"{explanation.cut:.6g} ({explanation.rule})"
+    tell(f"{explanation.named}: score {explanation.score:.6g}, {side} the threshold {threshold}.")
+    # Not every detector has usual errors to compare with.
     is_known = any(reason.times is not None for reason in explanation.reasons)
     off = ["times its usual error"] if is_known else []
     grid = _grid("column", "seen", "expected", *off, "share of the score", "code")
@@ -88,7 +86,7 @@ def show_explanation(explanation: Explanation) -> None:
 
 
 def show_comparison(comparison: Comparison) -> None:
-    """Every classifier after every sampler, then what that says."""
+    """Print every classifier after every sampler, and what follows from it."""
     out.print(comparison.to_markdown())
 
 

@@ -10,7 +10,7 @@ from oddrow.evaluate.evaluation import K_PER_DAY, Evaluation, K, Result
 Cell = Callable[[Result], str]
 
 TWIN_IS_BETTER = (
-    "The untrained twin ranks these rows better: training did not help here. Look for columns that drift with "
+    "The untrained copy ranks these rows better: training did not help here. Look for columns that drift with "
     "time or name single rows (--drop), or train less (--set training.epochs=N)."
 )
 
@@ -46,8 +46,8 @@ def qualifying(evaluation: Evaluation) -> Iterator[str]:
     first = evaluation.results[0]
     if first.daily is not None:
         yield f"{first.daily.n_days:,} days, {first.daily.most_alerts:,.0f} alerts on the busiest one."
-    twins = [result for result in evaluation.results if result.name == "untrained twin"]
-    if twins and twins[0].average_precision > first.average_precision:
+    copies = [result for result in evaluation.results if result.name == "untrained copy"]
+    if copies and copies[0].average_precision > first.average_precision:
         yield TWIN_IS_BETTER
     yield from evaluation.notes
     yield "In brackets: the middle 95 % of draws of the test rows, of whole entities where these are known."

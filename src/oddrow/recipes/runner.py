@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from oddrow.artifact import REPORT, Artifact, check_writable
+from oddrow.artifact import Artifact
+from oddrow.artifact.manifest import REPORT, check_writable
 from oddrow.errors import ArtifactError, ParameterError
 from oddrow.evaluate.evaluation import HeldOutSet
 from oddrow.files import write_json, write_text

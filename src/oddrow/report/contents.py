@@ -9,7 +9,7 @@ from importlib.metadata import version
 import numpy as np
 import polars as pl
 
-from oddrow.artifact.artifact import FINGERPRINT, LIMITS, REPRODUCE, facts
+from oddrow.artifact.artifact import COMMAND, FINGERPRINT, LIMITS, facts
 from oddrow.detectors.dagmm import DAGMMDetector
 from oddrow.errors import OddrowError
 from oddrow.explain import Change, Reason, counterfactuals, reasons
@@ -157,7 +157,7 @@ def _headlines(subject: ReportData) -> list[tuple[str, str, str]]:
 
 def _asked(subject: ReportData) -> Section:
     """What was asked of the model: its card, but for what has a section of its own."""
-    told = [(name, text) for name, text in facts(subject.artifact) if name not in (FINGERPRINT, REPRODUCE)]
+    told = [(name, text) for name, text in facts(subject.artifact) if name not in (FINGERPRINT, COMMAND)]
     return Section("What was asked", (), [PageTable(("", ""), told, n_texts=2)])
 
 

@@ -158,7 +158,7 @@ class Threshold:
         limit = "" if self.cap is None else f", {self.cap}, the highest scores first"
         if self.discoveries is not None:
             limit = f", fewer in a batch where more than {100 * self.discoveries:g} % of them would be false"
-        return f"Rows that score {self.value:.6g} or more are alerts{limit}. Rule {self.rule}, {self._origin}."
+        return f"Rows that score {self.value:.6g} or more are alerts{limit}. Rule {self.chosen_by}."
 
     @property
     def guarantee_in_words(self) -> str:
@@ -173,6 +173,11 @@ class Threshold:
             return f"No guarantee: {self.observed}." if self.observed else "No guarantee."
         observed = f" {self.observed[0].upper()}{self.observed[1:]}." if self.observed else ""
         return f"Guarantee: {self.guarantee}.{observed}"
+
+    @property
+    def chosen_by(self) -> str:
+        """The rule, and the rows that it looked at."""
+        return f"{self.rule}, {self._origin}"
 
     @property
     def _origin(self) -> str:

@@ -1,3 +1,4 @@
+from .comparing import FoldPlan as FoldPlan
 from .comparing import compare_samplers as compare_samplers
 from .evaluating import evaluate as evaluate
 from .evaluating import evaluate_dataset as evaluate_dataset
@@ -7,6 +8,8 @@ from .fitting import fit as fit
 from .fitting import training_rows as training_rows
 from .inspecting import inspect as inspect
 from .reporting import report as report
+from .request import RowOptions as RowOptions
+from .scoring import Tally as Tally
 from .scoring import score as score
 from .scoring import score_table as score_table
 from .settings import Settings as Settings

@@ -1,4 +1,4 @@
-"""`oddrow compare`: does making rows of the rare class help a classifier of this table?"""
+"""Compare: classifiers with and without resampling of the rare class."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from oddrow.table.fingerprint import table_hashes
 from oddrow.table.schema import Schema, check_features
 from oddrow.table.split import clock, duration, moment_on_clock
 from oddrow.table.table import Table
-from oddrow.typing import Floats, Tell
+from oddrow.typing import Floats, Tell, silent
 from oddrow.workflow.settings import Settings
 
 CVAE = "CVAE"
@@ -33,24 +33,38 @@ SHARED_BY_FOLDS = ("checkpoint", "tensorboard", "progress")
 
 @dataclass(frozen=True)
 class FoldPlan:
-    """How rows are divided: stratified at random, or by the time column.
+    """How rows are divided into folds: at random, stratified by label, or along the time column.
 
-    `spans` is "train,delay,test", such as "7d,7d,7d", walked forward from --from on; without it, rows in order of time
-    are cut in blocks of as many rows.
+    Parameters
+    ----------
+    n_folds : int, default=5
+        Number of folds; with `spans`, the maximum.
+    n_repeats : int, default=1
+        How often random folds are drawn.
+    spans : str or None, default=None
+        Lengths of the training, delay and test periods, such as "7d,7d,7d", walked forward in time. Without them, rows
+        in order of time are cut into blocks of equal size.
+
+    Examples
+    --------
+    >>> FoldPlan(spans="7d,7d,7d").n_folds
+    5
     """
 
     n_folds: int = 5
     n_repeats: int = 1
     spans: str | None = None
 
-    def folds(self, chosen: Dataset, y: Floats, settings: Settings) -> list[Fold]:
-        """The folds of these rows. Raises `ParameterError` where repeats or spans have no meaning."""
+    def _folds(self, chosen: Dataset, y: Floats, settings: Settings) -> list[Fold]:
+        """Return the folds of these rows; raise `ParameterError` if repeats or spans have no meaning."""
         if settings.roles.time is None:
             if self.spans is not None:
-                raise ParameterError("--spans are spans of time: say by which column, with --time C.")
+                raise ParameterError("--spans needs a time column. Name it: --time COLUMN.")
             return stratified_folds(y, self.n_folds, self.n_repeats, settings.seed)
         if self.n_repeats > 1:
-            raise ParameterError("--repeats draws folds anew at random; with --time rows keep their order.")
+            raise ParameterError(
+                "--repeats draws random folds, but with --time rows keep their order. Leave one of them out."
+            )
         times = chosen.table.frame[settings.roles.time]
         if self.spans is None:
             return blocks_in_time(clock(times), self.n_folds)
@@ -61,7 +75,7 @@ class FoldPlan:
         parts = (self.spans or "").split(",")
         if len(parts) != 3:
             raise ParameterError(
-                f"--spans {self.spans}: expected three, of training, delay and test, such as 7d,7d,7d."
+                f"--spans {self.spans}: expected three lengths (training, delay, test), such as 7d,7d,7d."
             )
         return Spans(*(duration(part.strip(), times) for part in parts))
 
@@ -75,12 +89,42 @@ def compare_samplers(
     max_rows: int | None = None,
     json_to: Path | None = None,
     markdown_to: Path | None = None,
-    tell: Tell = lambda message: None,
+    tell: Tell = silent,
 ) -> Comparison:
-    """Read labelled tables, and try every sampler with every classifier on rows that stayed out of it.
+    """Test whether resampling helps classifiers: train with and without it, and compare on held-out folds.
 
-    `settings.training` is how the CVAE trains; `sampling_strategy` is minority / majority afterwards. `json_to` and
-    `markdown_to` are files for the numbers. Raises an `OddrowError` where anything is wrong.
+    Parameters
+    ----------
+    tables : str or sequence of str
+        Files or patterns.
+    settings : Settings
+        The roles of the columns, and how the CVAE trains.
+    plan : FoldPlan
+        How rows are divided into folds.
+    sampling_strategy : float or str, default="auto"
+        Ratio of rare to common rows after resampling; "auto" makes them equal.
+    max_rows : int or None, default=None
+        Maximum number of training rows in a fold.
+    json_to, markdown_to : Path or None, default=None
+        Files for the results.
+    tell : callable, optional
+        Receives what is reported: lines of text, then the comparison.
+
+    Returns
+    -------
+    Comparison
+        Metrics of every classifier after every sampler.
+
+    Raises
+    ------
+    OddrowError
+        If a table or a setting is not as it must be, or there is nothing to compare.
+
+    Examples
+    --------
+    >>> compare_samplers("payments.csv", Settings(), FoldPlan())
+    Traceback (most recent call last):
+    oddrow.errors.ParameterError: compare needs labels. Name the column: --label COLUMN.
     """
     for place in (json_to, markdown_to):
         if place is not None:
@@ -88,7 +132,7 @@ def compare_samplers(
     _check_settings(settings, sampling_strategy)
     samplers = default_samplers(settings.seed, sampling_strategy)
     schema, chosen, y = _labelled(settings.select(tables, both=True), settings, tell)
-    folds = plan.folds(chosen, y, settings)
+    folds = plan._folds(chosen, y, settings)
     _check_ratio(sampling_strategy, y, folds, max_rows)
     tell(f"{chosen.table.n_rows:,} rows, {int(y.sum()):,} anomalies, {counted(len(folds), 'fold')}.")
     samplers[CVAE] = _cvae(settings, schema, sampling_strategy)
@@ -115,20 +159,20 @@ def compare_samplers(
 
 
 def _check_settings(settings: Settings, sampling_strategy: float | str) -> None:
-    """Refuse what would have no effect, or none that anybody wants."""
+    """Refuse settings without effect, or with an effect that nobody wants."""
     if settings.roles.label is None:
-        raise ParameterError("compare needs to know which rows are of the rare class: --label C.")
+        raise ParameterError("compare needs labels. Name the column: --label COLUMN.")
     if not isinstance(sampling_strategy, str):
         check_number("ratio", sampling_strategy, 0, 1, above=True)
     sections = {"detector": settings.parameters, "encoder": settings.encoder}
     if idle := [name for name, given in sections.items() if given]:
-        raise ParameterError(f"'{idle[0]}' means nothing here: nothing is detected. Take it out.")
+        raise ParameterError(f"[{idle[0]}] has no effect here, as no detector is fitted. Leave it out.")
     if shared := [name for name in SHARED_BY_FOLDS if name in settings.training]:
-        raise ParameterError(f"'training.{shared[0]}' means nothing here: all folds would share it. Take it out.")
+        raise ParameterError(f"training.{shared[0]} cannot be used here, as all folds would share it. Leave it out.")
 
 
 def _check_ratio(sampling_strategy: float | str, y: Floats, folds: Sequence[Fold], max_rows: int | None) -> None:
-    """Refuse a ratio that some training rows, capped, are beyond before anything is resampled."""
+    """Refuse a ratio that the training rows of some fold exceed before resampling."""
     if isinstance(sampling_strategy, str):
         return
     check_folds(folds, y, max_rows)
@@ -136,19 +180,20 @@ def _check_ratio(sampling_strategy: float | str, y: Floats, folds: Sequence[Fold
     most = max(n.min() / min(n.max(), (max_rows or n.sum()) - n.min()) for n in counts)
     if sampling_strategy <= most:
         raise ParameterError(
-            f"--ratio {sampling_strategy:g}: training rows have {most:.3g} rare ones to a common one. Ask for more."
+            f"--ratio {sampling_strategy:g}: rare to common rows are at {most:.3g} before resampling. "
+            "Choose a higher one."
         )
 
 
 def _labelled(chosen: Dataset, settings: Settings, tell: Tell) -> tuple[Schema, Dataset, Floats]:
-    """The schema of the features, the rows with a label, and it."""
+    """Return the schema of the features, the labelled rows and their labels."""
     schema = settings.schema_of(chosen.table)
     tell_columns(chosen.table, schema, settings.roles.time, tell)
     check_features(schema)
     schema.check(chosen.table.frame, chosen.rows)
     known = chosen.outcomes.labelled
     if not known.all():
-        tell(f"{int((~known).sum()):,} rows without a label are left out.")
+        tell(f"{int((~known).sum()):,} rows without a label are excluded.")
     chosen = chosen.take(known)
     return schema, chosen, chosen.outcomes.labels
 
@@ -163,7 +208,7 @@ def _cvae(settings: Settings, schema: Schema, sampling_strategy: float | str) ->
 
 
 def _repeated(table: Table, schema: Schema, folds: Sequence[Fold]) -> list[str]:
-    """How many test rows equal a training row: such rows are no news, and intervals take them for some."""
+    """Note the share of test rows that equal a training row: they make results look better and surer."""
     hashes = table_hashes(table.frame, schema)
     shares = [np.isin(hashes[fold.test], hashes[fold.train]).mean() for fold in folds]
     share = float(np.mean(shares))
@@ -171,7 +216,7 @@ def _repeated(table: Table, schema: Schema, folds: Sequence[Fold]) -> list[str]:
 
 
 def _encoder(rows: pl.DataFrame, schema: Schema) -> Callable[[pl.DataFrame], npt.NDArray[np.float32]]:
-    """The numbers of rows, by the scales and levels of these training rows."""
+    """Return a function that encodes rows with the scales and levels of these training rows."""
     features = Schema(schema.features)
     numbers = NumericMatrix(Table.from_frame(rows).with_schema(features))
     return lambda frame: numbers(Table.from_frame(frame).with_schema(features))

@@ -1,4 +1,4 @@
-"""The main job on simulated transactions: what a newcomer runs first."""
+"""Demo: fit, score and evaluate on simulated transactions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LABEL, KIND, TIME = "is_fraud", "fraud_kind", "time"
 
 AMOUNT, CUSTOMER = "amount", "customer_id"
 
-# One alert a day for so many rows a day: 40 of the 2,400 that the usual demo has.
+# One alert for this many rows: 40 a day for the 2,400 rows a day of the default demo.
 ROWS_PER_ALERT = 60
 
 SHARE_OF_TIME_TO_LEARN = 0.7
@@ -42,13 +42,13 @@ def write_transactions(n_rows: int, path: str | Path, *, seed: int = 0, tell: Te
     return frame
 
 
-def run(folder: str | Path, n_rows: int, *, seed: int = 0, tell: Tell = silent) -> None:
-    """Simulate, fit on the first weeks, score and evaluate the rest; all files stay in `folder`."""
+def run(folder: str | Path, n_rows: int, *, seed: int = 0, progress: bool = False, tell: Tell = silent) -> None:
+    """Simulate transactions, fit to the first weeks, score and evaluate the rest; keep all files in `folder`."""
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise TableError(f"{folder}: the folder cannot be made ({error.strerror}).") from error
+        raise TableError(f"{folder}: the folder cannot be created ({error.strerror}).") from error
     table, model, scores = (str(folder / name) for name in ("transactions.parquet", "model", "scores.parquet"))
     frame = write_transactions(n_rows, table, seed=seed, tell=tell)
     cut = _cut(frame)
@@ -56,7 +56,9 @@ def run(folder: str | Path, n_rows: int, *, seed: int = 0, tell: Tell = silent) 
     options = {**roles, "drop": KIND, "threshold": f"budget:{_alerts_per_day(frame)}", "seed": seed}
     command = " ".join([f"oddrow fit {table} --out {model}", *(f"--{name} {value}" for name, value in options.items())])
     tell(f"\n$ {command}")
-    artifact = workflow.fit(table, model, Settings.gather(options=options), tell=tell, command=command)
+    artifact = workflow.fit(
+        table, model, Settings.gather(options=options), progress=progress, tell=tell, command=command
+    )
     tell(f"\n$ oddrow score {table} --model {model} --from {cut} --out {scores}")
     workflow.score(table, model, scores, start=cut, tell=tell)
     tell(f"\n$ oddrow evaluate {table} --model {model} --from {cut}")
@@ -65,7 +67,7 @@ def run(folder: str | Path, n_rows: int, *, seed: int = 0, tell: Tell = silent) 
 
 
 def _cut(frame: pl.DataFrame) -> str:
-    """Midnight of the day on which learning ends."""
+    """Return the midnight at which training ends."""
     first, last = frame[TIME].min(), frame[TIME].max()
     assert isinstance(first, datetime)
     assert isinstance(last, datetime)
@@ -88,7 +90,7 @@ def _amount(table: Table) -> npt.NDArray[np.float64]:
 
 
 def _tell_by_kind(artifact: Artifact, chosen: Dataset, tell: Tell) -> None:
-    """How each kind of fraud fares against all normal rows."""
+    """Report how well each kind of fraud is found."""
     scores = artifact.detector.anomaly_score(chosen.table)
     alerts = artifact.threshold.alerts(scores, chosen.outcomes.time)
     kinds = chosen.table.frame[KIND].to_numpy()

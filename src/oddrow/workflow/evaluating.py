@@ -1,14 +1,14 @@
-"""Evaluating: labelled tables and a saved model in, its numbers beside the baselines out."""
+"""Evaluate: a saved model and its baselines on labelled rows."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Unpack
 
 from oddrow.artifact import Artifact
 from oddrow.encoding.matrix import TableScorer
-from oddrow.errors import OddrowError, ParameterError
+from oddrow.errors import OddrowError, ParameterError, counted
 from oddrow.evaluate.evaluation import Evaluation, HeldOutSet, measure
 from oddrow.files import check_output_file, write_json
 from oddrow.metrics.classification import confusion
@@ -16,38 +16,65 @@ from oddrow.table.dataset import Dataset
 from oddrow.thresholds.fingerprint import Fingerprint
 from oddrow.typing import Floats, Tell, silent
 from oddrow.workflow.baselines import Baselines, RankedScores
-from oddrow.workflow.request import check_out, hashes_of, roles_given, select_for
+from oddrow.workflow.request import Request, RowOptions, check_not_input, hashes_of
 
 
 def evaluate(
     tables: str | Sequence[str],
     model: str | Path,
     *,
-    label: str | None = None,
-    anomaly: Sequence[str] = (),
-    normal: Sequence[str] = (),
-    weight: str | None = None,
-    amount: str | None = None,
-    entity: str | None = None,
-    time: str | None = None,
-    start: str | None = None,
-    until: str | None = None,
-    join: str | None = None,
     json_to: Path | None = None,
     tell: Tell = silent,
+    **rows: Unpack[RowOptions],
 ) -> Evaluation:
-    """Measure a saved model on labelled rows beside IsolationForest, Mahalanobis and its untrained twin.
+    """Measure a saved model on labelled rows, next to its baselines.
 
-    The baselines are fitted to the model's own training rows, read again from where they were; where these are gone
-    or have changed, the result says so and stands alone. `join` is as in `score`, `json_to` a file for the numbers.
+    The baselines are IsolationForest, Mahalanobis distance, an untrained copy of the model and, if there are enough
+    labels, a random forest trained on them. They are fitted to the model's own training rows, read again from the
+    files. If these have changed, the evaluation says so and has no baselines.
+
+    Parameters
+    ----------
+    tables : str or sequence of str
+        Files or patterns.
+    model : str or Path
+        Folder of the model.
+    json_to : Path or None, default=None
+        JSON file for the results.
+    tell : callable, optional
+        Receives what is reported: lines of text, then the evaluation.
+    **rows : RowOptions
+        Which rows and columns: `label`, `anomaly`, `normal`, `weight`, `amount`, `entity`, `time`, `start`, `until`,
+        `join`. What is not given is as when the model was fitted.
+
+    Returns
+    -------
+    Evaluation
+        Metrics of the model and of the baselines.
+
+    Raises
+    ------
+    OddrowError
+        If a table or the model is not as it must be, or there is nothing to measure.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from oddrow import simulate, workflow
+    >>> with TemporaryDirectory() as folder:
+    ...     table, model = f"{folder}/payments.parquet", f"{folder}/model"
+    ...     simulate(2000, random_state=0).write_parquet(table)
+    ...     settings = workflow.Settings.gather(options={"drop": "is_fraud,fraud_kind"})
+    ...     _ = workflow.fit(table, model, settings)
+    ...     evaluation = workflow.evaluate(table, model, label="is_fraud")
+    >>> evaluation.results[0].name
+    'OddRowDetector'
     """
     if json_to is not None:
         check_output_file(json_to)
-        check_out(json_to, tables, join, model)
+        check_not_input(json_to, tables, rows.get("join"), model)
     artifact = Artifact.load(model)
-    given = {"label": label, "anomaly": tuple(anomaly), "normal": tuple(normal), "weight": weight, "time": time}
-    roles, absent = roles_given(artifact, {**given, "amount": amount, "entity": entity})
-    chosen = select_for(artifact, tables, roles, start, until, join, tell=tell, both=True, absent=absent)
+    chosen = Request.of(artifact, tables, rows).read(tell, both=True)
     evaluation = evaluate_dataset(artifact, chosen, tell=tell)
     tell(evaluation)
     if json_to is not None:
@@ -58,12 +85,47 @@ def evaluate(
 def evaluate_dataset(
     artifact: Artifact, chosen: Dataset, *, others: Mapping[str, TableScorer] | None = None, tell: Tell = silent
 ) -> Evaluation:
-    """Measure on rows already chosen; `others` are further rankings of a table's rows to stand beside."""
+    """Measure a model on labelled rows in memory, next to its baselines.
+
+    Parameters
+    ----------
+    artifact : Artifact
+        The model.
+    chosen : Dataset
+        The rows, with labels.
+    others : mapping of str to callable, optional
+        Further scorers to compare with: each takes a table and returns the scores of its rows, shape (n,).
+    tell : callable, optional
+        Receives what is reported, as text.
+
+    Returns
+    -------
+    Evaluation
+        Metrics of the model, the baselines and the others.
+
+    Raises
+    ------
+    OddrowError
+        If there are no labels, or there is nothing to measure.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from oddrow import Artifact, OddRowDetector, Threshold
+    >>> from oddrow.outcomes import Outcomes
+    >>> from oddrow.table.table import Table
+    >>> rng = np.random.default_rng(0)
+    >>> model = Artifact(OddRowDetector(random_state=0).fit(rng.normal(size=(200, 2))), Threshold(5.0, "fixed:5"))
+    >>> rows = np.concatenate([rng.normal(size=(50, 2)), [[9.0, 9.0]]])
+    >>> chosen = Dataset(Table.from_array(rows), np.arange(51), Outcomes(y=[0] * 50 + [1]))
+    >>> evaluate_dataset(model, chosen).results[0].average_precision
+    1.0
+    """
     return measured(artifact, chosen, others=others, tell=tell).evaluation
 
 
 class Measured(NamedTuple):
-    """An evaluation, and the scores (n,) of everybody in it by name."""
+    """An evaluation, and the scores of each scorer in it, shape (n,)."""
 
     evaluation: Evaluation
     scores: Mapping[str, Floats]
@@ -72,44 +134,44 @@ class Measured(NamedTuple):
 def measured(
     artifact: Artifact, chosen: Dataset, *, others: Mapping[str, TableScorer] | None = None, tell: Tell = silent
 ) -> Measured:
-    """As `evaluate_dataset`, with the scores behind the numbers."""
+    """Measure as `evaluate_dataset`, and keep the scores."""
     if chosen.outcomes.y is None:
-        raise ParameterError("evaluate needs to know the label: --label C.")
+        raise ParameterError("evaluate needs labels. Name the column: --label COLUMN.")
     hashes = hashes_of(artifact.detector, artifact.history, chosen)
     test = HeldOutSet(chosen.outcomes, hashes, chosen.table.synthetic)
     test.check(artifact.threshold)
     tell("Measuring the model …")
     name, scores = type(artifact.detector).__name__, artifact.detector.anomaly_score(chosen.table)
-    ranked, notes = [RankedScores(name, scores, artifact.threshold)], [*test.notes, *_of_block(artifact, test, scores)]
+    ranked = [RankedScores(name, scores, artifact.threshold)]
+    notes = [*test.notes, *_notes_on_block(artifact, test, scores)]
     try:
-        beside = Baselines.of(artifact)
-        ranked += beside.ranked(chosen, others or {}, tell)
-        notes += beside.notes
+        baselines = Baselines.of(artifact)
+        ranked += baselines.ranked(chosen, others or {}, tell)
+        notes += baselines.notes
     except OddrowError as error:
         notes.append(f"No baselines: {error}")
     if artifact.roles.weight is not None and chosen.outcomes.weight is None:
-        notes.append(f"Rows count alike here; the model was fitted with --weight {artifact.roles.weight}.")
+        notes.append(f"All rows have weight 1 here; the model was fitted with --weight {artifact.roles.weight}.")
     return Measured(of_ranked(artifact, test, ranked, notes), {each.name: each.scores for each in ranked})
 
 
 def of_ranked(
     artifact: Artifact, test: HeldOutSet, ranked: Sequence[RankedScores], notes: Sequence[str] = ()
 ) -> Evaluation:
-    """The numbers of everybody on the test rows, the model first, and how many of these it has seen before."""
+    """Return the metrics of all scorers on the test rows, the model first."""
     n_unknown = int((~test.outcomes.labelled).sum())
-    unknown = [f"{n_unknown:,} rows without a label are decided on and not measured."] if n_unknown else []
+    unknown = [f"{n_unknown:,} rows have no label: they count as alerts, not in the metrics."] if n_unknown else []
     results = tuple(measure(each.name, test, each.scores, each.cut, intervals=True) for each in ranked)
     return Evaluation.of(test, artifact.threshold, results, seen_before(artifact), (*unknown, *notes))
 
 
 def seen_before(artifact: Artifact) -> dict[str, Fingerprint | None]:
-    """The rows that a model has seen: those that chose its threshold, and those that it learned from."""
+    """Return the fingerprints of the rows that set a model's threshold, and of those that trained it."""
     seen = {"threshold": artifact.threshold.fingerprint}
     return seen if artifact.origin is None else {**seen, "training": artifact.origin.fingerprint}
 
 
-def _of_block(artifact: Artifact, test: HeldOutSet, scores: Floats) -> list[str]:
-    """What the second cut does, where there is one: of the alerts, those that reach it too."""
+def _notes_on_block(artifact: Artifact, test: HeldOutSet, scores: Floats) -> list[str]:
     block = artifact.block
     if block is None:
         return []
@@ -119,6 +181,6 @@ def _of_block(artifact: Artifact, test: HeldOutSet, scores: Floats) -> list[str]
     blocked &= alerts
     found = confusion(labelled.labels, blocked[rows.labelled], sample_weight=labelled.weight)
     return [
-        f"Block from {block.value:.6g} on ({block.rule}): {int(blocked.sum()):,} of the alerts, precision "
+        f"Block at {block.value:.6g} or more ({block.rule}): {counted(int(blocked.sum()), 'alert')}, precision "
         f"{found.precision:.3f}, recall {found.recall:.3f}."
     ]

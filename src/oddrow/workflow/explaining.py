@@ -1,4 +1,4 @@
-"""Explaining: why a saved model finds one row of a table as odd as it does, and what would be normal."""
+"""Explain: why a saved model scores one row as it does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from oddrow.explain import Explanation, counterfactuals, reasons
 from oddrow.table.convert import as_text
 from oddrow.table.dataset import Dataset
 from oddrow.typing import Tell, silent
-from oddrow.workflow.request import select_for
+from oddrow.workflow.request import Request
 from oddrow.workflow.scoring import roles_to_score
 
 
@@ -26,16 +26,52 @@ def explain(
     join: str | None = None,
     tell: Tell = silent,
 ) -> Explanation:
-    """Say why the row of this id, or of this number (from 0) where the model knows no ids, scores as it does, and of an
-    alert which row near it would be none.
+    """Explain the score of one row, and find the changes that would make an alert none.
 
-    The tables are read whole, as a row's history needs the rows before it. Raises `TableError` where no row, or more
-    than one, has the id.
+    The tables are read whole, as the history of a row needs the rows before it.
+
+    Parameters
+    ----------
+    tables : str or sequence of str
+        Files or patterns.
+    model : str or Path
+        Folder of the model.
+    id : str
+        The id of the row, or its number from 0 if the model has no id column.
+    n_reasons : int, default=5
+        How many columns to name.
+    join : str or None, default=None
+        Second table, for a model that was fitted with one.
+    tell : callable, optional
+        Receives what is reported: lines of text, then the explanation.
+
+    Returns
+    -------
+    Explanation
+        The score, the threshold, the reasons and the counterfactual.
+
+    Raises
+    ------
+    TableError
+        If no row, or more than one, has the id.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from oddrow import simulate, workflow
+    >>> with TemporaryDirectory() as folder:
+    ...     table, model = f"{folder}/payments.csv", f"{folder}/model"
+    ...     simulate(400, random_state=0).write_csv(table)
+    ...     settings = workflow.Settings.gather(options={"drop": "is_fraud,fraud_kind", "id": "transaction_id"})
+    ...     _ = workflow.fit(table, model, settings)
+    ...     explanation = workflow.explain(table, model, "7", n_reasons=2)
+    >>> explanation.named, len(explanation.reasons)
+    ('transaction_id 7', 2)
     """
     check_number("reasons", n_reasons, 1, whole=True)
     artifact = Artifact.load(model)
     roles = roles_to_score(artifact, None, in_range=False)
-    chosen = select_for(artifact, tables, roles, None, None, join, tell=tell, labelled=False)
+    chosen = Request(artifact, tables, roles, join=join).read(tell, labelled=False)
     row = _row_of(artifact, chosen, id)
     one = chosen.table.take(np.array([row]))
     (score,) = artifact.detector.anomaly_score(one)
@@ -43,10 +79,15 @@ def explain(
     named = f"row {row}" if artifact.roles.id is None else f"{artifact.roles.id} {id}"
     cut = artifact.threshold
     near = counterfactuals(artifact.detector, one, cut.value, history=artifact.history)
-    normal_score = float(near.scores[0]) if near.found[0] else None
-    changes = tuple(near.changes(0))
-    rule = cut.rule if cut.cap is None else f"{cut.rule}, which takes {cut.cap}, the highest"
-    explanation = Explanation(named, float(score), cut.value, rule, tuple(found), changes, normal_score)
+    explanation = Explanation(
+        named=named,
+        score=float(score),
+        cut=cut.value,
+        rule=cut.rule if cut.cap is None else f"{cut.rule}: {cut.cap}, the highest scores first",
+        reasons=tuple(found),
+        changes=tuple(near.changes(0)),
+        normal_score=float(near.scores[0]) if near.found[0] else None,
+    )
     tell(explanation)
     return explanation
 
@@ -54,11 +95,11 @@ def explain(
 def _row_of(artifact: Artifact, chosen: Dataset, id: str) -> int:
     if artifact.roles.id is None:
         if not (id.isdecimal() and int(id) < len(chosen.rows)):
-            raise TableError(f"row {id!r} is none of the {len(chosen.rows):,} rows, which are numbered from 0.")
+            raise TableError(f"there is no row {id!r}: the {len(chosen.rows):,} rows are numbered from 0.")
         return int(id)
     column = artifact.roles.id
     ids = as_text(chosen.table.frame[column])
     rows = np.arange(0) if ids is None else np.flatnonzero((ids == id).fill_null(False).to_numpy())
     if len(rows) != 1:
-        raise TableError(f"column '{column}': {len(rows):,} rows are named {id!r}. Expected one.")
+        raise TableError(f"column '{column}': {len(rows):,} rows have the id {id!r}. Expected one.")
     return int(rows[0])

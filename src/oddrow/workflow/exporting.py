@@ -1,4 +1,4 @@
-"""Exporting: a saved model in, one ONNX file out that scores raw columns without oddrow."""
+"""Export: a saved model as an ONNX file that scores raw columns without oddrow."""
 
 from __future__ import annotations
 
@@ -15,10 +15,41 @@ from oddrow.typing import Tell, silent
 
 
 def export(model: str | Path, onnx_path: str | Path, *, tell: Tell = silent) -> Path:
-    """Write a saved model as one ONNX file, encoder included, and return where.
+    """Export a saved model to an ONNX file, encoder included.
 
-    The file is written once it has scored 4,096 made-up rows as the model does. Raises `ParameterError` for what ONNX
-    cannot hold and where the extra `onnx` is not installed, `ArtifactError` where scores differ.
+    Before the file is written, it has scored 4,096 random rows as the model does.
+
+    Parameters
+    ----------
+    model : str or Path
+        Folder of the model.
+    onnx_path : str or Path
+        File to write; its name ends in `.onnx`.
+    tell : callable, optional
+        Receives what is reported, as text.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    ParameterError
+        If ONNX cannot express the model, or the extra `onnx` is not installed.
+    ArtifactError
+        If the scores of the file differ from those of the model.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> from oddrow import Artifact, OddRowDetector, Threshold, workflow
+    >>> detector = OddRowDetector(random_state=0).fit(np.random.default_rng(0).normal(size=(100, 2)))
+    >>> with TemporaryDirectory() as folder:
+    ...     Artifact(detector, Threshold(5.0, "fixed:5")).save(f"{folder}/model")
+    ...     workflow.export(f"{folder}/model", f"{folder}/model.onnx").name
+    'model.onnx'
     """
     check_packages()
     place = Path(onnx_path)
@@ -33,21 +64,23 @@ def export(model: str | Path, onnx_path: str | Path, *, tell: Tell = silent) -> 
     n_inputs = counted(len(input_columns(artifact.detector)), "column")
     tell(
         f"Wrote {place} ({len(exported) / 1e6:.1f} MB): {n_inputs} in, anomaly_score out. "
-        f"On {N_PARITY_ROWS:,} made-up rows it differs from the model by {difference:.1g} of the score at most."
+        f"On {N_PARITY_ROWS:,} random rows its scores differ by at most {difference:.1g} (relative) from the model's."
     )
     return place
 
 
 def _check_place(place: Path, model: Path) -> None:
     if place.suffix != ".onnx":
-        raise ParameterError(f"{place}: a model is written as ONNX. Give a name that ends in .onnx.")
+        raise ParameterError(f"{place}: the name of an ONNX file must end in .onnx.")
     if place.resolve().parent == model.resolve():
-        raise ParameterError(f"{place}: the model's folder holds the model alone. Give a place outside {model}.")
+        raise ParameterError(
+            f"{place}: the folder of the model must hold nothing else. Choose a place outside {model}."
+        )
     check_output_file(place)
 
 
 def _properties(artifact: Artifact) -> Iterator[tuple[str, str]]:
-    """What whoever runs the file must know to decide: the ONNX model's metadata."""
+    """Yield the metadata of the file: what is needed to decide by its scores."""
     yield "oddrow_version", version("oddrow")
     yield "detector", type(artifact.detector).__name__
     for name, cut in (("threshold", artifact.threshold), ("block", artifact.block)):
@@ -60,15 +93,15 @@ def _properties(artifact: Artifact) -> Iterator[tuple[str, str]]:
 
 
 def _notes(artifact: Artifact) -> Iterator[str]:
-    """What the file leaves to whoever runs it."""
+    """Yield what the user of the file must do besides."""
     if names := _made_before(artifact):
-        yield f"{counted(len(names), 'column')} of history are inputs too, to be made before: {first_names(names)}."
+        yield f"Compute {counted(len(names), 'history column')} before scoring, as inputs: {first_names(names)}."
     for cut in (artifact.threshold, artifact.block):
         if cut is not None and not cut.is_by_row:
-            yield f"Not in the file, which gives scores alone: {cut.in_words}"
+            yield f"The file returns scores only; apply this yourself: {cut.in_words}"
 
 
 def _made_before(artifact: Artifact) -> list[str]:
-    """The columns that the model's history makes, among those that the network sees."""
+    """Return the input columns that the model's history makes."""
     made = set() if artifact.history is None else set(artifact.history.names)
     return [column.name for column in input_columns(artifact.detector) if column.name in made]

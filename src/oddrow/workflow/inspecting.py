@@ -1,4 +1,4 @@
-"""Inspecting: what each column of a table is taken for, and why."""
+"""Inspect: which kind each column of a table has, and why."""
 
 from __future__ import annotations
 
@@ -14,7 +14,37 @@ from oddrow.workflow.settings import Settings
 
 
 def inspect(tables: str | Sequence[str], settings: Settings, *, tell: Tell = silent) -> Schema:
-    """Tell what each column of a table is taken for, and which values do not fit; nothing is refused."""
+    """Report the kind of each column, and values that `fit` would refuse.
+
+    Parameters
+    ----------
+    tables : str or sequence of str
+        Files or patterns.
+    settings : Settings
+        How to read the tables, and the roles of the columns.
+    tell : callable, optional
+        Receives what is reported: lines of text, and the schema.
+
+    Returns
+    -------
+    Schema
+        The columns with their kinds, and the reasons for them.
+
+    Raises
+    ------
+    TableError
+        If a file cannot be read or a column is missing.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from oddrow import simulate, workflow
+    >>> with TemporaryDirectory() as folder:
+    ...     simulate(400, random_state=0).write_parquet(f"{folder}/payments.parquet")
+    ...     schema = workflow.inspect(f"{folder}/payments.parquet", workflow.Settings())
+    >>> [(column.name, column.kind) for column in schema.columns[:2]]
+    [('transaction_id', 'identifier'), ('time', 'time')]
+    """
     table = read_joined(tables, settings.read, settings.join)
     settings.roles.check(table.columns)
     table = with_history(table, settings.roles, settings.history)

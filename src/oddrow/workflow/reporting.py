@@ -1,13 +1,16 @@
-"""Reporting: a saved model and the rows of a table in, one HTML page out that shows and says how well that goes."""
+"""Report: one HTML page about a saved model and the rows of a table."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import date
 from importlib.metadata import version
 from pathlib import Path
+from typing import Unpack
 
-from oddrow.artifact import REPORT, Artifact
+from oddrow.artifact import Artifact
+from oddrow.artifact.manifest import REPORT
 from oddrow.files import check_output_file, write_text
 from oddrow.report import check_packages, render
 from oddrow.report.contents import page_of
@@ -16,7 +19,7 @@ from oddrow.table.dataset import Dataset, describe_span
 from oddrow.table.roles import Roles
 from oddrow.typing import Tell, silent
 from oddrow.workflow.evaluating import measured, seen_before
-from oddrow.workflow.request import check_out, hashes_of, roles_given, select_for
+from oddrow.workflow.request import Request, RowOptions, check_not_input, hashes_of
 
 
 def report(
@@ -24,48 +27,77 @@ def report(
     model: str | Path,
     out: str | Path | None = None,
     *,
-    label: str | None = None,
-    anomaly: Sequence[str] = (),
-    normal: Sequence[str] = (),
-    weight: str | None = None,
-    amount: str | None = None,
-    entity: str | None = None,
-    time: str | None = None,
-    start: str | None = None,
-    until: str | None = None,
-    join: str | None = None,
     command: str = "",
     tell: Tell = silent,
+    **rows: Unpack[RowOptions],
 ) -> Path:
-    """Write what a saved model makes of the rows of tables as one HTML file, and return where.
+    """Write an HTML report about a saved model and the rows of tables.
 
-    Where the rows have labels of both classes it is measured as by `evaluate`; else the report shows scores, alerts and
-    reasons alone. Without `out` it is kept in the model's folder, until the model is replaced. Raises `ParameterError`
-    where the extra `report` is not installed, and as `evaluate` does.
+    With labels of both classes, it holds all that `evaluate` measures; without, scores, alerts and reasons.
+
+    Parameters
+    ----------
+    tables : str or sequence of str
+        Files or patterns.
+    model : str or Path
+        Folder of the model.
+    out : str, Path or None, default=None
+        HTML file to write; `report.html` in the model's folder by default, until the model is replaced.
+    command : str, default=""
+        The command line, to print in the report.
+    tell : callable, optional
+        Receives what is reported, as text.
+    **rows : RowOptions
+        Which rows and columns: `label`, `anomaly`, `normal`, `weight`, `amount`, `entity`, `time`, `start`, `until`,
+        `join`. What is not given is as when the model was fitted.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    ParameterError
+        If the extra `report` is not installed.
+    OddrowError
+        If a table, the model or the file is not as it must be.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> import polars as pl
+    >>> from oddrow import Artifact, OddRowDetector, Threshold, workflow
+    >>> rows = pl.DataFrame(np.random.default_rng(0).normal(size=(100, 2)), schema=["a", "b"])
+    >>> with TemporaryDirectory() as folder:
+    ...     Artifact(OddRowDetector(random_state=0).fit(rows), Threshold(5.0, "fixed:5")).save(f"{folder}/model")
+    ...     rows.write_csv(f"{folder}/rows.csv")
+    ...     workflow.report(f"{folder}/rows.csv", f"{folder}/model").name
+    'report.html'
     """
     check_packages()
     place = Path(model) / REPORT if out is None else Path(out)
     artifact = Artifact.load(model)
     check_output_file(place)
-    check_out(place, tables, join, model)
-    given = {"label": label, "anomaly": tuple(anomaly), "normal": tuple(normal), "weight": weight, "time": time}
-    roles, absent = roles_given(artifact, {**given, "amount": amount, "entity": entity})
-    roles = replace(roles, id=artifact.roles.id)
-    absent += ["id"] if label else ["id", "label"]
-    chosen = select_for(artifact, tables, roles, start, until, join, tell=tell, labelled=False, absent=absent)
-    within = describe_span(roles.time or "", start, until) if start or until else ""
-    subject = _subject(artifact, _with_labels(chosen, roles), tell)
-    subject = replace(subject, span=f"{chosen.table.source}, {within}" if within else "")
+    check_not_input(place, tables, rows.get("join"), model)
+    optional = ("time", "amount", "entity", "id", "label")
+    request = Request.of(artifact, tables, rows, id=artifact.roles.id, optional=optional)
+    chosen = request.read(tell, labelled=False)
+    source, start, until = chosen.table.source, request.start, request.until
+    data = _report_data(artifact, _with_labels(chosen, request.roles), tell)
+    if start or until:
+        data = replace(data, span=f"{source}, {describe_span(request.roles.time or '', start, until)}")
     tell("Drawing …")
     commands = [text for text in (artifact.origin.command if artifact.origin else "", command) if text]
-    page = page_of(subject, f"oddrow report: {chosen.table.source}", _made_by(), commands)
-    write_text(render(page), place)
+    made_by = f"Made by oddrow {version('oddrow')} on {date.today().isoformat()}."
+    write_text(render(page_of(data, f"oddrow report: {source}", made_by, commands)), place)
     tell(f"Wrote {place} ({place.stat().st_size / 1e6:.1f} MB).")
     return place
 
 
 def _with_labels(chosen: Dataset, roles: Roles) -> Dataset:
-    """The rows with their labels, where there are both classes to measure by."""
+    """Return the rows with their labels, if these are of both classes."""
     if roles.label is None or roles.label not in chosen.table.columns:
         return chosen
     y = roles.known_labels(chosen.table.frame)
@@ -73,11 +105,11 @@ def _with_labels(chosen: Dataset, roles: Roles) -> Dataset:
     return replace(chosen, outcomes=replace(chosen.outcomes, y=y)) if has_both else chosen
 
 
-def _subject(artifact: Artifact, chosen: Dataset, tell: Tell) -> ReportData:
+def _report_data(artifact: Artifact, chosen: Dataset, tell: Tell) -> ReportData:
     if chosen.outcomes.y is not None:
         found = measured(artifact, chosen, tell=tell)
         return ReportData(artifact, chosen, found.scores, found.evaluation)
-    tell("No labels of both classes: scores, alerts and reasons alone.")
+    tell("There are no labels of both classes: the report has scores, alerts and reasons only.")
     scores = artifact.detector.anomaly_score(chosen.table)
     return ReportData(
         artifact, chosen, {type(artifact.detector).__name__: scores}, None, tuple(_seen(artifact, chosen))
@@ -85,16 +117,10 @@ def _subject(artifact: Artifact, chosen: Dataset, tell: Tell) -> ReportData:
 
 
 def _seen(artifact: Artifact, chosen: Dataset) -> Iterator[str]:
-    """How many of the rows the model has seen before, and how many are made up."""
+    """Yield how many rows the model has seen before, and how many are synthetic."""
     hashes = hashes_of(artifact.detector, artifact.history, chosen)
     for name, mark in seen_before(artifact).items():
         if mark is not None and (share := mark.overlap(hashes)) > 0:
-            yield f"About {share:.1%} of these rows equal one of the {name} rows, which the model has seen before."
+            yield f"About {share:.1%} of these rows equal {name} rows, which the model has seen before."
     if n_made := int(chosen.table.synthetic.sum()):
-        yield f"{n_made:,} of these rows are made up (oddrow_synthetic)."
-
-
-def _made_by() -> str:
-    from datetime import date
-
-    return f"Made by oddrow {version('oddrow')} on {date.today().isoformat()}."
+        yield f"{n_made:,} of these rows are synthetic (oddrow_synthetic)."

@@ -1,19 +1,21 @@
-"""Tables as the commands read them: inspected, or chosen for a saved model."""
+"""What a saved model is asked about: which rows of which tables, and which columns play which part."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from oddrow.artifact import CARD, MANIFEST, TENSORS, Artifact
+from oddrow.artifact import Artifact
+from oddrow.artifact.manifest import CARD, MANIFEST, TENSORS
 from oddrow.detectors.base import Detector
-from oddrow.errors import ParameterError, TableError
+from oddrow.errors import ParameterError, TableError, raise_all
+from oddrow.structure import build, unknown_keys
 from oddrow.table.dataset import Dataset, read_dataset
 from oddrow.table.fingerprint import row_hashes, table_hashes
 from oddrow.table.history import History
@@ -24,104 +26,157 @@ from oddrow.table.table import Table
 from oddrow.typing import Tell
 
 
-def select_for(
-    artifact: Artifact,
-    tables: str | Sequence[str],
-    roles: Roles,
-    start: str | None,
-    until: str | None,
-    join: str | None,
-    *,
-    tell: Tell,
-    both: bool = False,
-    labelled: bool = True,
-    absent: Sequence[str] = (),
-) -> Dataset:
-    """The rows of tables that a saved model is asked about, read and checked as it was taught.
+class RowOptions(TypedDict, total=False):
+    """Which rows of the tables are meant, and which columns play which part.
 
-    Roles that the model has and nobody named, those in `absent`, hold where the table has their column.
+    What is not given is as when the model was fitted, except the weight and the time span, which are then none.
+
+    Attributes
+    ----------
+    label : str
+        Column that tells anomalies from normal rows.
+    anomaly : str or sequence of str
+        Label values that mean anomaly; a text may hold several, separated by commas.
+    normal : str or sequence of str
+        Label values that mean normal; all others then mean anomaly.
+    weight : str
+        Column with the number of rows that each row stands for.
+    amount : str
+        Column with the cost of missing an anomaly.
+    entity : str
+        Column with the entity of each row, such as a card.
+    time : str
+        Column that orders the rows.
+    start : str
+        First time to include: a number or an ISO date.
+    until : str
+        First time to exclude.
+    join : str
+        Second table, for a model that was fitted with one.
+
+    Examples
+    --------
+    >>> rows: RowOptions = {"label": "is_fraud", "start": "2024-05-01"}
+    >>> sorted(rows)
+    ['label', 'start']
     """
-    chosen = read_dataset(
-        tables,
-        artifact.read,
-        roles,
-        start,
-        until,
-        join=_join_for(artifact, join),
-        history=artifact.history,
-        history_roles=_fitted_roles(artifact),
-        both=both,
-        labelled=labelled,
-        absent=absent,
-    )
-    tell_note(chosen.table, tell)
-    artifact.detector.schema_.check(chosen.table.frame, chosen.rows)
-    return chosen
+
+    label: str | None
+    anomaly: str | Sequence[str] | None
+    normal: str | Sequence[str] | None
+    weight: str | None
+    amount: str | None
+    entity: str | None
+    time: str | None
+    start: str | None
+    until: str | None
+    join: str | None
 
 
-def _fitted_roles(artifact: Artifact) -> Roles:
-    """Time and label that a row's history is known by, whichever label is measured against now."""
-    roles = artifact.roles if artifact.origin is None else artifact.origin.roles
-    needs_label = artifact.history is not None and artifact.history.needs_label
-    return Roles(
-        label=roles.label if needs_label else None, anomaly=roles.anomaly, normal=roles.normal, time=roles.time
-    )
+@dataclass(frozen=True)
+class Request:
+    """Rows of tables for a saved model; the columns of the roles in `optional` may be missing."""
 
+    artifact: Artifact
+    tables: str | Sequence[str]
+    roles: Roles
+    start: str | None = None
+    until: str | None = None
+    join: str | None = None
+    optional: tuple[str, ...] = ()
 
-def roles_given(artifact: Artifact, given: dict[str, Any]) -> tuple[Roles, list[str]]:
-    """The model's roles with those given now in their place, and the names of those that nobody gave."""
-    spoken = {name: value for name, value in given.items() if value}
-    if spoken.get("label") in artifact.detector.schema_.feature_names:
-        raise ParameterError(
-            f"--label {spoken['label']}: the model looks at this column, so its scores know the answer. Fit again with "
-            f"--label {spoken['label']}, or with --drop {spoken['label']}."
+    @classmethod
+    def of(
+        cls,
+        artifact: Artifact,
+        tables: str | Sequence[str],
+        rows: RowOptions,
+        *,
+        id: str | None = None,
+        optional: Sequence[str] = ("time", "amount", "entity"),
+    ) -> Request:
+        """Return a request with the model's roles, and those that are given in their place.
+
+        Roles of the model that nobody gave, if named in `optional`, hold where the table has their column.
+        """
+        raise_all(unknown_keys(rows, RowOptions.__annotations__), ParameterError)
+        given = {name: value for name, value in cast(dict[str, Any], rows).items() if value}
+        span = {name: given.pop(name, None) for name in ("start", "until", "join")}
+        if (label := given.get("label")) in artifact.detector.schema_.feature_names:
+            raise ParameterError(
+                f"--label {label}: the model uses this column as a feature, so its scores know the answer. Fit again "
+                f"with --label {label} or --drop {label}."
+            )
+        built = build(Roles, given, lenient=True)
+        own: dict[str, Any] = {name: getattr(built, name) for name in given}
+        roles = replace(artifact.roles, **{"weight": None, "id": id, "drop": (), **own})
+        return cls(artifact, tables, roles, **span, optional=tuple(name for name in optional if name not in given))
+
+    def read(self, tell: Tell, *, both: bool = False, labelled: bool = True) -> Dataset:
+        """Read the rows and check them against the model's schema; `both` asks for labels of both classes."""
+        fitted = self.artifact.roles if self.artifact.origin is None else self.artifact.origin.roles
+        history = self.artifact.history
+        # Whichever label is measured against, a row's history is known by that of fitting.
+        by = fitted.label if history is not None and history.needs_label else None
+        chosen = read_dataset(
+            self.tables,
+            self.artifact.read,
+            self.roles,
+            self.start,
+            self.until,
+            join=self._join(),
+            history=history,
+            history_roles=Roles(label=by, anomaly=fitted.anomaly, normal=fitted.normal, time=fitted.time),
+            both=both,
+            labelled=labelled,
+            absent=self.optional,
         )
-    absent = [name for name in ("time", "amount", "entity") if name not in spoken]
-    return replace(artifact.roles, **{"weight": None, "id": None, "drop": (), **spoken}), absent
+        tell_note(chosen.table, tell)
+        self.artifact.detector.schema_.check(chosen.table.frame, chosen.rows)
+        return chosen
+
+    def _join(self) -> Join | None:
+        origin = self.artifact.origin
+        fitted = None if origin is None else origin.join
+        if fitted is None and self.join:
+            raise ParameterError(f"--join {self.join}: the model was fitted without a second table. Leave --join out.")
+        if fitted is not None and not self.join:
+            raise ParameterError(
+                f"the model was fitted with {fitted.table} joined on '{fitted.on}'. Name a table: --join TABLE."
+            )
+        return Join(self.join, fitted.on) if fitted is not None and self.join else None
 
 
 def hashes_of(detector: Detector, history: History | None, chosen: Dataset) -> npt.NDArray[np.uint64]:
-    """The hashes of the rows' features, (n,), but for those of their history: a part of a table has less of it.
+    """Return a hash of each row, shape (n,), from its features without those of its history.
 
-    What a row has besides may be little: whose it is, and when, stand in for its history.
+    A part of a table has less history, so its rows would not be recognised by that. Few features may be left: the
+    entities and the time are hashed in their place.
     """
     made = set() if history is None else set(history.names)
     known = Schema(tuple(column for column in detector.schema_.features if column.name not in made))
     hashes = table_hashes(chosen.table.frame, known)
     if history is None or chosen.outcomes.time is None:
         return hashes
-    whose = chosen.table.in_memory.select(pl.col(history.entities).cast(pl.String))
-    return hashes ^ row_hashes(whose.with_columns(time=pl.Series(chosen.outcomes.time)))
+    entities = chosen.table.in_memory.select(pl.col(history.entities).cast(pl.String))
+    return hashes ^ row_hashes(entities.with_columns(time=pl.Series(chosen.outcomes.time)))
 
 
 def tell_note(table: Table, tell: Tell) -> None:
-    """Tell how a table came about, if there is something to tell."""
+    """Report how a table was read, if there is anything to report."""
     if table.note:
         tell(table.note)
 
 
-def named(tables: str | Sequence[str]) -> tuple[str, ...]:
-    """The tables as they were named."""
+def as_tuple(tables: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the tables as they were given."""
     return (tables,) if isinstance(tables, str) else tuple(str(table) for table in tables)
 
 
-def check_out(out: str | Path, tables: str | Sequence[str], join: str | None, model: str | Path) -> None:
-    """Refuse to write over what is to be read: a table, or a part of the model."""
+def check_not_input(out: str | Path, tables: str | Sequence[str], join: str | None, model: str | Path) -> None:
+    """Refuse to overwrite an input: a table, or a file of the model."""
     place = Path(out).resolve()
-    if place in {Path(table).resolve() for table in (*named(tables), *([join] if join else []))}:
-        raise TableError(f"{out}: this is a table to read; its rows would be lost. Give another --out.")
+    if place in {Path(table).resolve() for table in (*as_tuple(tables), *([join] if join else []))}:
+        raise TableError(f"{out}: this is one of the tables to read and would be overwritten. Choose another file.")
     if place in {(Path(model) / name).resolve() for name in (MANIFEST, TENSORS, CARD)}:
-        raise TableError(f"{out}: this is a part of the model, which would be lost. Give another --out.")
-
-
-def _join_for(artifact: Artifact, table: str | None) -> Join | None:
-    """The table given now, by the key that the model was fitted with."""
-    fitted = artifact.origin.join if artifact.origin is not None else None
-    if fitted is None and table:
-        raise ParameterError(f"--join {table}: the model was fitted without a joined table. Leave --join out.")
-    if fitted is not None and not table:
-        raise ParameterError(
-            f"the model was fitted with {fitted.table} joined on '{fitted.on}': say which table to join here, "
-            "that one or one like it: --join TABLE."
-        )
-    return Join(table, fitted.on) if fitted is not None and table else None
+        raise TableError(f"{out}: this is a file of the model and would be overwritten. Choose another file.")

@@ -1,4 +1,4 @@
-"""What the user asks for: options, `--set a.b=v` and a TOML file, read into one object with closed names."""
+"""`Settings`: what `fit` is asked to do, from a TOML file, `--set` and options."""
 
 from __future__ import annotations
 
@@ -30,12 +30,51 @@ TOP = (*ROLES, "clean", "from", "until", "join", "on", "threshold", "block", "se
 
 SECTIONS = ("table", "schema", "detector", "training", "encoder")
 
+# Parameters of detectors that have a section of their own or follow from other settings.
 GIVEN_ELSEWHERE = {"training", "encoder", "kinds", "random_state"}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that `fit` needs to know besides the tables."""
+    """What `oddrow.workflow.fit` is asked to do, besides the tables.
+
+    Parameters
+    ----------
+    roles : Roles, optional
+        Which columns are the label, the time, the id and so on.
+    read : ReadOptions, optional
+        How text files are read.
+    kinds : mapping of str to str, optional
+        Kinds of columns that override what their values suggest.
+    detector : {"oddrow", "autoencoder", "dagmm"}, default="oddrow"
+        The detector.
+    clean : bool, default=False
+        Whether every training row is normal.
+    parameters : mapping, optional
+        Parameters of the detector.
+    training : mapping, optional
+        Parameters of `Training`.
+    encoder : mapping, optional
+        Parameters of `TableEncoder`.
+    threshold : Rule, optional
+        The rule that sets the threshold; `quantile:0.99` by default.
+    block : Rule or None, default=None
+        The rule of a second, higher threshold.
+    history : History or None, default=None
+        Features of what each entity did before.
+    start, until : str or None, default=None
+        The first time to include, and the first to exclude.
+    join : Join or None, default=None
+        A second table, and the key column.
+    seed : int, default=0
+        The random seed.
+
+    Examples
+    --------
+    >>> settings = Settings.gather(sets=["training.epochs=5", "drop=a,b"], options={"label": "is_fraud"})
+    >>> settings.roles.drop, settings.training
+    (('a', 'b'), {'epochs': 5})
+    """
 
     roles: Roles = field(default_factory=Roles)
     read: ReadOptions = field(default_factory=ReadOptions)
@@ -57,12 +96,26 @@ class Settings:
     def gather(
         cls, config: Path | None = None, sets: Iterable[str] = (), options: Mapping[str, Any] | None = None
     ) -> Settings:
-        """Read the TOML file, then `--set a.b=v`, then the options that were given; the later one wins.
+        """Return the settings of a TOML file, of `--set` and of options; later ones override earlier ones.
 
-        Raises `ParameterError` for an unknown name (did you mean) or a value that cannot be read.
+        Parameters
+        ----------
+        config : Path or None, default=None
+            A TOML file.
+        sets : iterable of str, default=()
+            Settings as the command line has them: `training.epochs=5`.
+        options : mapping or None, default=None
+            Settings by name; those that are None are not given.
 
-        >>> Settings.gather(sets=["training.epochs=5", "drop=a,b"]).roles.drop
-        ('a', 'b')
+        Returns
+        -------
+        Settings
+            The settings.
+
+        Raises
+        ------
+        ParameterError
+            If a name is unknown or a value cannot be read.
         """
         values = _with_section_of_detector(_read_toml(config)) if config is not None else {}
         for text in sets:
@@ -74,7 +127,23 @@ class Settings:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Settings:
-        """Settings from nested plain values, as a TOML file holds them."""
+        """Return the settings that nested plain values describe.
+
+        Parameters
+        ----------
+        values : mapping
+            The keys and sections of a TOML file.
+
+        Returns
+        -------
+        Settings
+            The settings.
+
+        Raises
+        ------
+        ParameterError
+            If a key is unknown or a value has no meaning.
+        """
         raise_all(unknown_keys(values, (*TOP, *SECTIONS, "history")), ParameterError)
         values = _with_section_of_detector(values)
         section = {name: build(dict[str, Any], values.get(name, {}), name) for name in SECTIONS}
@@ -104,7 +173,25 @@ class Settings:
         )
 
     def new_detector(self, *, checkpoint: str | None = None, progress: bool = False) -> Detector:
-        """The detector that these settings describe, not yet fitted."""
+        """Return the detector, not yet fitted.
+
+        Parameters
+        ----------
+        checkpoint : str or None, default=None
+            Where training saves its state, unless the settings say.
+        progress : bool, default=False
+            Whether training shows a progress bar, unless the settings say.
+
+        Returns
+        -------
+        Detector
+            The detector.
+
+        Raises
+        ------
+        ParameterError
+            If a parameter has no meaning.
+        """
         training = self.new_training(Training(checkpoint=checkpoint, progress=progress))
         parameters = {**self._mode(), **_plain(self.parameters)}
         detector = DETECTORS[self.detector](training=training, random_state=self.seed, **parameters)
@@ -112,39 +199,93 @@ class Settings:
         detector._check_parameters()
         return detector
 
-    def _mode(self) -> dict[str, str]:
-        """Whether anomalies may be among the training rows, for a detector that asks: not where a label tells them."""
-        mode = "novelty" if self.clean or self.roles.label is not None else "outlier"
-        return {"mode": mode} if _has_modes(self.detector) else {}
-
     def select(self, tables: str | Sequence[str], *, both: bool = False, memory: MemoryBudget | None = None) -> Dataset:
-        """Read the tables and take the rows that these settings ask for, as `read_dataset` does."""
-        asked = (self.read, self.roles, self.start, self.until)
-        return read_dataset(tables, *asked, join=self.join, history=self.history, both=both, memory=memory)
+        """Read tables and return the rows that these settings ask for.
 
-    def new_training(self, usual: Training) -> Training:
-        """How to train: as is usual, but for what these settings say."""
-        training = Training(**{**usual.get_params(), **_plain(self.training)})
+        Parameters
+        ----------
+        tables : str or sequence of str
+            Files or patterns.
+        both : bool, default=False
+            Whether both classes must be among the labels.
+        memory : MemoryBudget or None, default=None
+            Rows that do not fit into it stay on disk.
+
+        Returns
+        -------
+        Dataset
+            The rows.
+
+        Raises
+        ------
+        TableError
+            If a file or column is missing, or no row is in the time span.
+        """
+        return read_dataset(
+            tables,
+            self.read,
+            self.roles,
+            self.start,
+            self.until,
+            join=self.join,
+            history=self.history,
+            both=both,
+            memory=memory,
+        )
+
+    def new_training(self, default: Training) -> Training:
+        """Return how to train: a default with the changes that these settings ask for.
+
+        Parameters
+        ----------
+        default : Training
+            How to train otherwise.
+
+        Returns
+        -------
+        Training
+            How to train.
+
+        Raises
+        ------
+        ParameterError
+            If a value has no meaning.
+        """
+        training = Training(**{**default.get_params(), **_plain(self.training)})
         training._check()
         return training
 
     def schema_of(self, table: Table) -> Schema:
-        """The schema of a table by its values, its columns' roles and the kinds that were given.
+        """Return the schema of a table, from its values, the roles of its columns and the kinds given for them.
 
-        Raises `ParameterError` where a kind was given for a column that is no feature.
+        Parameters
+        ----------
+        table : Table
+            The table.
+
+        Returns
+        -------
+        Schema
+            Its schema.
+
+        Raises
+        ------
+        ParameterError
+            If a kind is given for a column that has a role and so is not a feature.
         """
         reasons = self.roles.reasons(table.frame)
         for name in self.kinds.keys() & reasons.keys():
             raise ParameterError(
-                f"schema.{name}: the column is no feature ({reasons[name]}). Take one of the two back."
+                f"schema.{name}: the column is not a feature ({reasons[name]}). Leave out its kind or its role."
             )
-        reasons = {**self._whose(), **reasons}
+        entities = [] if self.history is None else self.history.entities
+        reasons = {**{name: "identifies the entity" for name in entities if name not in self.kinds}, **reasons}
         return Schema.infer(table.frame, {**dict.fromkeys(reasons, "dropped"), **self.kinds}, reasons)
 
-    def _whose(self) -> dict[str, str]:
-        """The columns that say whose history a row has: no features, unless a kind is given for them."""
-        names = [] if self.history is None else self.history.entities
-        return {name: "whose history it is" for name in names if name not in self.kinds}
+    def _mode(self) -> dict[str, str]:
+        # Without a label or --clean, anomalies may be among the training rows.
+        mode = "novelty" if self.clean or self.roles.label is not None else "outlier"
+        return {"mode": mode} if _has_modes(self.detector) else {}
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -157,7 +298,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def _with_section_of_detector(values: Mapping[str, Any]) -> dict[str, Any]:
-    """`detector = "dagmm"` means what `[detector] name = "dagmm"` means."""
+    """Read `detector = "dagmm"` as `[detector] name = "dagmm"`."""
     detector = values.get("detector", {})
     return {**values, "detector": {"name": detector} if isinstance(detector, str) else detector}
 
@@ -176,11 +317,11 @@ def _put_value(values: dict[str, Any], name: str, value: Any) -> None:
     elif isinstance(values.setdefault(section, {}), dict):
         values[section][key] = value
     else:
-        raise ParameterError(f"'{section}' is one value, not a section: '{name}' means nothing.")
+        raise ParameterError(f"'{section}' is one value, not a section: '{name}' does not exist.")
 
 
 def _parse(text: str) -> Any:
-    """A TOML value; else items between commas; else the text itself."""
+    """Read a TOML value, else items separated by commas, else text."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -190,7 +331,7 @@ def _parse(text: str) -> Any:
 
 
 def _check_parameters(values: Mapping[str, Any], detector: str) -> None:
-    """Refuse parameters that the detector does not have; say so where another one has them."""
+    """Refuse parameters that the detector does not have, and name the detector that has them."""
     known = {name: set(kind().get_params(deep=False)) - GIVEN_ELSEWHERE for name, kind in DETECTORS.items()}
     for name in values:
         having = [other for other in known if name in known[other]]
@@ -223,6 +364,6 @@ def _text(values: Mapping[str, Any], name: str) -> str | None:
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters as constructors take them: lists as tuples, and 'none', because TOML has no word for it, as None."""
+    """Turn lists into tuples and 'none', as TOML has no null, into None."""
     spoken = {name: None if value in ("none", "None") else value for name, value in values.items()}
     return {name: tuple(value) if isinstance(value, list) else value for name, value in spoken.items()}
