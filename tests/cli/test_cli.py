@@ -16,6 +16,7 @@ import polars as pl
 import pytest
 
 from oddrow.artifact import Artifact
+from oddrow.errors import counted
 
 COMMANDS = ("inspect", "fit", "score", "evaluate", "compare", "recipe", "simulate", "demo")
 HEAVY = {"jax", "sklearn", "polars", "numpy", "pandas", "equinox", "safetensors"}
@@ -200,7 +201,7 @@ def test_fit_takes_everything_from_a_toml_file_too(mixed_csv: Path, oddrow: Oddr
     assert manifest["threshold"]["source"] == "train"
     assert manifest["origin"]["until"] == "2024-01-10"
     assert manifest["detector"]["parameters"]["hidden"] == [8]
-    kinds = {column["name"]: column["kind"] for column in manifest["detector"]["state"]["schema"]}
+    kinds = {column["name"]: column["kind"] for column in manifest["detector"]["state"]["schema"]["columns"]}
     assert (kinds["row_id"], kinds["shop"], kinds["fee"], kinds["age"]) == ("numeric", *["dropped"] * 3)
 
 
@@ -244,7 +245,7 @@ def scored(oddrow: Oddrow, table: Path, model: Path, out: Path, *more: object) -
     assert ran.code == 0, ran.err
     frame = pl.read_csv(out) if out.suffix == ".csv" else pl.read_parquet(out)
     n_alerts = int(frame["alert"].sum())
-    assert f"{n_alerts:,} alerts in {frame.height:,} rows" in ran.out
+    assert f"{counted(n_alerts, 'alert')} in {counted(frame.height, 'row')}" in ran.out
     assert ran.out.endswith(f"Wrote {out}.\n")
     return frame
 
@@ -460,7 +461,7 @@ def test_evaluate_stands_alone_where_the_joined_table_has_changed(
     assert ran.code == 0, ran.err
     named = f"{halves[0]} joined with {right} on 'row_id'"
     assert (
-        f"No baselines: {named} no longer holds the rows that the model was trained on, or a recipe drew them."
+        f"No baselines: {named} no longer holds the rows that the model was trained on, or a recipe drew them at random."
         in ran.out
     )
 
@@ -541,7 +542,7 @@ def test_the_whole_job_with_dagmm(mixed_csv: Path, fit_options: Options, oddrow:
     assert ran.code == 0, ran.err
     assert len(list((tmp_path / "scalars").iterdir())) == 1
     manifest = json.loads((tmp_path / "m" / "manifest.json").read_text())
-    assert manifest["detector"]["class"] == "DAGMMDetector"
+    assert manifest["detector"]["name"] == "DAGMMDetector"
     assert {"energy", "reconstruction", "covariance_penalty"} <= set(manifest["detector"]["state"]["history"][0])
     assert oddrow("score", mixed_csv, "--model", tmp_path / "m", "--out", tmp_path / "s.csv").code == 0
     assert pl.read_csv(tmp_path / "s.csv")["anomaly_score"].is_finite().all()
