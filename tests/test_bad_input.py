@@ -238,15 +238,14 @@ def test_a_model_and_the_join_it_was_fitted_with(
     assert oddrow("fit", path, "--out", joined, *join, "--label", "y", "--set", "training.epochs=1").code == 0
     for command in (["score", path, "--out", place / "s.csv"], ["evaluate", path, "--json", place / "e.json"]):
         assert refused(*command, "--model", joined) == (
-            f"the model was fitted with {more} joined on 'id': say which table to join here, "
-            "that one or one like it: --join TABLE."
+            f"the model was fitted with {more} joined on 'id'. Name a table: --join TABLE."
         )
         assert refused(*command, "--model", model, "--join", more) == (
-            f"--join {more}: the model was fitted without a joined table. Leave --join out."
+            f"--join {more}: the model was fitted without a second table. Leave --join out."
         )
     before = more.read_bytes()
     score = ("score", path, "--model", joined, "--join", more, "--out", more)
-    assert "this is a table to read; its rows would be lost" in refused(*score)
+    assert "this is one of the tables to read and would be overwritten" in refused(*score)
     assert more.read_bytes() == before
 
 
@@ -394,15 +393,15 @@ def test_impossible_output_paths(
 ) -> None:
     file = write(table())
     before = file.read_bytes()
-    assert f"{file} is no folder. Give an --out inside one." in refused("fit", mixed_csv, "--out", file / "m")
+    assert f"{file} is not a folder. Choose another place." in refused("fit", mixed_csv, "--out", file / "m")
     evaluate = ("evaluate", mixed_csv, "--model", model, "--json")
     assert f"there is no folder {place / 'no'}" in refused(*evaluate, place / "no" / "e.json")
     assert "this is a folder" in refused(*evaluate, place)
-    assert "this exists and is no saved model" in refused("fit", mixed_csv, "--out", file)
+    assert "this exists and is not a saved model" in refused("fit", mixed_csv, "--out", file)
     score = ("score", mixed_csv, "--model", model, "--out")
     assert "oddrow does not write files of this ending" in refused(*score, place / "s.txt")
     assert f"there is no folder {file}" in refused(*score, file / "s.csv")
-    assert "the folder cannot be made" in refused("demo", "--rows", 100, "--out", file)
+    assert "the folder cannot be created" in refused("demo", "--rows", 100, "--out", file)
     assert "there is no folder" in refused("simulate", "--rows", 10, "--out", place / "no" / "a.csv")
     assert file.read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["place", "rows.csv"]
@@ -500,10 +499,7 @@ def test_ctrl_c_saves_a_checkpoint_and_the_same_command_resumes(
                 break
         told = [line for line in process.stderr.read().splitlines() if not line.startswith("epoch ")]
     assert process.returncode == 1
-    assert told == [
-        f"TrainingError: stopped. The state of training is kept in {place / 'm'}.checkpoint: "
-        "run the same command again to go on from there."
-    ]
+    assert told == [f"TrainingError: stopped. Run the same command again to go on from {place / 'm'}.checkpoint."]
     assert list(snapshot(place)) == ["m.checkpoint/checkpoint.safetensors"]
 
     resumed = oddrow(*fit)
@@ -532,8 +528,11 @@ def labelled(write: Write) -> Path:
     ("options", "expected"),
     [
         (["--label", "frauds"], "--label: column 'frauds' is not in the table. Did you mean 'fraud'?"),
-        (["--label", "fraud", "--spans", "7d,7d,7d"], "--spans are spans of time: say by which column, with --time C."),
-        (["--label", "fraud", "--time", "day", "--repeats", "2"], "--repeats draws folds anew at random"),
+        (["--label", "fraud", "--spans", "7d,7d,7d"], "--spans needs a time column. Name it: --time COLUMN."),
+        (
+            ["--label", "fraud", "--time", "day", "--repeats", "2"],
+            "--repeats draws random folds, but with --time rows keep their order",
+        ),
         (["--label", "fraud", "--time", "day", "--spans", "7d,7d"], "--spans 7d,7d: expected three"),
         (["--label", "fraud", "--time", "day", "--spans", "7d,7d,7"], "'7' is not a span of column 'day' (Date)"),
         (["--label", "fraud", "--time", "day", "--spans", "7d,7d,7d"], "too little for 604800 of training"),
@@ -541,8 +540,11 @@ def labelled(write: Write) -> Path:
         (["--label", "fraud", "--folds", "1"], "folds=1 is not"),
         (["--label", "fraud", "--max-rows", "8"], "max_rows=8 leaves nothing of the larger class"),
         (["--label", "amount"], "column 'amount' is not a label of two classes"),
-        (["--label", "fraud", "--ratio", "0.05"], "--ratio 0.05: training rows have 0.111 rare ones to a common one"),
-        (["--label", "fraud", "--ratio", "0.2", "--max-rows", "20"], "training rows have 0.667 rare ones to a common"),
+        (["--label", "fraud", "--ratio", "0.05"], "--ratio 0.05: the ratio of rare to common rows is already 0.111"),
+        (
+            ["--label", "fraud", "--ratio", "0.2", "--max-rows", "20"],
+            "the ratio of rare to common rows is already 0.667",
+        ),
         (["--label", "fraud", "--ratio", "5"], "ratio=5.0 is not"),
         (["--label", "fraud", "--ratio", "-1"], "ratio=-1.0 is not"),
         (["--label", "fraud", "--set", "training.epochs=-1"], "training.epochs=-1 is not"),
@@ -551,7 +553,7 @@ def labelled(write: Write) -> Path:
             ["--label", "fraud", "--set", "detector.latent=3"],
             "detector.latent: the detector oddrow has no such parameter",
         ),
-        (["--label", "fraud", "--set", "encoder.numbers=range"], "'encoder' means nothing here"),
+        (["--label", "fraud", "--set", "encoder.numbers=range"], "[encoder] has no effect here"),
     ],
 )
 def test_invalid_comparisons(

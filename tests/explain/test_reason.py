@@ -257,7 +257,7 @@ def test_a_row_is_explained_by_its_id(mixed_csv: Path, model: Path, oddrow: Oddr
 
 def test_an_id_that_names_no_row_is_refused(mixed: pl.DataFrame, model: Path, oddrow: Oddrow, tmp_path: Path) -> None:
     pl.concat([mixed, mixed[:1]]).write_parquet(tmp_path / "twice.parquet")
-    for id, said in ((7000, "0 rows are named '7000'"), (0, "2 rows are named '0'")):
+    for id, said in ((7000, "0 rows have the id '7000'"), (0, "2 rows have the id '0'")):
         ran = oddrow("explain", tmp_path / "twice.parquet", "--model", model, "--id", id)
         assert ran.code == 1
         assert f"column 'row_id': {said}. Expected one." in ran.err

@@ -132,4 +132,4 @@ def test_recipes_are_listed_with_a_line_each(oddrow: Any) -> None:
     assert "creditcard.csv" in ran.out
     ran = oddrow("recipe", "thyroid")
     assert ran.code == 1
-    assert "recipe needs NAME --data FOLDER --out FOLDER, or --list" in ran.err
+    assert "recipe needs NAME --data FOLDER --out FOLDER. To see the names: oddrow recipe --list" in ran.err

@@ -148,7 +148,7 @@ def test_without_labels_nothing_is_measured(mixed: pl.DataFrame, model: Path, od
     mixed.drop("fraud").write_parquet(tmp_path / "new.parquet")
     ran = oddrow("report", tmp_path / "new.parquet", "--model", model, "--out", tmp_path / "r.html")
     assert ran.code == 0, ran.err
-    assert "No labels of both classes" in ran.out
+    assert "There are no labels of both classes" in ran.out
     page = html.unescape(text_of(tmp_path / "r.html"))
     assert "How well it ranks" not in page
     assert "Whether they should be, no label says." in page
@@ -158,7 +158,7 @@ def test_without_labels_nothing_is_measured(mixed: pl.DataFrame, model: Path, od
 def test_rows_that_the_model_has_seen_are_told(mixed: pl.DataFrame, model: Path, tmp_path: Path) -> None:
     mixed.drop("fraud").write_parquet(tmp_path / "old.parquet")
     page = html.unescape(text_of(workflow.report(str(tmp_path / "old.parquet"), model, tmp_path / "r.html")))
-    assert "of these rows equal one of the training rows, which the model has seen before." in page
+    assert "of these rows equal training rows, which the model has seen before." in page
 
 
 def test_one_row_is_enough(mixed: pl.DataFrame, model: Path, tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_budgets_and_weights_are_told_as_they_are(mixed: pl.DataFrame, tmp_path:
     )
     workflow.fit(table, tmp_path / "m", settings)
     page = html.unescape(text_of(workflow.report(table, tmp_path / "m", start="2024-01-15", weight="w")))
-    assert "are alerts, at most 2 a day, the highest: rule budget:2" in page
+    assert "are alerts, at most 2 a day, the highest scores first. Rule budget:2" in page
     assert "rows.parquet, time >= 2024-01-15" in page
     assert "they count what these stand for" in page
     part = page[page.index("<h2>The oddest rows") : page.index("<h2>The columns that matter")]
@@ -290,7 +290,7 @@ def test_what_is_read_is_not_written_over(
     for command in (("report", "--out"), ("evaluate", "--json")):
         ran = oddrow(command[0], tmp_path / "rows.parquet", "--model", tmp_path / "m", command[1], tmp_path / place)
         assert ran.code == 1
-        assert "would be lost" in ran.err
+        assert "would be overwritten" in ran.err
     assert (tmp_path / place).read_bytes() == before
 
 
@@ -327,4 +327,4 @@ def test_a_label_that_the_model_looks_at_is_refused(
     for command in ("report", "evaluate"):
         ran = oddrow(command, mixed_csv, "--model", model, "--label", "online", "--from", "2024-01-20")
         assert ran.code == 1
-        assert "--label online: the model looks at this column, so its scores know the answer." in ran.err
+        assert "--label online: the model uses this column as a feature, so its scores know the answer." in ran.err

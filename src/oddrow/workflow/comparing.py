@@ -180,7 +180,7 @@ def _check_ratio(sampling_strategy: float | str, y: Floats, folds: Sequence[Fold
     most = max(n.min() / min(n.max(), (max_rows or n.sum()) - n.min()) for n in counts)
     if sampling_strategy <= most:
         raise ParameterError(
-            f"--ratio {sampling_strategy:g}: rare to common rows are at {most:.3g} before resampling. "
+            f"--ratio {sampling_strategy:g}: the ratio of rare to common rows is already {most:.3g}. "
             "Choose a higher one."
         )
 
