@@ -15,8 +15,8 @@ from test_recipe import values
 
 from oddrow.artifact import Artifact
 from oddrow.errors import ArtifactError, EvaluationError, ParameterError, TrainingError
-from oddrow.recipes import detection as experiment
-from oddrow.recipes.data import Case, LabelledTable, divide_case
+from oddrow.recipes import detection
+from oddrow.recipes.data import Case, LabelledTable, split_case
 from oddrow.recipes.recipe import CONTESTANTS as BY_DETECTOR
 from oddrow.recipes.recipe import Recipe
 from oddrow.recipes.results import Results
@@ -59,7 +59,7 @@ Y = np.concatenate([np.ones(100), np.zeros(900), [np.nan] * 10])
 
 
 def test_a_case_trains_on_normal_rows_of_one_half_and_tests_the_other() -> None:
-    found = divide_case(recipe(), Y, Case(0, 0.0))
+    found = split_case(recipe(), Y, Case(0, 0.0))
     everything = np.concatenate([found.fitting, found.held_out, found.test])
     assert len(np.unique(everything)) == len(everything)
     assert len(found.test) == 500
@@ -68,25 +68,25 @@ def test_a_case_trains_on_normal_rows_of_one_half_and_tests_the_other() -> None:
     assert not np.isnan(Y[everything]).any()
     assert len(found.held_out) == (len(found.held_out) + len(found.fitting)) // 10
     assert 30 < (Y[found.test] == 1).sum() < 70
-    same, other = divide_case(recipe(), Y, Case(0, 0.0)), divide_case(recipe(), Y, Case(1, 0.0))
+    same, other = split_case(recipe(), Y, Case(0, 0.0)), split_case(recipe(), Y, Case(1, 0.0))
     np.testing.assert_array_equal(found.test, same.test)
     assert not np.array_equal(found.test, other.test)
 
 
 def test_anomalies_are_mixed_into_the_fitted_rows_alone() -> None:
-    clean, mixed = (divide_case(recipe(), Y, Case(0, share)) for share in (0.0, 0.05))
+    clean, mixed = (split_case(recipe(), Y, Case(0, share)) for share in (0.0, 0.05))
     assert (Y[mixed.fitting] == 1).mean() == pytest.approx(0.05, abs=0.002)
     assert (Y[mixed.held_out] == 0).all()
     np.testing.assert_array_equal(clean.test, mixed.test)
 
 
 def test_more_anomalies_than_there_are_cannot_be_mixed_in() -> None:
-    with pytest.raises(ParameterError, match=r"contamination=0.3 asks for 1\d\d anomalies beside 4\d\d .* run 0"):
-        divide_case(recipe(), Y, Case(0, 0.3))
+    with pytest.raises(ParameterError, match=r"contamination=0.3 needs 1\d\d anomalies for 4\d\d .* run 0 has"):
+        split_case(recipe(), Y, Case(0, 0.3))
 
 
 def test_only_as_many_anomalies_take_part_as_asked() -> None:
-    drawn = [divide_case(recipe(n_anomalies=40), Y, Case(run, 0.0)) for run in range(2)]
+    drawn = [split_case(recipe(n_anomalies=40), Y, Case(run, 0.0)) for run in range(2)]
     tested = [set(found.test[Y[found.test] == 1]) for found in drawn]
     assert all(10 < len(rows) < 30 for rows in tested)
     assert tested[0] != tested[1]
@@ -117,7 +117,7 @@ def test_the_table_shows_the_published_rows_first(out: Path) -> None:
 
 def test_the_published_cut_flags_the_known_share_and_the_honest_one_knows_no_test_row(out: Path, folder: Path) -> None:
     artifact = Artifact.load(out / "model")
-    found = divide_case(recipe(), (np.arange(400) < 40).astype(float), Case(1, 0.0))
+    found = split_case(recipe(), (np.arange(400) < 40).astype(float), Case(1, 0.0))
     table = LabelledTable.read(recipe(), folder).table
     scores = artifact.detector.anomaly_score(table.take(found.test))
     held_out = artifact.detector.anomaly_score(table.take(found.held_out))
@@ -138,7 +138,7 @@ def test_what_is_there_is_not_run_again(out: Path, folder: Path, monkeypatch: py
 
     before = (out / "results.json").read_text()
     with monkeypatch.context() as patch:
-        patch.setattr(experiment, "fit_contestant", never)
+        patch.setattr(detection, "fit_models", never)
         run_recipe(recipe(), folder, out, 2, tell=quiet)
     assert (out / "results.json").read_text() == before
 
@@ -146,8 +146,8 @@ def test_what_is_there_is_not_run_again(out: Path, folder: Path, monkeypatch: py
 def test_an_interrupted_recipe_goes_on_where_it_was(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(experiment, "TOGETHER_BYTES", 1)
-    usual, fitted = experiment.fit_contestant, []
+    monkeypatch.setattr(detection, "TOGETHER_BYTES", 1)
+    usual, fitted = detection.fit_models, []
 
     def stop_in_the_second_run(name: str, *rest: Any) -> Any:
         fitted.append(name)
@@ -156,15 +156,15 @@ def test_an_interrupted_recipe_goes_on_where_it_was(
         return usual(name, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(experiment, "fit_contestant", stop_in_the_second_run)
-        with pytest.raises(TrainingError, match=r"What has been measured stays in .* again to go on from there"):
+        patch.setattr(detection, "fit_models", stop_in_the_second_run)
+        with pytest.raises(TrainingError, match=r"The finished runs are kept in .* to continue from there"):
             run_recipe(recipe(), folder, tmp_path, None, tell=quiet)
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["run-00-0.json", "run-01-0.json"]
     assert not (tmp_path / "results.json").exists()
     told: list[str] = []
     fitted.clear()
     with monkeypatch.context() as patch:
-        patch.setattr(experiment, "fit_contestant", lambda name, *rest: (fitted.append(name), usual(name, *rest))[1])
+        patch.setattr(detection, "fit_models", lambda name, *rest: (fitted.append(name), usual(name, *rest))[1])
         results = run_recipe(recipe(), folder, tmp_path, None, tell=told.append)
     assert any(line.startswith("1 of 2 runs are in") for line in told)
     assert fitted == [*CONTESTANTS[1:]], "what was measured before is not fitted again"
@@ -178,7 +178,7 @@ def _without_times(results: Results) -> list[dict[str, Any]]:
 
 def test_a_folder_with_something_else_is_left_alone(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "results.md").write_text("mine")
-    with pytest.raises(ArtifactError, match="this exists and holds no results of a recipe"):
+    with pytest.raises(ArtifactError, match="this folder holds no results of a recipe"):
         run_recipe(recipe(), folder, tmp_path, None, tell=quiet)
     assert [path.name for path in tmp_path.iterdir()] == ["results.md"]
 
@@ -247,7 +247,7 @@ def test_the_model_of_a_joined_recipe_scores_and_is_evaluated_like_any_other(odd
 
 def test_results_of_other_settings_are_not_taken_for_these(out: Path, folder: Path) -> None:
     other = recipe(known_ratio=0.2)
-    with pytest.raises(ArtifactError, match="it was written by another recipe or other data"):
+    with pytest.raises(ArtifactError, match="written by another recipe or from other data"):
         run_recipe(other, folder, out, None, tell=quiet)
 
 
@@ -258,7 +258,7 @@ def test_results_of_other_settings_are_not_taken_for_these(out: Path, folder: Pa
 def test_a_damaged_run_is_named(folder: Path, tmp_path: Path, damaged: str) -> None:
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "run-00-0.json").write_text(damaged)
-    with pytest.raises(ArtifactError, match=r"run-00-0.json: this cannot be read .* Delete it to run it again"):
+    with pytest.raises(ArtifactError, match=r"run-00-0.json: cannot be read .* Delete this file to run it again"):
         run_recipe(recipe(), folder, tmp_path, None, tell=quiet)
 
 

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from oddrow.errors import EvaluationError, ParameterError, TableError
-from oddrow.recipes import prequential as learners
+from oddrow.recipes import prequential
 from oddrow.recipes.prequential import Transactions
 from oddrow.recipes.recipe import Recipe, load_recipe, recipe_values
 from oddrow.recipes.run import run_recipe
@@ -80,7 +80,7 @@ def test_everybody_is_measured_in_every_part(out: Path) -> None:
     told = json.loads((out / "results.json").read_text())
     found = {(row["detector"], row["rule"]): row for row in told["rows"]}
     names = {name for name, _ in found}
-    assert {"logistic regression", "random forest", "Mahalanobis, no labels", "untrained twin, no labels"} <= names
+    assert {"logistic regression", "random forest", "Mahalanobis, no labels", "untrained copy, no labels"} <= names
     assert {name for name in names if name.startswith("autoencoder")} == {
         "autoencoder, no labels",
         "autoencoder, no labels, trim 0.05",
@@ -116,23 +116,22 @@ def test_what_was_measured_is_not_measured_again(folder: Path, out: Path) -> Non
 def test_tuning_takes_the_best_of_the_grid_on_earlier_weeks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = Transactions.read(recipe(), folder)
     fold = rows.fold("2018-05-04")
-    table, y = rows.data.table, rows.data.y
-    week = learners.Week(table.take(fold.train), y[fold.train], table.take(fold.test), y[fold.test], 0)
-    monkeypatch.setattr(learners, "TUNED", "gradient boosting")
-    monkeypatch.setattr(learners, "GRID", {"max_iter": (1, 30)})
+    week = prequential.FoldData.of(rows.data, fold, 0)
+    monkeypatch.setattr(prequential, "TUNED", "gradient boosting")
+    monkeypatch.setattr(prequential, "GRID", {"max_iter": (1, 30)})
     told: list[str] = []
-    best = learners.tuned_parameters([week], told.append)
+    best = prequential.tune([week], told.append)
     assert best in ({"max_iter": 1}, {"max_iter": 30})
-    found = {n: learners._ap({"max_iter": n}, *_numbers(week)) for n in (1, 30)}
+    found = {n: prequential._tuning_score({"max_iter": n}, *_numbers(week)) for n in (1, 30)}
     assert best == {"max_iter": max(found, key=lambda n: found[n])}
-    monkeypatch.setattr(learners, "TUNED", "nobody")
-    assert learners.tuned_parameters([week], told.append) is None
+    monkeypatch.setattr(prequential, "TUNED", "nobody")
+    assert prequential.tune([week], told.append) is None
     assert "is not installed" in told[-1]
 
 
-def _numbers(week: learners.Week) -> tuple[Any, Any, Any, Any]:
-    numbers = learners.NumericMatrix(week.train)
-    return numbers(week.train), week.y, numbers(week.test), week.y_test
+def _numbers(week: prequential.FoldData) -> tuple[Any, Any, Any, Any]:
+    numbers = prequential.NumericMatrix(week.train)
+    return numbers(week.train), week.y, numbers(week.test), week.outcomes.labels
 
 
 def test_weeks_that_are_not_there(folder: Path, tmp_path: Path) -> None:
@@ -145,18 +144,18 @@ def test_weeks_that_are_not_there(folder: Path, tmp_path: Path) -> None:
     rows.with_columns(TX_FRAUD=calm).write_parquet(tmp_path / "calm" / "fdh_transformed.parquet")
     with pytest.raises(EvaluationError, match=r"no anomaly is among its .* test rows"):
         run_recipe(recipe(), tmp_path / "calm", tmp_path / "out2", None, tell=quiet)
-    with pytest.raises(TableError, match="is public: https"):
+    with pytest.raises(TableError, match=r"here or one level below. Get .* from https"):
         run_recipe(recipe(), tmp_path / "out2", tmp_path / "out3", None, tell=quiet)
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"entity": None}, "needs both"),
-        ({"detector": "dagmm"}, "knows the name autoencoder"),
-        ({"id": "TRANSACTION_ID"}, "'id' means nothing in a recipe"),
+        ({"entity": None}, "needs both time and entity"),
+        ({"detector": "dagmm"}, "a prequential recipe needs 'autoencoder'"),
+        ({"id": "TRANSACTION_ID"}, "'id' cannot be set in a recipe"),
         ({"protocol": {**PROTOCOL, "runs": 0}}, "protocol.runs=0"),
-        ({"protocol": {**PROTOCOL, "spams": "1d"}}, "protocol.spams is unknown. Did you mean 'spans'"),
+        ({"protocol": {**PROTOCOL, "spams": "1d"}}, "unknown key 'protocol.spams'. Did you mean 'spans'"),
     ],
 )
 def test_a_recipe_that_means_nothing(change: dict[str, Any], said: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from oddrow.cli.app import RECIPES
 from oddrow.errors import ParameterError, TableError
-from oddrow.recipes.recipe import Protocol, Recipe, known_recipes, load_recipe, recipe_values
+from oddrow.recipes.recipe import DetectionProtocol, Recipe, known_recipes, load_recipe, recipe_values
 
 
 def values(name: str = "thyroid") -> dict[str, Any]:
@@ -24,7 +24,7 @@ def test_all_recipes_load_and_stand_beside_published_rows() -> None:
     for name in names:
         recipe = load_recipe(name)
         assert recipe.published or name in ("ieee-cis", "ecg")
-        if isinstance(recipe.protocol, Protocol):
+        if isinstance(recipe.protocol, DetectionProtocol):
             assert recipe.settings.detector != "dagmm" or recipe.settings.new_detector().n_components >= 2
             rules = {row.rule for row in recipe.published if row.rule != "published"}
             assert rules <= {cut.name for cut in recipe.cuts}, "what was published stands beside ours by the same rule"
@@ -54,7 +54,7 @@ def test_another_name_is_refused() -> None:
     ("change", "message"),
     [
         ({"protocol": {"known_ratio": 0.1, "run": 3}}, "unknown key 'protocol.run'. Did you mean 'runs'"),
-        ({"protocol": {}}, "protocol.known_ratio, or a .*cut.*: a recipe needs to know"),
+        ({"protocol": {}}, "the published threshold is missing"),
         ({"protocol": {"known_ratio": 0.1, "train_share": 1}}, "protocol.train_share=1 is not"),
         ({"protocol": {"known_ratio": 0.1, "metrics": ["acuracy"]}}, "Did you mean 'accuracy'"),
         ({"cut": [{"name": "a", "rule": "fixd:3"}]}, "'fixd' is not one of .* Did you mean 'fixed'"),
@@ -66,12 +66,12 @@ def test_another_name_is_refused() -> None:
         ({"labels": "y"}, "unknown key 'labels'. Did you mean 'label'"),
         ({"data": {"file": ["a.mat"], "where": "there"}}, "unknown key 'data.file'. Did you mean 'files'"),
         ({"data": {"files": ["a.mat"], "where": "there", "on": "id"}}, "join_files and data.on: a join needs both"),
-        ({"seed": 3}, "recipe mine: 'seed' means nothing in a recipe"),
-        ({"time": "when"}, "'time' means nothing in a recipe"),
-        ({"training": {"validation_fraction": 0.2}}, "'training.validation_fraction' means nothing"),
-        ({"threshold": "false-discoveries:0.1"}, "honest cut is one number, and false-discoveries:0.1 is more"),
-        ({"threshold": "quantile:0.99@train"}, "honest cut is chosen on held-out rows"),
-        ({"detector": {"name": "dagmm"}}, "needs `hidden` to build its twins by"),
+        ({"seed": 3}, "recipe mine: 'seed' cannot be set in a recipe"),
+        ({"time": "when"}, "'time' cannot be set in a recipe"),
+        ({"training": {"validation_fraction": 0.2}}, "'training.validation_fraction' cannot be set"),
+        ({"threshold": "false-discoveries:0.1"}, "needs one threshold, but with false-discoveries:0.1 alerts depend"),
+        ({"threshold": "quantile:0.99@train"}, "chooses its threshold on held-out rows"),
+        ({"detector": {"name": "dagmm"}}, "detector.hidden is missing"),
     ],
 )
 def test_unknown_keys_and_values_are_refused(change: dict[str, Any], message: str) -> None:
@@ -95,24 +95,24 @@ def test_files_are_found_in_the_folder_or_one_level_below_the_public_name_first(
 
 
 def test_an_absent_file_is_named_with_the_place_where_it_is_public(tmp_path: Path) -> None:
-    with pytest.raises(TableError, match=r"none of thyroid.mat, 38_thyroid.npz is here .* is public: https"):
+    with pytest.raises(TableError, match=r"found no thyroid.mat or 38_thyroid.npz, here .* from https"):
         load_recipe("thyroid").find(tmp_path)
     with pytest.raises(TableError, match="there is no such folder"):
         load_recipe("thyroid").find(tmp_path / "absent")
     (tmp_path / "train_transaction.csv").touch()
-    with pytest.raises(TableError, match=r"none of train_identity.csv, train_identity.parquet is here"):
+    with pytest.raises(TableError, match=r"found no train_identity.csv or train_identity.parquet, here"):
         load_recipe("ieee-cis").find(tmp_path)
 
 
 def test_kdd99_becomes_the_120_columns_of_the_paper(data: Path) -> None:
     """Whichever rows train: the levels are those of the file."""
     from oddrow.recipes.data import LabelledTable
-    from oddrow.recipes.detection import DetectionRuns
+    from oddrow.recipes.detection import DetectionRunner
 
     recipe = load_recipe("kdd99")
     rows = LabelledTable.read(recipe, data)
     table, y = rows.table, rows.y
-    experiment = DetectionRuns(recipe, rows, Path("unused"), print)
+    experiment = DetectionRunner(recipe, rows, Path("unused"), print)
     encoder = experiment.recipe.settings.new_detector().encoder
     assert (table.n_rows, int((y == 1).sum())) == (494_021, 97_278)
     frame = table.fitted_schema().conform(table.frame)

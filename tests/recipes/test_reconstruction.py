@@ -13,10 +13,10 @@ import pytest
 
 from oddrow.artifact import Artifact
 from oddrow.errors import ArtifactError
-from oddrow.recipes.data import Case, LabelledTable, divide_case
+from oddrow.recipes.data import Case, LabelledTable, split_case
 from oddrow.recipes.recipe import CONTESTANTS, Recipe, recipe_values
 from oddrow.recipes.run import run_recipe
-from oddrow.recipes.runner import kept_scores
+from oddrow.recipes.runner import load_scores
 from oddrow.thresholds.rule import Rule
 
 N_ROWS, N_FRAUDS = 1200, 120
@@ -75,14 +75,14 @@ def test_fixed_cuts_are_for_scores_of_their_unit_alone(out: Path) -> None:
 
 def test_anomalies_are_held_out_for_the_honest_cut_and_no_test_row_is(out: Path, folder: Path) -> None:
     data = LabelledTable.read(recipe(), folder)
-    rows = divide_case(recipe(), data.y, Case(1, 0.0))
-    assert (data.y[rows.known] == 1).all()
-    assert len(rows.known) == int((data.y == 1).sum() - (data.y[rows.test] == 1).sum()) // 10
-    everything = np.concatenate([rows.fitting, rows.held_out, rows.known, rows.test])
+    rows = split_case(recipe(), data.y, Case(1, 0.0))
+    assert (data.y[rows.held_out_anomalies] == 1).all()
+    assert len(rows.held_out_anomalies) == int((data.y == 1).sum() - (data.y[rows.test] == 1).sum()) // 10
+    everything = np.concatenate([rows.fitting, rows.held_out, rows.held_out_anomalies, rows.test])
     assert len(np.unique(everything)) == len(everything)
     assert len(rows.test) == pytest.approx(0.2 * len(data.y), abs=1)
     artifact = Artifact.load(out / "model")
-    chosen_on = np.concatenate([rows.held_out, rows.known])
+    chosen_on = np.concatenate([rows.held_out, rows.held_out_anomalies])
     scores = artifact.detector.anomaly_score(data.table.take(chosen_on))
     by_hand = Rule.parse("fbeta:1").threshold(scores, data.outcomes.take(chosen_on))
     assert artifact.threshold.value == pytest.approx(by_hand.value)
@@ -91,7 +91,7 @@ def test_anomalies_are_held_out_for_the_honest_cut_and_no_test_row_is(out: Path,
 
 def test_the_published_cut_is_the_number_itself(out: Path, folder: Path) -> None:
     data, artifact = LabelledTable.read(recipe(), folder), Artifact.load(out / "model")
-    rows = divide_case(recipe(), data.y, Case(1, 0.0)).test
+    rows = split_case(recipe(), data.y, Case(1, 0.0)).test
     alerts = artifact.detector.anomaly_score(data.table.take(rows)) >= 2.9
     known = data.outcomes.take(rows)
     weight, truth = known.weight, known.anomalous
@@ -134,14 +134,14 @@ def test_a_report_that_is_gone_is_written_again_without_fitting(
 ) -> None:
     before = (out / "report.html").read_text()
     (out / "report.html").unlink()
-    monkeypatch.setattr("oddrow.recipes.detection.fit_contestant", None)
+    monkeypatch.setattr("oddrow.recipes.detection.fit_models", None)
     run_recipe(recipe(), folder, out, 2, tell=quiet, command="oddrow recipe creditcard-autoencoder")
     assert (out / "report.html").read_text() == before
 
 
 def test_fewer_runs_than_before_still_end_in_a_report(out: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kept model is that of a run that does not count now."""
-    monkeypatch.setattr("oddrow.recipes.detection.fit_contestant", None)
+    monkeypatch.setattr("oddrow.recipes.detection.fit_models", None)
     run_recipe(recipe(), folder, out, 1, tell=quiet)
     page = (out / "report.html").read_text()
     assert "autoencoder, as published" in page
@@ -156,8 +156,8 @@ def test_kept_scores_know_the_rows_of_the_file(out: Path, folder: Path) -> None:
     again = artifact.detector.anomaly_score(whole[kept["row"].to_list()])
     np.testing.assert_allclose(kept["autoencoder"], again, rtol=1e-5)
     (out / "scores.parquet").write_bytes(b"PAR1 and then nothing")
-    with pytest.raises(ArtifactError, match=r"scores.parquet: this cannot be read"):
-        kept_scores(out, kept["row"].to_numpy())
+    with pytest.raises(ArtifactError, match=r"scores.parquet: cannot be read"):
+        load_scores(out, kept["row"].to_numpy())
     kept.write_parquet(out / "scores.parquet")
 
 
@@ -178,7 +178,7 @@ def test_the_cut_picked_on_the_test_is_the_best_one_there(folder: Path, tmp_path
 def test_heartbeats_are_cut_by_training_errors_and_drawn(folder: Path, tmp_path: Path) -> None:
     run_recipe(recipe("ecg", contestants=["autoencoder", "mahalanobis"]), folder, tmp_path / "out", 1, tell=quiet)
     data, artifact = LabelledTable.read(recipe("ecg"), folder), Artifact.load(tmp_path / "out" / "model")
-    rows = divide_case(recipe("ecg"), data.y, Case(0, 0.0))
+    rows = split_case(recipe("ecg"), data.y, Case(0, 0.0))
     scores = artifact.detector.anomaly_score(data.table.take(rows.fitting))
     alerts = artifact.detector.anomaly_score(data.table.take(rows.test)) >= scores.mean() + scores.std()
     found = lines_of(tmp_path / "out", 0)["autoencoder", "published"]

@@ -11,10 +11,10 @@ import polars as pl
 import pytest
 
 from oddrow.errors import ParameterError, TableError
-from oddrow.recipes import resampling as learning
+from oddrow.recipes import resampling
 from oddrow.recipes.data import LabelledTable
-from oddrow.recipes.recipe import Recipe, Resampling, load_recipe, recipe_values
-from oddrow.recipes.resampling import CLASSIFIERS, ResamplingRuns
+from oddrow.recipes.recipe import Recipe, ResamplingProtocol, load_recipe, recipe_values
+from oddrow.recipes.resampling import CLASSIFIERS, ResamplingRunner
 from oddrow.recipes.run import run_recipe
 
 
@@ -22,7 +22,7 @@ def quiet(message: Any) -> None:
     """Tell nobody."""
 
 
-def recipe(**protocol: Any) -> Recipe[Resampling]:
+def recipe(**protocol: Any) -> Recipe[ResamplingProtocol]:
     """The shipped one, with fewer made-up rows."""
     values = recipe_values("creditcard-cvae")
     return Recipe.from_dict("creditcard-cvae", values | {"protocol": {"n_generated": 1000, "runs": 2, **protocol}})
@@ -133,13 +133,13 @@ def test_what_is_there_is_not_run_again(out: Path, folder: Path, monkeypatch: py
         raise AssertionError("nothing was to be fitted")
 
     before = (out / "results.json").read_text()
-    monkeypatch.setattr(learning, "default_classifiers", never)
+    monkeypatch.setattr(resampling, "default_classifiers", never)
     run_recipe(recipe(), folder, out, 2, tell=quiet)
     assert (out / "results.json").read_text() == before
 
 
 def test_a_run_is_the_same_when_run_again(folder: Path, out: Path, tmp_path: Path) -> None:
-    runs = ResamplingRuns(recipe(), LabelledTable.read(recipe(), folder), tmp_path, quiet)
+    runs = ResamplingRunner(recipe(), LabelledTable.read(recipe(), folder), tmp_path, quiet)
     runs.run(1)
     once, again = (json.loads((place / "runs" / "run-00.json").read_text())["lines"] for place in (out, tmp_path))
     for first, second in zip(once, again, strict=True):
@@ -157,9 +157,9 @@ def test_a_run_is_the_same_when_run_again(folder: Path, out: Path, tmp_path: Pat
         ),
         ({"protocol": {"n_generated": 0}}, "protocol.n_generated=0 is not"),
         ({"protocol": {"n_generated": 10, "test_share": 1.5}}, "protocol.test_share=1.5 is not"),
-        ({"protocol": {"known_ratio": 0.1}}, "protocol.known_ratio is unknown"),
-        ({"training": {"epochs": 3}}, "'training' means nothing in a recipe of this kind"),
-        ({"data": {"files": ["a.csv"], "where": "there", "sample": "drawn"}}, "a sample needs both, or neither"),
+        ({"protocol": {"known_ratio": 0.1}}, "unknown key 'protocol.known_ratio'"),
+        ({"training": {"epochs": 3}}, "'training' has no effect in a resampling recipe"),
+        ({"data": {"files": ["a.csv"], "where": "there", "sample": "drawn"}}, "a sample needs both"),
     ],
 )
 def test_unknown_values_are_refused(change: dict[str, Any], message: str) -> None:
@@ -169,5 +169,5 @@ def test_unknown_values_are_refused(change: dict[str, Any], message: str) -> Non
 
 def test_the_shipped_recipe_says_what_was_published() -> None:
     shipped = load_recipe("creditcard-cvae")
-    assert shipped.protocol == Resampling(n_generated=10_000, runs=5, test_share=0.25)
+    assert shipped.protocol == ResamplingProtocol(n_generated=10_000, runs=5, test_share=0.25)
     assert [(row.f1, row.precision, row.recall) for row in shipped.published] == [(0.9214, 0.8664, 0.9840)]

@@ -1,1 +1,1 @@
-"""Published experiments as data: TOML files, what they mean, and how they are run again."""
+"""Published experiments that oddrow repeats: TOML files, what they mean, and the runners that repeat them."""

@@ -1,4 +1,4 @@
-"""The runs of a recipe, and the rows of each: to fit, to cut by, to test."""
+"""The labelled rows of a recipe, and how a detection recipe splits them in each run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import polars as pl
 from oddrow.errors import ParameterError, raise_all
 from oddrow.evaluate.evaluation import HeldOutSet
 from oddrow.outcomes import Outcomes
-from oddrow.recipes.recipe import Protocol, Recipe
+from oddrow.recipes.recipe import DetectionProtocol, Recipe
 from oddrow.table.fingerprint import table_hashes
 from oddrow.table.join import Join, read_joined
 from oddrow.table.table import Table
@@ -23,19 +23,22 @@ from oddrow.table.validation import missing_column
 from oddrow.thresholds.fingerprint import Fingerprint
 from oddrow.typing import Floats, Ints
 
+# The share of the normal training rows that sets the threshold, and of the anomalies if the rule needs labels.
+HELD_OUT_SHARE = 0.1
+
 
 @dataclass(frozen=True)
 class LabelledTable:
-    """Features alone, with their schema, and the outcomes of the rows.
+    """The features of a recipe's rows, and their outcomes.
 
-    `places` (n,) is the number of each row in the file, None where that is its own.
+    `numbers` (n,) are the row numbers in the file, None if all rows are used.
     """
 
     table: Table
     outcomes: Outcomes
     path: Path
     join: Join | None
-    places: Ints | None = None
+    numbers: Ints | None = None
 
     @classmethod
     def read(cls, recipe: Recipe[Any], folder: Path) -> LabelledTable:
@@ -44,12 +47,12 @@ class LabelledTable:
         settings = recipe.settings
         table = read_joined(str(path), settings.read, join)
         settings.roles.check(table.columns)
-        table, weight, places = _sampled(table, recipe)
+        table, weight, numbers = _select(table, recipe)
         y = settings.roles.labels(table.frame, both=True)
         schema = settings.schema_of(table)
         features = replace(table, source=path.name).keep(schema.feature_names).with_schema(schema)
         outcomes = Outcomes(y=y, weight=None if weight is None else np.where(y == 0, weight, 1.0))
-        return cls(features, outcomes, path, join, places)
+        return cls(features, outcomes, path, join, numbers)
 
     @property
     def y(self) -> Floats:
@@ -58,78 +61,74 @@ class LabelledTable:
 
     @property
     def n_anomalies(self) -> int:
-        """How many rows are known to be anomalous."""
+        """The number of known anomalies."""
         return int(self.outcomes.anomalous.sum())
 
     @cached_property
     def hashes(self) -> npt.NDArray[np.uint64]:
-        """A hash of the features of every row, (n,)."""
+        """A hash of the features of each row, (n,)."""
         return table_hashes(self.table.frame, self.table.fitted_schema())
 
     @property
     def sha256(self) -> str:
-        """Names all rows and their labels."""
+        """A hash of all features and labels."""
         return hashlib.sha256(self.hashes.tobytes() + self.y.tobytes()).hexdigest()
 
     def fingerprint(self, rows: Ints) -> Fingerprint:
-        """Which rows these are."""
+        """Return the fingerprint of some rows."""
         return Fingerprint.of(self.hashes[rows])
 
     def held_out(self, rows: Ints) -> HeldOutSet:
-        """These rows as ones to measure on."""
+        """Return some rows as a test set."""
         return HeldOutSet(self.outcomes.take(rows), self.hashes[rows], self.table.synthetic[rows])
 
-    def places_of(self, rows: Ints) -> Ints:
-        """Their numbers in the file."""
-        return rows if self.places is None else self.places[rows]
+    def file_numbers(self, rows: Ints) -> Ints:
+        """Return the numbers that some rows have in the file."""
+        return rows if self.numbers is None else self.numbers[rows]
 
 
-def _sampled(table: Table, recipe: Recipe[Any]) -> tuple[Table, float | None, Ints | None]:
-    """The rows and columns to look at; where they are a sample, how many normal rows one of them stands for, and the
-    numbers that they had.
-    """
-    data, weight, places = recipe.data, None, None
+def _select(table: Table, recipe: Recipe[Any]) -> tuple[Table, float | None, Ints | None]:
+    """Return the rows and columns to use; for a sample, the weight of a normal row and the row numbers in the file."""
+    data, weight, numbers = recipe.data, None, None
     raise_all([missing_column(name, table.columns) for name in data.columns if name not in table.columns])
     if data.sample is not None and data.n_normal is not None and data.sample in table.columns:
         is_normal = recipe.settings.roles.labels(table.frame, both=True) == 0
         is_drawn = table.frame[data.sample].cast(pl.Boolean).to_numpy()
         weight = data.n_normal / (is_normal & is_drawn).sum()
-        places = np.flatnonzero(~is_normal | is_drawn)
-        table = table.take(places)
-    return (table.keep(list(data.columns)) if data.columns else table), weight, places
-
-
-# Of the rows that may train, a tenth is kept for the honest cut.
-HELD_OUT_SHARE = 0.1
+        numbers = np.flatnonzero(~is_normal | is_drawn)
+        table = table.take(numbers)
+    return (table.keep(list(data.columns)) if data.columns else table), weight, numbers
 
 
 @dataclass(frozen=True)
 class Case:
-    """One run of a recipe at one share of anomalies among the training rows."""
+    """One run of a detection recipe at one share of anomalies in the training rows."""
 
     run: int
     contamination: float
 
     @property
     def file(self) -> str:
+        """The file that keeps the results of the case."""
         return f"run-{self.run:02d}-{self.contamination:g}.json"
 
 
 @dataclass(frozen=True)
-class Divided:
-    """The row numbers of a case: to fit, normal ones held out, anomalies held out for a cut by labels, and to test."""
+class CaseSplit:
+    """The row numbers of a case: to fit, normal and anomalous ones held out for the threshold, and to test."""
 
     fitting: Ints
     held_out: Ints
-    known: Ints
+    held_out_anomalies: Ints
     test: Ints
 
 
-def divide_case(recipe: Recipe[Protocol], y: Floats, case: Case) -> Divided:
-    """The rows of a case: a part tests; of the normal ones in the other part a tenth is held out, the rest fits.
+def split_case(recipe: Recipe[DetectionProtocol], y: Floats, case: Case) -> CaseSplit:
+    """Split the labelled rows of a case at random.
 
-    A tenth of that part's anomalies is held out too. Rows without a label take no part. With contamination, other
-    anomalies of the training part join the rows to fit. Raises `ParameterError` where there are too few of them.
+    A share of all rows trains, the others test. Of the training part, a tenth of the normal rows and a tenth of the
+    anomalies are held out, and the other normal rows are fitted to. With contamination, other anomalies of the training
+    part join them. Raises `ParameterError` if there are too few of them.
     """
     rng = np.random.default_rng(case.run)
     anomalies = np.flatnonzero(y == 1)
@@ -138,21 +137,18 @@ def divide_case(recipe: Recipe[Protocol], y: Floats, case: Case) -> Divided:
     rows = rng.permutation(np.concatenate([np.flatnonzero(y == 0), anomalies]))
     n_train = int(len(rows) * recipe.protocol.train_share)
     train, test = rows[:n_train], np.sort(rows[n_train:])
-    normal, odd = train[y[train] == 0], train[y[train] == 1]
-    n_held_out = int(len(normal) * HELD_OUT_SHARE)
+    normal, anomalous = train[y[train] == 0], train[y[train] == 1]
+    n_held_out, n_mixable = int(len(normal) * HELD_OUT_SHARE), len(anomalous) - int(len(anomalous) * HELD_OUT_SHARE)
     fitting = normal[n_held_out:]
-    n_known = int(len(odd) * HELD_OUT_SHARE)
-    mixed_in = _anomalies_for(case, len(fitting), odd[: len(odd) - n_known])
-    fitted, known = np.concatenate([fitting, mixed_in]), odd[len(odd) - n_known :]
-    return Divided(np.sort(fitted), np.sort(normal[:n_held_out]), np.sort(known), test)
-
-
-def _anomalies_for(case: Case, n_normal: int, anomalies: Ints) -> Ints:
-    """As many anomalies as make up the share that a case asks for."""
-    n_wanted = round(n_normal * case.contamination / (1 - case.contamination))
-    if n_wanted > len(anomalies):
+    n_mixed = round(len(fitting) * case.contamination / (1 - case.contamination))
+    if n_mixed > n_mixable:
         raise ParameterError(
-            f"protocol.contamination={case.contamination:g} asks for {n_wanted:,} anomalies beside {n_normal:,} normal "
-            f"training rows; in run {case.run} there are {len(anomalies):,} of them."
+            f"protocol.contamination={case.contamination:g} needs {n_mixed:,} anomalies for {len(fitting):,} normal "
+            f"training rows, but run {case.run} has {n_mixable:,}."
         )
-    return anomalies[:n_wanted]
+    return CaseSplit(
+        np.sort(np.concatenate([fitting, anomalous[:n_mixed]])),
+        np.sort(normal[:n_held_out]),
+        np.sort(anomalous[n_mixable:]),
+        test,
+    )

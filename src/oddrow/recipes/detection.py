@@ -1,13 +1,13 @@
-"""Running a recipe: the rows of each run, everybody fitted to the same ones, both cuts, results saved run by run."""
+"""Detection recipes: several models fitted to the same rows in each run, with published and held-out thresholds."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -16,15 +16,16 @@ from oddrow.detectors.autoencoder import AutoencoderDetector
 from oddrow.detectors.base import Detector
 from oddrow.detectors.dagmm import DAGMMDetector
 from oddrow.detectors.fit_many import fit_many
-from oddrow.encoding.matrix import NumericMatrix
+from oddrow.encoding.encoder import TableEncoder
+from oddrow.encoding.matrix import NumericMatrix, TableScorer
 from oddrow.errors import TrainingError, counted
 from oddrow.evaluate.baselines import Baseline, Forest, Mahalanobis, OneClass
-from oddrow.evaluate.evaluation import Result, measure
+from oddrow.evaluate.evaluation import measure
 from oddrow.nets.parameters import named_activations
-from oddrow.recipes.data import Case, Divided, LabelledTable, divide_case
-from oddrow.recipes.recipe import METRICS, Protocol, Recipe
-from oddrow.recipes.results import NAMES, TIMES, Results, write_results
-from oddrow.recipes.runner import Runs, keep_scores, kept_scores, page_of_model, page_of_results, write_report
+from oddrow.recipes.data import Case, CaseSplit, LabelledTable, split_case
+from oddrow.recipes.recipe import METRICS, DetectionProtocol, Recipe
+from oddrow.recipes.results import METRIC_NAMES, TIMES, Line, Results
+from oddrow.recipes.runner import Runner, load_scores, model_page, results_page, save_scores
 from oddrow.report import Page
 from oddrow.table.dataset import Dataset
 from oddrow.table.table import Table
@@ -40,30 +41,62 @@ BASELINES: dict[str, Callable[[int], Baseline]] = {
     "one-class-svm": OneClass,
 }
 
+# Runs train together if their rows need no more memory than this; larger tables gain nothing from it.
+TOGETHER_BYTES = 2**25
 
-def fit_contestant(
+BYTES_PER_NUMBER = 4
+
+# The threshold that no test row has influenced.
+HONEST = "honest"
+
+
+# Models
+
+
+class TableModel(Protocol):
+    """A fitted detector or baseline."""
+
+    def anomaly_score(self, table: Any) -> Floats:
+        """Return the score of each row, (n,)."""
+
+
+@dataclass(frozen=True)
+class FittedBaseline:
+    """A baseline fitted to a table."""
+
+    anomaly_score: TableScorer
+
+    @classmethod
+    def fit(cls, model: Baseline, table: Table, encoder: TableEncoder | None) -> FittedBaseline:
+        """Fit a baseline to a table that is encoded as for the detector."""
+        numbers = NumericMatrix(table, encoder)
+        return cls(numbers.scorer(model.fit(numbers(table))))
+
+
+def fit_models(
     name: str, settings: Settings, tables: Iterable[Table], held_out: Iterable[Table], seeds: Sequence[int]
-) -> list[Any]:
-    """Fit a contestant to the tables of several runs; each fitted one has `anomaly_score`."""
+) -> Sequence[TableModel]:
+    """Fit the model of this name to the tables of several runs."""
     if name in BASELINES:
-        return [OnNumbers(BASELINES[name](seed), settings, table) for table, seed in zip(tables, seeds, strict=True)]
-    detectors = [_detector(name, settings, seed) for seed in seeds]
-    return fit_many(detectors, tables, validation=held_out)
+        encoder = settings.new_detector().encoder
+        pairs = zip(tables, seeds, strict=True)
+        return [FittedBaseline.fit(BASELINES[name](seed), table, encoder) for table, seed in pairs]
+    return fit_many([_new_detector(name, settings, seed) for seed in seeds], tables, validation=held_out)
 
 
-def _detector(name: str, settings: Settings, seed: int) -> Detector:
-    detector = settings.new_detector().set_params(random_state=seed)
+def _new_detector(name: str, settings: Settings, seed: int) -> Detector:
+    detector: Detector = settings.new_detector().set_params(random_state=seed)
     if name == "defaults":
         return AutoencoderDetector(random_state=seed)
     if name == f"{settings.detector}-untrained":
         return detector.set_params(training__epochs=0)
     if name == "autoencoder" and isinstance(detector, DAGMMDetector):
-        return _plain_autoencoder(detector)
+        return _compression_network(detector)
     return detector
 
 
-def _plain_autoencoder(detector: DAGMMDetector) -> Detector:
-    """The compression network alone, trained alike and scored by its reconstruction error."""
+def _compression_network(detector: DAGMMDetector) -> Detector:
+    """Return an autoencoder like the compression network of DAGMM, trained alike and scored by its error."""
     down = [int(width) for width in detector.hidden or ()]
     names = named_activations(detector.activations, len(down))
     return AutoencoderDetector(
@@ -77,227 +110,217 @@ def _plain_autoencoder(detector: DAGMMDetector) -> Detector:
     )
 
 
-class OnNumbers:
-    """A baseline on the numbers that the recipe's own encoder gives."""
-
-    def __init__(self, model: Baseline, settings: Settings, table: Table) -> None:
-        numbers = NumericMatrix(table, settings.new_detector().encoder)
-        self.anomaly_score = numbers.scorer(model.fit(numbers(table)))
+# Runs
 
 
-# Runs train side by side as long as their rows take no more than this: on larger tables nothing is gained by it.
-TOGETHER_BYTES = 2**25
+class DetectionRunner(Runner[DetectionProtocol, Case]):
+    """Runs a detection recipe: each case is one run at one contamination."""
 
-BYTES_PER_NUMBER = 4
-
-HONEST = "honest"
-
-
-class DetectionRuns:
-    """A recipe on its rows; cases that are in the folder already are read from there."""
+    keys = ("detector", "rule", "threshold", *METRICS, *TIMES)
 
     def __init__(
-        self, recipe: Recipe[Protocol], data: LabelledTable, folder: Path, tell: Tell, command: str = ""
+        self, recipe: Recipe[DetectionProtocol], data: LabelledTable, folder: Path, tell: Tell, command: str = ""
     ) -> None:
-        self.data, self.folder, self.tell, self.command = data, folder, tell, command
-        self.recipe = _with_levels(recipe, data)
-        self.headings = {name: NAMES[name] for name in recipe.protocol.metrics}
-        self.runs = Runs(folder, _shaping(self.recipe, data), ("detector", "rule", "threshold", *METRICS, *TIMES))
-
-    def run(self, n_runs: int) -> Results:
-        """Run all cases that are missing, then gather."""
-        self.runs.make_folder()
-        cases = [Case(run, share) for run in range(n_runs) for share in self.recipe.protocol.contamination]
-        missing = self._missing(cases)
-        if len(missing) < len(cases):
-            self.tell(f"{len(cases) - len(missing)} of {len(cases)} runs are in {self.folder} already.")
-        for group in self._groups(missing):
-            self._run_group(group, last=cases[-1])
-        found = [self._read(case) for case in cases]
-        results = Results.of(self.recipe, self.data, found, runs=n_runs, said=self._said(), headings=self.headings)
-        write_results(results, self.folder)
-        write_report(self.folder, lambda: self._page(results, cases), self.tell)
-        return results
-
-    def _page(self, results: Results, cases: Sequence[Case]) -> Page:
-        """The report: what was published and measured over all runs, then the kept model on the rows that tested it."""
-        artifact = Artifact.load(self.folder / "model") if (self.folder / "model").exists() else None
-        divided = ((case, divide_case(self.recipe, self.data.y, case)) for case in reversed(cases))
-        kept = next((each for each in divided if self._is_fitted_to(artifact, each[1])), None)
-        if artifact is None or kept is None:
-            return page_of_results(results, (), (), self.command)
-        case, rows = kept
-        test = self.data.held_out(rows.test)
-        others = kept_scores(self.folder, self.data.places_of(rows.test))
-        cuts = {line["detector"]: line["threshold"] for line in self._read(case) if line["rule"] == HONEST}
-        chosen = Dataset(self.data.table.take(rows.test), self.data.places_of(rows.test), test.outcomes)
-        name, own = self.recipe.settings.detector, artifact.detector.anomaly_score(chosen.table)
-        beside = [other for other in self.contestants if other in others and other != name]
-        ranked = [RankedScores(name, own, artifact.threshold)]
-        ranked += [
-            RankedScores(other, others[other], replace(artifact.threshold, value=cuts[other])) for other in beside
-        ]
-        return page_of_model(results, artifact, chosen, test, ranked, self.command)
-
-    def _is_fitted_to(self, artifact: Artifact | None, rows: Divided) -> bool:
-        """Whether these rows taught the kept model: with other numbers of runs, the last run is another one."""
-        return (
-            artifact is not None
-            and artifact.origin is not None
-            and artifact.origin.fingerprint == self.data.fingerprint(rows.fitting)
-        )
-
-    def _missing(self, cases: Sequence[Case]) -> list[Case]:
-        """Cases to run: those that somebody has not been measured in, and the last one where its model is gone."""
-        last = cases[-1]
-        return [case for case in cases if any(self._is_missing(case, name, last) for name in self.contestants)]
-
-    def _is_missing(self, case: Case, name: str, last: Case) -> bool:
-        lacks_model = self._is_kept(case, name, last) and not (self.folder / "model").exists()
-        return lacks_model or name not in {line["detector"] for line in self._read(case)}
-
-    def _is_kept(self, case: Case, name: str, last: Case) -> bool:
-        return case == last and name == self.recipe.settings.detector
+        super().__init__(_with_levels(recipe, data), data, folder, tell, command)
+        self.headings = {name: METRIC_NAMES[name] for name in recipe.protocol.metrics}
 
     @property
     def contestants(self) -> tuple[str, ...]:
-        return self.recipe.protocol.measured(self.recipe.settings)
+        """The names of the models to compare, in order."""
+        return self.recipe.protocol.contestants_for(self.recipe.settings)
 
-    def _groups(self, cases: Sequence[Case]) -> list[list[Case]]:
-        """Cases that train side by side: of one contamination, as many as fit."""
-        bytes_each = self.data.table.n_rows * max(len(self.data.table.columns), 1) * BYTES_PER_NUMBER
-        size = max(1, TOGETHER_BYTES // bytes_each)
-        by_share = {case.contamination: [c for c in cases if c.contamination == case.contamination] for case in cases}
-        return [of[start : start + size] for of in by_share.values() for start in range(0, len(of), size)]
+    def _inputs(self) -> Mapping[str, Any]:
+        protocol = asdict(self.recipe.protocol)
+        return {
+            "columns": self.data.table.columns,
+            "protocol": {name: protocol[name] for name in ("known_ratio", "train_share", "n_anomalies")},
+            "contestants": self.contestants,
+            "cuts": [asdict(cut) for cut in self.recipe.cuts],
+            "threshold": str(self.recipe.settings.threshold),
+            "detector": self.recipe.settings.new_detector().get_params(),
+        }
 
-    def _run_group(self, group: list[Case], last: Case) -> None:
-        divided = [divide_case(self.recipe, self.data.y, case) for case in group]
-        for name in self.contestants:
-            if not any(self._is_missing(case, name, last) for case in group):
-                continue
-            fitted, fit_s = self._fitted(name, group, divided)
-            measured = []
-            for case, rows, model in zip(group, divided, fitted, strict=True):
-                lines = self._measured(name, model, rows, fit_s)
-                # That the last case is measured says that its model is there.
-                if self._is_kept(case, name, last):
-                    self._keep(model, case, rows)
-                if case == last:
-                    scores = model.anomaly_score(self.data.table.take(rows.test))
-                    keep_scores(self.folder, self.data.places_of(rows.test), name, scores)
-                self.runs.write(case.file, [line for line in self._read(case) if line["detector"] != name] + lines)
-                measured.append(lines[0])
-            self._tell_speed(name, divided, measured)
+    def _cases(self, n_runs: int) -> Iterator[Case]:
+        for run in range(n_runs):
+            for share in self.recipe.protocol.contamination:
+                yield Case(run, share)
 
-    def _fitted(self, name: str, group: list[Case], divided: list[Divided]) -> tuple[list[Any], float]:
-        """A contestant fitted to every case, and the seconds that one took."""
-        started = time.perf_counter()
-        fitting = (self.data.table.take(rows.fitting) for rows in divided)
-        held_out = (self.data.table.take(rows.held_out) for rows in divided)
-        seeds = [case.run for case in group]
-        try:
-            fitted = fit_contestant(name, self.recipe.settings, fitting, held_out, seeds)
-        except TrainingError as error:
-            raise TrainingError(f"{name} in run {', '.join(map(str, seeds))}: {error}") from error
-        return fitted, (time.perf_counter() - started) / len(group)
+    def _file(self, case: Case) -> str:
+        return case.file
 
-    def _tell_speed(self, name: str, divided: list[Divided], lines: list[dict[str, Any]]) -> None:
-        n_fitting, n_test = (sum(len(getattr(rows, part)) for rows in divided) for part in ("fitting", "test"))
-        fit_s, score_s, ap = (fmean(line[key] for line in lines) for key in ("fit_s", "score_s", "ap"))
-        self.tell(
-            f"{name}: {counted(len(lines), 'run')} of {n_fitting // len(lines):,} rows fitted in {fit_s:.1f} s each, "
-            f"{n_test / len(lines) / max(score_s, 1e-9):,.0f} rows/s scored, AP {ap:.3f}"
-        )
+    def _lines(self) -> Iterator[Line]:
+        for case in self.cases:
+            yield from self._read(case)
 
-    def _measured(self, name: str, model: Any, rows: Divided, fit_s: float) -> list[dict[str, Any]]:
-        """One line for each cut: the published ones, and one that no test label entered."""
-        started = time.perf_counter()
-        scores = model.anomaly_score(self.data.table.take(rows.test))
-        times = {"fit_s": fit_s, "score_s": time.perf_counter() - started}
-        test = self.data.held_out(rows.test)
-        return [
-            {
-                "detector": name,
-                "rule": rule,
-                "threshold": cut.value,
-                **_numbers(measure(name, test, scores, cut)),
-                **times,
-            }
-            for rule, cut in self._cuts(name, model, rows, scores)
-        ]
-
-    def _cuts(self, name: str, model: Any, rows: Divided, scores: Floats) -> Iterator[tuple[str, Threshold]]:
-        """The cuts by name: by the known ratio of anomalies, by published rules, by the honest one."""
-        known_ratio = self.recipe.protocol.known_ratio
-        if known_ratio is not None:
-            yield "published", Threshold(float(np.quantile(scores, 1 - known_ratio)), f"known ratio {known_ratio:g}")
-        of = self.recipe.settings.detector
-        for cut in self.recipe.cuts:
-            rule = Rule.parse(cut.rule)
-            if not rule.is_fixed or name in (of, f"{of}-untrained"):
-                chosen_on = rows.test if cut.rows == "test" else rows.fitting
-                their_scores = scores if cut.rows == "test" else self._scores(model, chosen_on)
-                yield cut.name, rule.threshold(their_scores, self.data.outcomes.take(chosen_on))
-        yield HONEST, self._honest_cut(model, rows)
-
-    def _scores(self, model: Any, rows: Ints) -> Floats:
-        scores: Floats = model.anomaly_score(self.data.table.take(rows))
-        return scores
-
-    def _honest_cut(self, model: Any, rows: Divided) -> Threshold:
-        """The threshold by held-out rows: normal ones, and where the rule knows labels the held-out anomalies too."""
-        rule = self.recipe.settings.threshold
-        chosen_on = np.concatenate([rows.held_out, rows.known]) if rule.needs_labels else rows.held_out
-        scores, outcomes = self._scores(model, chosen_on), self.data.outcomes.take(chosen_on)
-        return rule.threshold(scores, outcomes, source=rule.source, fingerprint=self.data.fingerprint(chosen_on))
-
-    def _keep(self, detector: Any, case: Case, rows: Divided) -> None:
-        """Save the model with its honest cut."""
-        origin = Origin(
-            tables=(str(self.data.path),),
-            start=None,
-            until=None,
-            n_rows=len(rows.fitting),
-            n_held_out=len(rows.held_out),
-            seed=case.run,
-            fingerprint=self.data.fingerprint(rows.fitting),
-            command=self.command,
-            join=self.data.join,
-        )
-        settings = self.recipe.settings
-        cut = self._honest_cut(detector, rows)
-        Artifact(detector, cut, settings.read, settings.roles, origin).save(self.folder / "model")
-
-    def _read(self, case: Case) -> list[dict[str, Any]]:
-        """What has been measured in a case, contestant by contestant in the order of the recipe."""
-        lines = self.runs.read(case.file)
+    def _read(self, case: Case) -> list[Line]:
+        """Return the lines of a case, in the order of the contestants."""
+        lines = self.store.read(case.file)
         ordered = [line for name in self.contestants for line in lines if line["detector"] == name]
         return [{**line, "contamination": case.contamination} for line in ordered]
 
-    def _said(self) -> str:
-        """How long was trained, here and in the paper."""
-        published = self.recipe.protocol.published_epochs
-        epochs = f"{self.recipe.settings.training.get('epochs')} epochs" + (
-            f" (published: {published})" if published else ""
+    def _is_missing(self, case: Case) -> bool:
+        return any(self._lacks(case, name) for name in self.contestants)
+
+    def _lacks(self, case: Case, name: str) -> bool:
+        """Return whether a model must be fitted in a case: for its numbers, or to be saved."""
+        is_unsaved = self._is_saved(case, name) and not (self.folder / "model").exists()
+        return is_unsaved or name not in {line["detector"] for line in self._read(case)}
+
+    def _is_saved(self, case: Case, name: str) -> bool:
+        return case == self.cases[-1] and name == self.recipe.settings.detector
+
+    def _groups(self, missing: Sequence[Case]) -> Iterator[Sequence[Case]]:
+        """Group cases of the same contamination, as many as memory allows: they train together."""
+        bytes_each = self.data.table.n_rows * max(len(self.data.table.columns), 1) * BYTES_PER_NUMBER
+        size = max(1, TOGETHER_BYTES // bytes_each)
+        for share in dict.fromkeys(case.contamination for case in missing):
+            cases = [case for case in missing if case.contamination == share]
+            for start in range(0, len(cases), size):
+                yield cases[start : start + size]
+
+    def _measure(self, cases: Sequence[Case]) -> None:
+        splits = [split_case(self.recipe, self.data.y, case) for case in cases]
+        for name in self.contestants:
+            if not any(self._lacks(case, name) for case in cases):
+                continue
+            models, fit_s = self._fit(name, cases, splits)
+            first_lines = []
+            for case, rows, model in zip(cases, splits, models, strict=True):
+                lines = list(self._test(name, model, rows, fit_s))
+                # Saved before the lines are written: if a case is measured, its model is there.
+                self._save(name, model, case, rows)
+                self.store.write(case.file, [line for line in self._read(case) if line["detector"] != name] + lines)
+                first_lines.append(lines[0])
+            self._tell_speed(name, splits, first_lines)
+
+    def _fit(self, name: str, cases: Sequence[Case], splits: list[CaseSplit]) -> tuple[Sequence[TableModel], float]:
+        """Fit a model to every case. Returns also the seconds for one of them."""
+        started = time.perf_counter()
+        fitting = (self.data.table.take(rows.fitting) for rows in splits)
+        held_out = (self.data.table.take(rows.held_out) for rows in splits)
+        seeds = [case.run for case in cases]
+        try:
+            models = fit_models(name, self.recipe.settings, fitting, held_out, seeds)
+        except TrainingError as error:
+            raise TrainingError(f"{name} in run {', '.join(map(str, seeds))}: {error}") from error
+        return models, (time.perf_counter() - started) / len(cases)
+
+    def _test(self, name: str, model: TableModel, rows: CaseSplit, fit_s: float) -> Iterator[Line]:
+        """Measure a model on the test rows: a line for each threshold."""
+        started = time.perf_counter()
+        scores = self._scores(model, rows.test)
+        times = {"fit_s": fit_s, "score_s": time.perf_counter() - started}
+        test = self.data.held_out(rows.test)
+        for rule, threshold in self._thresholds(name, model, rows, scores):
+            result = measure(name, test, scores, threshold)
+            confusion = result.confusion
+            metrics = {
+                "f1": confusion.f1,
+                "precision": confusion.precision,
+                "recall": confusion.recall,
+                "accuracy": confusion.accuracy,
+                "auroc": result.auroc,
+                "ap": result.average_precision,
+            }
+            yield {"detector": name, "rule": rule, "threshold": threshold.value, **metrics, **times}
+
+    def _thresholds(
+        self, name: str, model: TableModel, rows: CaseSplit, scores: Floats
+    ) -> Iterator[tuple[str, Threshold]]:
+        """Yield the thresholds by name: from the known ratio of anomalies, by published rules, from held-out rows."""
+        known_ratio = self.recipe.protocol.known_ratio
+        if known_ratio is not None:
+            yield "published", Threshold(float(np.quantile(scores, 1 - known_ratio)), f"known ratio {known_ratio:g}")
+        detector = self.recipe.settings.detector
+        for cut in self.recipe.cuts:
+            rule = Rule.parse(cut.rule)
+            if not rule.is_fixed or name in (detector, f"{detector}-untrained"):
+                chosen_on = rows.test if cut.rows == "test" else rows.fitting
+                their_scores = scores if cut.rows == "test" else self._scores(model, chosen_on)
+                yield cut.name, rule.threshold(their_scores, self.data.outcomes.take(chosen_on))
+        yield HONEST, self._held_out_threshold(model, rows)
+
+    def _held_out_threshold(self, model: TableModel, rows: CaseSplit) -> Threshold:
+        rule = self.recipe.settings.threshold
+        held_out = rows.held_out
+        if rule.needs_labels:
+            held_out = np.concatenate([held_out, rows.held_out_anomalies])
+        scores, outcomes = self._scores(model, held_out), self.data.outcomes.take(held_out)
+        return rule.threshold(scores, outcomes, source=rule.source, fingerprint=self.data.fingerprint(held_out))
+
+    def _scores(self, model: TableModel, rows: Ints) -> Floats:
+        return model.anomaly_score(self.data.table.take(rows))
+
+    def _save(self, name: str, model: TableModel, case: Case, rows: CaseSplit) -> None:
+        """Save the detector of the last case, and the scores that every model gives its test rows."""
+        if self._is_saved(case, name) and isinstance(model, Detector):
+            origin = Origin(
+                tables=(str(self.data.path),),
+                start=None,
+                until=None,
+                n_rows=len(rows.fitting),
+                n_held_out=len(rows.held_out),
+                seed=case.run,
+                fingerprint=self.data.fingerprint(rows.fitting),
+                command=self.command,
+                join=self.data.join,
+            )
+            settings = self.recipe.settings
+            threshold = self._held_out_threshold(model, rows)
+            Artifact(model, threshold, settings.read, settings.roles, origin).save(self.folder / "model")
+        if case == self.cases[-1]:
+            save_scores(self.folder, self.data.file_numbers(rows.test), name, self._scores(model, rows.test))
+
+    def _tell_speed(self, name: str, splits: list[CaseSplit], lines: list[Line]) -> None:
+        n_fitting, n_test = (fmean(len(getattr(rows, part)) for rows in splits) for part in ("fitting", "test"))
+        fit_s, score_s, ap = (fmean(line[key] for line in lines) for key in ("fit_s", "score_s", "ap"))
+        self.tell(
+            f"{name}: {counted(len(lines), 'run')}, each {int(n_fitting):,} rows fitted in {fit_s:.1f} s, "
+            f"{n_test / max(score_s, 1e-9):,.0f} rows/s scored, AP {ap:.3f}"
         )
+
+    def _remark(self) -> str:
+        """Return how long the models were trained, here and in the paper, and how thresholds were chosen."""
+        published = self.recipe.protocol.published_epochs
+        epochs = f"{self.recipe.settings.training.get('epochs')} epochs"
         rules = [f"{cut.name}: {cut}" for cut in self.recipe.cuts]
-        return "; ".join([epochs, *rules, f"honest: {self.recipe.settings.threshold} on held-out rows"])
+        held_out = f"{HONEST}: {self.recipe.settings.threshold} on held-out rows"
+        return "; ".join([epochs + (f" (published: {published})" if published else ""), *rules, held_out])
+
+    # Report
+
+    def _page(self, results: Results) -> Page:
+        """Return the report of all runs, and of the saved model if one of these runs has fitted it."""
+        artifact = Artifact.load(self.folder / "model") if (self.folder / "model").exists() else None
+        if artifact is None or (found := self._case_of(artifact)) is None:
+            return results_page(results, self.command)
+        case, rows = found
+        numbers = self.data.file_numbers(rows.test)
+        test = self.data.held_out(rows.test)
+        dataset = Dataset(self.data.table.take(rows.test), numbers, test.outcomes)
+        detector = self.recipe.settings.detector
+        ranked = [RankedScores(detector, artifact.detector.anomaly_score(dataset.table), artifact.threshold)]
+        scores = load_scores(self.folder, numbers)
+        thresholds = {line["detector"]: line["threshold"] for line in self._read(case) if line["rule"] == HONEST}
+        for name in self.contestants:
+            if name in scores and name != detector:
+                threshold = replace(artifact.threshold, value=thresholds[name])
+                ranked.append(RankedScores(name, scores[name], threshold))
+        return model_page(results, artifact, dataset, test, ranked, self.command)
+
+    def _case_of(self, artifact: Artifact) -> tuple[Case, CaseSplit] | None:
+        """Find the case whose rows the saved model was fitted to. An earlier command may have run more cases."""
+        if artifact.origin is None:
+            return None
+        for case in reversed(self.cases):
+            rows = split_case(self.recipe, self.data.y, case)
+            if artifact.origin.fingerprint == self.data.fingerprint(rows.fitting):
+                return case, rows
+        return None
 
 
-def _numbers(result: Result) -> dict[str, float]:
-    at_cut = result.confusion
-    return {
-        "f1": at_cut.f1,
-        "precision": at_cut.precision,
-        "recall": at_cut.recall,
-        "accuracy": at_cut.accuracy,
-        "auroc": result.auroc,
-        "ap": result.average_precision,
-    }
-
-
-def _with_levels(recipe: Recipe[Protocol], data: LabelledTable) -> Recipe[Protocol]:
-    """The recipe, where categories become 0/1 numbers with the levels of the whole file, as the papers do."""
+def _with_levels(recipe: Recipe[DetectionProtocol], data: LabelledTable) -> Recipe[DetectionProtocol]:
+    """Give one-hot columns the levels of the whole file, as the papers do."""
     encoder = dict(recipe.settings.encoder)
     schema = data.table.fitted_schema()
     if encoder.get("one_hot_up_to", 0) > 0:
@@ -305,17 +328,3 @@ def _with_levels(recipe: Recipe[Protocol], data: LabelledTable) -> Recipe[Protoc
         names = [column.name for column in schema.features if column.kind in ("category", "boolean")]
         encoder["levels"] = {name: sorted(map(str, frame[name].drop_nulls().unique())) for name in names}
     return replace(recipe, settings=replace(recipe.settings, encoder=encoder))
-
-
-def _shaping(recipe: Recipe[Protocol], data: LabelledTable) -> dict[str, Any]:
-    """All that shapes a run: rows, division, parameters."""
-    protocol = asdict(recipe.protocol)
-    return {
-        "rows": data.sha256,
-        "columns": data.table.columns,
-        "protocol": {name: protocol[name] for name in ("known_ratio", "train_share", "n_anomalies")},
-        "contestants": recipe.protocol.measured(recipe.settings),
-        "cuts": [asdict(cut) for cut in recipe.cuts],
-        "threshold": str(recipe.settings.threshold),
-        "detector": recipe.settings.new_detector().get_params(),
-    }

@@ -1,4 +1,4 @@
-"""`Recipe`: a published experiment, read from TOML with closed names."""
+"""`Recipe`: a published experiment, read from a TOML file and checked."""
 
 from __future__ import annotations
 
@@ -17,39 +17,51 @@ from oddrow.workflow.settings import Settings
 
 NAN = float("nan")
 
-OWN = ("title", "source", "data", "protocol")
+# The keys of a recipe besides settings.
+REQUIRED_KEYS, OPTIONAL_KEYS = ("title", "source", "data", "protocol"), ("published", "cut", "kind")
 
-BESIDE = ("published", "cut", "kind")
+# Settings that a recipe cannot have: it splits, seeds and joins the rows itself, and its models would share files.
+RESERVED = ("time", "id", "weight", "from", "until", "join", "on", "seed")
 
-# What a recipe divides, seeds and joins itself, and files that its contestants would share.
-DECIDED = ("time", "id", "weight", "from", "until", "join", "on", "seed")
+RESERVED_TRAINING = ("validation_fraction", "checkpoint", "tensorboard", "progress")
 
-DECIDED_OF_TRAINING = ("validation_fraction", "checkpoint", "tensorboard", "progress")
+BASELINE_NAMES = ("mahalanobis", "isolation-forest", "one-class-svm")
 
-TRIVIAL = ("mahalanobis", "isolation-forest", "one-class-svm")
-
-# Who is measured, by the detector that a recipe is of. The plain autoencoder is the compression network of DAGMM; the
-# defaults are those of `AutoencoderDetector`.
+# The models to compare, by the detector of the recipe. In recipes of DAGMM, `autoencoder` is its compression network.
+# `defaults` is `AutoencoderDetector` with its defaults.
 CONTESTANTS = {
-    "dagmm": ("dagmm", "dagmm-untrained", "autoencoder", *TRIVIAL),
-    "autoencoder": ("autoencoder", "autoencoder-untrained", "defaults", *TRIVIAL),
+    "dagmm": ("dagmm", "dagmm-untrained", "autoencoder", *BASELINE_NAMES),
+    "autoencoder": ("autoencoder", "autoencoder-untrained", "defaults", *BASELINE_NAMES),
 }
 
 METRICS = ("f1", "precision", "recall", "accuracy", "auroc", "ap")
 
-SHOWN = ("f1", "precision", "recall", "auroc", "ap")
+SHOWN_METRICS = ("f1", "precision", "recall", "auroc", "ap")
 
-OF_DAYS_AND_BATCHES = ("budget", "budget-per-entity", "false-discoveries")
-
-CUT_ROWS = ("test", "train")
+# Rules whose alerts depend on the other rows, so that they are not one number.
+RULES_OF_BATCHES = ("budget", "budget-per-entity", "false-discoveries")
 
 
 @dataclass(frozen=True)
 class Data:
-    """Where the rows are: accepted file names, the public one first, and where that is found.
+    """The files of a recipe.
 
-    `columns` are those of the public file; whatever others a file has are not looked at. A file may hold but a random
-    sample of the normal rows: `sample` is its column that says which they are, `n_normal` how many they stand for.
+    Parameters
+    ----------
+    files : tuple of str
+        Accepted file names, first that of the public file.
+    where : str
+        Where the public file can be downloaded.
+    join_files : tuple of str, optional
+        Accepted names of a file to join.
+    on : str, optional
+        The column to join on.
+    columns : tuple of str, optional
+        The columns to use, all by default.
+    sample : str, optional
+        For files that hold a random sample of the normal rows: the boolean column that marks it.
+    n_normal : int, optional
+        How many normal rows the sample stands for.
     """
 
     files: tuple[str, ...]
@@ -61,18 +73,26 @@ class Data:
     n_normal: int | None = None
 
     def check(self) -> None:
-        """Raise `ParameterError` for one half of a pair."""
+        """Raise `ParameterError` if only one of two related keys is given."""
         if bool(self.join_files) != (self.on is not None):
-            raise ParameterError("data.join_files and data.on: a join needs both, or neither.")
+            raise ParameterError("data.join_files and data.on: a join needs both.")
         if (self.sample is None) != (self.n_normal is None):
-            raise ParameterError("data.sample and data.n_normal: a sample needs both, or neither.")
+            raise ParameterError("data.sample and data.n_normal: a sample needs both.")
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A published cut: its name, the rule that chooses it, and on whose scores, those of the test or the training rows.
+    """A published threshold.
 
-    A fixed one means something for the detector and its untrained twin alone, whose scores have its unit.
+    Parameters
+    ----------
+    name : str
+        The name in the table of results.
+    rule : str
+        The rule that chooses it. A fixed threshold is applied only to the detector and its untrained copy, because
+        other scores have other units.
+    rows : str, default "test"
+        The rows whose scores the rule sees: `test` or `train`.
     """
 
     name: str
@@ -80,22 +100,37 @@ class Cut:
     rows: str = "test"
 
     def check(self) -> None:
-        """Raise `ParameterError` for a value that means nothing."""
-        check_choice("cut.rows", self.rows, CUT_ROWS)
+        """Raise `ParameterError` for an unknown rule or unknown rows."""
+        check_choice("cut.rows", self.rows, ("test", "train"))
         Rule.parse(self.rule)
 
     def __str__(self) -> str:
+        """Return the rule and its rows."""
         return self.rule if Rule.parse(self.rule).is_fixed else f"{self.rule} on the {self.rows} rows"
 
 
 @dataclass(frozen=True)
-class Protocol:
-    """How rows are divided and cut.
+class DetectionProtocol:
+    """How detectors are compared: each run trains on normal rows of a random part and tests on the other rows.
 
-    A run trains on the normal rows of a random half, or `train_share`, of all rows and tests on the others.
-    `known_ratio` is the share of the test rows that the published cut calls anomalous, where that is how it was cut.
-    `n_anomalies` of the anomalous rows take part, drawn at random in each run, or all. `contamination` lists shares of
-    anomalies to be mixed into the training rows. `metrics` are those to show.
+    Parameters
+    ----------
+    known_ratio : float, optional
+        The share of the test rows that the published threshold calls anomalous, if that is how it was chosen.
+    runs : int, default 20
+        The number of runs.
+    train_share : float, default 0.5
+        The share of the rows in the training part.
+    n_anomalies : int, optional
+        The number of anomalies to use, drawn at random in each run; all by default.
+    contamination : tuple of float, default (0.0,)
+        Shares of anomalies to mix into the training rows.
+    contestants : tuple of str, optional
+        The models to compare.
+    metrics : tuple of str, optional
+        The metrics to show.
+    published_epochs : int, optional
+        How long the published model was trained.
     """
 
     known_ratio: float | None = None
@@ -104,11 +139,11 @@ class Protocol:
     n_anomalies: int | None = None
     contamination: tuple[float, ...] = (0.0,)
     contestants: tuple[str, ...] = ()
-    metrics: tuple[str, ...] = SHOWN
+    metrics: tuple[str, ...] = SHOWN_METRICS
     published_epochs: int | None = None
 
     def check(self, settings: Settings) -> None:
-        """Raise `ParameterError` for a value that means nothing."""
+        """Raise `ParameterError` for a value out of range."""
         if self.known_ratio is not None:
             check_number("protocol.known_ratio", self.known_ratio, 0, 1, above=True)
         check_number("protocol.runs", self.runs, 1, whole=True)
@@ -118,25 +153,34 @@ class Protocol:
         for metric in self.metrics:
             check_choice("protocol.metrics", metric, METRICS)
         if settings.threshold.source != "validation":
-            raise ParameterError("threshold: a recipe's honest cut is chosen on held-out rows. Leave @train out.")
-        if settings.threshold.name in OF_DAYS_AND_BATCHES:
-            raise ParameterError(f"threshold: a recipe's honest cut is one number, and {settings.threshold} is more.")
+            raise ParameterError("threshold: a recipe chooses its threshold on held-out rows. Remove @train.")
+        if settings.threshold.name in RULES_OF_BATCHES:
+            raise ParameterError(
+                f"threshold: a recipe needs one threshold, but with {settings.threshold} alerts depend on other rows."
+            )
         check_choice("detector", settings.detector, CONTESTANTS)
         for name in self.contestants:
             check_choice("protocol.contestants", name, CONTESTANTS[settings.detector])
         if settings.detector == "dagmm" and "hidden" not in settings.parameters:
-            raise ParameterError("detector: a recipe of DAGMM needs `hidden` to build its twins by.")
+            raise ParameterError("detector.hidden is missing: a recipe of DAGMM builds its autoencoder from it.")
 
-    def measured(self, settings: Settings) -> tuple[str, ...]:
-        """Who is measured, in order."""
+    def contestants_for(self, settings: Settings) -> tuple[str, ...]:
+        """Return the names of the models to compare, in order."""
         return self.contestants or CONTESTANTS[settings.detector]
 
 
 @dataclass(frozen=True)
-class Resampling:
-    """How made-up rows are judged: a share of the real rows tests, classifiers learn from the others and from new ones.
+class ResamplingProtocol:
+    """How generated anomalies are judged: classifiers learn with and without them and are tested on other rows.
 
-    As published, `n_generated` rows come from a network that saw the anomalies alone, and join before the division.
+    Parameters
+    ----------
+    n_generated : int
+        The number of rows that the published experiment generates, from the anomalies alone and before the split.
+    runs : int, default 5
+        The number of runs.
+    test_share : float, default 0.25
+        The share of the rows to test on.
     """
 
     n_generated: int
@@ -144,21 +188,29 @@ class Resampling:
     test_share: float = 0.25
 
     def check(self, settings: Settings) -> None:
-        """Raise `ParameterError` for a value that means nothing."""
+        """Raise `ParameterError` for a value out of range, or a setting without effect."""
         check_number("protocol.n_generated", self.n_generated, 1, whole=True)
         check_number("protocol.runs", self.runs, 1, whole=True)
         check_number("protocol.test_share", self.test_share, 0, 0.9, above=True)
         sections = {"detector": settings.parameters, "training": settings.training, "encoder": settings.encoder}
-        if idle := [name for name, given in sections.items() if given]:
-            raise ParameterError(f"'{idle[0]}' means nothing in a recipe of this kind. Take it out.")
+        if unused := [name for name, given in sections.items() if given]:
+            raise ParameterError(f"'{unused[0]}' has no effect in a resampling recipe. Remove it.")
 
 
 @dataclass(frozen=True)
-class Prequential:
-    """How detectors and classifiers are judged week after week: train a span, wait for labels, test a span.
+class PrequentialProtocol:
+    """How models are judged over time: train on a span, wait for its labels, test on the next span.
 
-    `spans` is "train,delay,test"; `parts` names sets of folds, by the days on which their training begins. A classifier
-    that is tuned is tuned on the folds that begin on `tuned_from`.
+    Parameters
+    ----------
+    spans : str
+        "train,delay,test", such as "7d,7d,7d".
+    parts : mapping of str to tuple of str
+        The folds of each part of the table of results, by the days on which their training begins.
+    tuned_from : tuple of str
+        The days on which the training of the folds for tuning begins.
+    runs : int, default 3
+        The number of runs.
     """
 
     spans: str
@@ -167,12 +219,12 @@ class Prequential:
     runs: int = 3
 
     def check(self, settings: Settings) -> None:
-        """Raise `ParameterError` for a value that means nothing."""
+        """Raise `ParameterError` for a value out of range or a missing role."""
         check_number("protocol.runs", self.runs, 1, whole=True)
         if settings.roles.time is None or settings.roles.entity is None:
-            raise ParameterError("time, entity: a recipe of this kind needs both.")
+            raise ParameterError("a prequential recipe needs both time and entity.")
         if settings.detector != "autoencoder":
-            raise ParameterError("detector: a recipe of this kind knows the name autoencoder.")
+            raise ParameterError(f"detector={settings.detector!r}: a prequential recipe needs 'autoencoder'.")
 
     @property
     def starts(self) -> list[str]:
@@ -180,18 +232,18 @@ class Prequential:
         return list(dict.fromkeys(start for starts in self.parts.values() for start in starts))
 
 
-P = TypeVar("P", Protocol, Resampling, Prequential)
+P = TypeVar("P", DetectionProtocol, ResamplingProtocol, PrequentialProtocol)
 
-KINDS: dict[str, type[Protocol] | type[Resampling] | type[Prequential]] = {
-    "detection": Protocol,
-    "resampling": Resampling,
-    "prequential": Prequential,
+KINDS: dict[str, type[DetectionProtocol] | type[ResamplingProtocol] | type[PrequentialProtocol]] = {
+    "detection": DetectionProtocol,
+    "resampling": ResamplingProtocol,
+    "prequential": PrequentialProtocol,
 }
 
 
 @dataclass(frozen=True)
 class Published:
-    """A published row to stand beside, NaN where a number was not given; `rule` is the cut, or the part, it is of."""
+    """A published row of results, NaN for a metric that was not given. `rule` names its threshold or its part."""
 
     method: str
     rule: str = "published"
@@ -206,7 +258,23 @@ class Published:
 
 @dataclass(frozen=True)
 class Recipe(Generic[P]):
-    """A published experiment: what to read, how to divide it, what to train, what was published."""
+    """A published experiment.
+
+    Parameters
+    ----------
+    name, title, source : str
+        The name, a title, and the publication.
+    data : Data
+        The files.
+    protocol : DetectionProtocol, ResamplingProtocol or PrequentialProtocol
+        How rows are split and models compared.
+    published : tuple of Published
+        The published results.
+    settings : Settings
+        The detector, its training, the roles of columns, and the threshold rule.
+    cuts : tuple of Cut, optional
+        The published thresholds.
+    """
 
     name: str
     title: str
@@ -219,24 +287,24 @@ class Recipe(Generic[P]):
 
     @classmethod
     def from_dict(cls, name: str, values: Mapping[str, Any]) -> Recipe[Any]:
-        """A recipe from nested plain values. Raises `ParameterError` for an unknown key (did you mean)."""
-        own = {key: values[key] for key in OWN if key in values}
-        if missing := [key for key in OWN if key not in own]:
+        """Build a recipe from plain values. Raises `ParameterError` for an unknown or missing key or a bad value."""
+        if missing := [key for key in REQUIRED_KEYS if key not in values]:
             raise ParameterError(f"recipe {name}: '{missing[0]}' is missing.")
-        settings = Settings.from_dict({key: value for key, value in values.items() if key not in (*OWN, *BESIDE)})
+        own_keys = (*REQUIRED_KEYS, *OPTIONAL_KEYS)
+        settings = Settings.from_dict({key: value for key, value in values.items() if key not in own_keys})
         kind = values.get("kind", "detection")
         check_choice("kind", kind, KINDS)
-        # Weeks are weeks of a time column; elsewhere rows are drawn.
-        decided = [key for key in DECIDED if key in values and (key, kind) != ("time", "prequential")]
-        decided += [f"training.{key}" for key in DECIDED_OF_TRAINING if key in settings.training]
-        if decided:
-            raise ParameterError(f"recipe {name}: '{decided[0]}' means nothing in a recipe, which decides it itself.")
-        protocol: Any = build(KINDS[kind], own["protocol"], "protocol")
+        # Prequential recipes split by a time column.
+        reserved = [key for key in RESERVED if key in values and (key, kind) != ("time", "prequential")]
+        reserved += [f"training.{key}" for key in RESERVED_TRAINING if key in settings.training]
+        if reserved:
+            raise ParameterError(f"recipe {name}: '{reserved[0]}' cannot be set in a recipe. Remove it.")
+        protocol: Any = build(KINDS[kind], values["protocol"], "protocol")
         recipe: Recipe[Any] = cls(
             name,
-            str(own["title"]),
-            str(own["source"]),
-            build(Data, own["data"], "data"),
+            str(values["title"]),
+            str(values["source"]),
+            build(Data, values["data"], "data"),
             protocol,
             build(tuple[Published, ...], values.get("published", ()), "published"),
             settings,
@@ -246,18 +314,16 @@ class Recipe(Generic[P]):
         return recipe
 
     def check(self) -> None:
-        """Raise `ParameterError` for a value that means nothing."""
+        """Raise `ParameterError` for a bad value."""
         self.protocol.check(self.settings)
         self.data.check()
         for cut in self.cuts:
             cut.check()
-        if isinstance(self.protocol, Protocol) and self.protocol.known_ratio is None and not self.cuts:
-            raise ParameterError(
-                "protocol.known_ratio, or a [[cut]]: a recipe needs to know how the published cut was made."
-            )
+        if isinstance(self.protocol, DetectionProtocol) and self.protocol.known_ratio is None and not self.cuts:
+            raise ParameterError("the published threshold is missing: give protocol.known_ratio or a [[cut]].")
 
     def find(self, folder: Path) -> tuple[Path, Join | None]:
-        """The files of this recipe in a folder, or one level below it. Raises `TableError` where one is absent."""
+        """Find the files in a folder, or one level below it. Raises `TableError` if one is missing."""
         table = self._find(self.data.files, folder)
         if not self.data.join_files or self.data.on is None:
             return table, None
@@ -270,31 +336,32 @@ class Recipe(Generic[P]):
         for name in names:
             if found := [place / name for place in places if (place / name).is_file()]:
                 return found[0]
-        lacking = f"none of {', '.join(names)}" if len(names) > 1 else f"no {names[0]}"
-        raise TableError(f"{folder}: {lacking} is here or one level below. {names[0]} is public: {self.data.where}.")
+        raise TableError(
+            f"{folder}: found no {' or '.join(names)}, here or one level below. Get {names[0]} from {self.data.where}."
+        )
 
 
 def known_recipes() -> list[str]:
-    """The names of all recipes."""
+    """Return the names of all recipes."""
     files = resources.files("oddrow.recipes").iterdir()
     return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
 
 
 def described_recipes() -> list[str]:
-    """A line for each recipe: its name, its title, the file it reads."""
+    """Return a line for each recipe: name, title, and the file it reads."""
     recipes = [load_recipe(name) for name in known_recipes()]
     width = max(len(recipe.name) for recipe in recipes)
     return [f"{recipe.name:<{width}}  {recipe.title} ({recipe.data.files[0]})" for recipe in recipes]
 
 
 def load_recipe(name: str) -> Recipe[Any]:
-    """A recipe by its name. Raises `ParameterError` for any other name (did you mean)."""
+    """Load a recipe. Raises `ParameterError` for an unknown name."""
     check_choice("recipe", name, known_recipes())
     return Recipe.from_dict(name, recipe_values(name))
 
 
 def recipe_values(name: str) -> dict[str, Any]:
-    """What the file of a recipe says, over what the one says that it `extends`, section by section."""
+    """Return the plain values of a recipe, completed section by section from the recipe that it `extends`."""
     text = resources.files("oddrow.recipes").joinpath(f"{name}.toml").read_text(encoding="utf-8")
     values = tomllib.loads(text)
     base = recipe_values(values.pop("extends")) if "extends" in values else {}

@@ -1,10 +1,10 @@
-"""Running a resampling recipe: as published, where made-up rows are in the test too, and honestly."""
+"""Resampling recipes: classifiers with generated or fewer rows, tested as published and on rows split off first."""
 
 from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -27,11 +27,11 @@ from oddrow.metrics.ranking import auroc, average_precision
 from oddrow.nets.cvae import CVAE
 from oddrow.plots import as_svg, loss_curve, marginals
 from oddrow.recipes.data import LabelledTable
-from oddrow.recipes.recipe import Recipe, Resampling
-from oddrow.recipes.results import HEADINGS, LINE, Results, write_results
-from oddrow.recipes.runner import Runs, page_of_results, write_report
-from oddrow.report import Picture
-from oddrow.report.pictures import plane
+from oddrow.recipes.recipe import Recipe, ResamplingProtocol
+from oddrow.recipes.results import HEADINGS, TIMES, Line, Results
+from oddrow.recipes.runner import Runner, results_page
+from oddrow.report import Page, Picture
+from oddrow.report.pictures import report_axes
 from oddrow.resampling.candidates import NOTHING, default_classifiers, default_samplers
 from oddrow.resampling.cvae import CVAESampler
 from oddrow.resampling.trial import scores_of
@@ -42,13 +42,37 @@ from oddrow.train.monitor import LossCurve
 from oddrow.train.training import Training
 from oddrow.typing import Floats, Mask, Tell
 
-Line = dict[str, Any]
-
 CLASSIFIERS = ("logistic regression", "k nearest neighbours", "SVM", "decision tree")
+
+UNDER_SAMPLED, GENERATED = "under-sampling", "CVAE"
+
+# The network of the published experiment, and how far its codes go from 0.
+HIDDEN, LATENT, REACH = (128, 64), 2, 3.0
+
+# The parts of the loss curve by the names in the plot.
+LOSS_PARTS = {"total": "loss", "reconstruction": "reconstruction", "KL": "kl", "validation total": "validation_loss"}
+
+LOSS_CAPTIONS = {
+    "losses-as-published": "Loss of each epoch of the network that saw the frauds alone.",
+    "losses-honest": "Loss of each epoch of the conditional network.",
+}
+
+N_MARGINALS = 4
+
+SYNTHETIC_SHARE = {"synthetic_share": "synthetic among test frauds"}
+
+LIMITS = (
+    "In the published experiment rows are generated, or removed, before the split: most test frauds are generated, or "
+    "half of the test rows are frauds. The lines marked honest split first, and all their test rows are real.",
+    "Generated rows hold no information beyond that of the real frauds. See docs/compare.md for when they help.",
+)
+
+
+# Classifiers
 
 
 class ClassifierTest(NamedTuple):
-    """Numbers, labels and weights to learn from and to test on, and which of the test rows are made up."""
+    """Numbers (n, d), labels and weights (n,) to learn from and to test on, and the test rows that are generated."""
 
     X: npt.NDArray[Any]
     y: Floats
@@ -59,8 +83,8 @@ class ClassifierTest(NamedTuple):
     synthetic: Mask
 
 
-def lines(name: str, classifier: str, rows: ClassifierTest, seed: int) -> Iterator[Line]:
-    """A classifier's numbers after it has learned; where test rows are made up, those without them too."""
+def measure_classifier(name: str, classifier: str, rows: ClassifierTest, seed: int) -> Iterator[Line]:
+    """Fit a classifier and measure it; if test rows are generated, also without those."""
     model = clone(default_classifiers(seed)[classifier])
     started = time.perf_counter()
     _fit(model, rows)
@@ -71,61 +95,57 @@ def lines(name: str, classifier: str, rows: ClassifierTest, seed: int) -> Iterat
     parts = {whole: np.ones(len(alerts), bool)}
     if rows.synthetic.any():
         parts[f"{whole}: real test frauds alone"] = ~rows.synthetic
-    for part, taken in parts.items():
-        yield {"detector": part, **_measured(rows, scores, alerts, taken), **times}
+    for part, tested in parts.items():
+        y, weight = rows.y_test[tested], rows.weight_test[tested]
+        found = confusion(y, alerts[tested], sample_weight=weight)
+        yield {
+            "detector": part,
+            "f1": found.f1,
+            "precision": found.precision,
+            "recall": found.recall,
+            "auroc": auroc(y, scores[tested], sample_weight=weight),
+            "ap": average_precision(y, scores[tested], sample_weight=weight),
+            "synthetic_share": float(rows.synthetic[tested & (rows.y_test == 1)].mean()),
+            **times,
+        }
 
 
 def _fit(model: Any, rows: ClassifierTest) -> None:
-    """Fit, with weights where it takes some; that a solver has not arrived is not told, as in the notebook."""
-    last = model.steps[-1] if isinstance(model, Pipeline) else ("", model)
-    prefix = f"{last[0]}__" if last[0] else ""
-    weights = {f"{prefix}sample_weight": rows.weight} if has_fit_parameter(last[1], "sample_weight") else {}
+    """Fit, with weights if the model takes them. Solvers may stop early without a warning, as in the notebook."""
+    step, estimator = model.steps[-1] if isinstance(model, Pipeline) else ("", model)
+    parameter = f"{step}__sample_weight" if step else "sample_weight"
+    weights = {parameter: rows.weight} if has_fit_parameter(estimator, "sample_weight") else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.fit(rows.X, rows.y, **weights)
 
 
-def _measured(rows: ClassifierTest, scores: Floats, alerts: Mask, taken: Mask) -> Line:
-    y, weight = rows.y_test[taken], rows.weight_test[taken]
-    at_cut = confusion(y, alerts[taken], sample_weight=weight)
-    return {
-        "f1": at_cut.f1,
-        "precision": at_cut.precision,
-        "recall": at_cut.recall,
-        "auroc": auroc(y, scores[taken], sample_weight=weight),
-        "ap": average_precision(y, scores[taken], sample_weight=weight),
-        "synthetic_share": float(rows.synthetic[taken & (rows.y_test == 1)].mean()),
-    }
+# As published: rows are generated or removed, then split
 
 
-HIDDEN, LATENT = (128, 64), 2
-
-REACH = 3.0
-
-
-def generated_before(
+def generate_then_split(
     X: Floats, y: Floats, weight: Floats, *, n: int, share: float, seed: int
 ) -> tuple[ClassifierTest, LossCurve]:
-    """N generated frauds join the rows, then a share of all tests; and how the network learned."""
-    made, curve = generated_from_anomalies_alone(X[y == 1], n, seed)
-    is_made = np.arange(len(X) + n) >= len(X)
-    rows = np.vstack([X, made]), np.append(y, np.ones(n)), np.append(weight, np.ones(n))
-    return _divided(*rows, is_made, share, seed), curve
+    """Add n generated frauds to the rows, then split off a share to test on. Returns also the loss curve."""
+    generated, curve = generate_from_anomalies(X[y == 1], n, seed)
+    is_generated = np.arange(len(X) + n) >= len(X)
+    rows = np.vstack([X, generated]), np.append(y, np.ones(n)), np.append(weight, np.ones(n))
+    return _split(*rows, is_generated, share, seed), curve
 
 
-def under_sampled_before(X: Floats, y: Floats, *, share: float, seed: int) -> ClassifierTest:
-    """As many normal rows as there are frauds, then a share of both tests: half of the test rows are frauds."""
+def under_sample_then_split(X: Floats, y: Floats, *, share: float, seed: int) -> ClassifierTest:
+    """Keep as many normal rows as there are frauds, then split off a share to test on: half of it are frauds."""
     rng = np.random.default_rng(seed)
     frauds = np.flatnonzero(y == 1)
     rows = np.sort(np.append(frauds, rng.permutation(np.flatnonzero(y == 0))[: len(frauds)]))
-    return _divided(X[rows], y[rows], np.ones(len(rows)), np.zeros(len(rows), bool), share, seed)
+    return _split(X[rows], y[rows], np.ones(len(rows)), np.zeros(len(rows), bool), share, seed)
 
 
-def generated_from_anomalies_alone(X: Floats, n: int, seed: int) -> tuple[Floats, LossCurve]:
-    """N rows (n, d) from a VAE of anomalies (m, d) alone, whose condition is therefore always the same.
+def generate_from_anomalies(X: Floats, n: int, seed: int) -> tuple[Floats, LossCurve]:
+    """Generate n rows (n, d) with a VAE of anomalies (m, d) alone, whose condition is always the same.
 
-    Every row is scaled to length 1, as the notebook does, which loses all that amounts say; codes walk along the
-    diagonal of the latent plane; and what is decoded lies in [0, 1], as from a sigmoid, whatever the rows were.
+    As in the notebook, every row is scaled to length 1, which loses the amounts; codes lie on the diagonal of the
+    latent plane; and decoded values are clipped to [0, 1], as from a sigmoid. Returns also the loss curve.
     """
     rows = normalize(X).astype(np.float32)
     parts = jnp.asarray(rows), jnp.zeros((len(rows), 0), jnp.int32), jnp.zeros(len(rows), jnp.int32)
@@ -136,29 +156,28 @@ def generated_from_anomalies_alone(X: Floats, n: int, seed: int) -> tuple[Floats
     return np.clip(np.asarray(decoded, np.float64), 0, 1), done.loss_curve
 
 
-def _divided(
-    X: Floats, y: Floats, weight: Floats, is_made: npt.NDArray[np.bool_], share: float, seed: int
-) -> ClassifierTest:
-    train, test = split_random(len(y), share, np.random.default_rng(seed), y=y)
-    return ClassifierTest(X[train], y[train], weight[train], X[test], y[test], weight[test], is_made[test])
+def _split(X: Floats, y: Floats, weight: Floats, synthetic: Mask, share: float, seed: int) -> ClassifierTest:
+    train_rows, test = split_random(len(y), share, np.random.default_rng(seed), y=y)
+    learning = X[train_rows], y[train_rows], weight[train_rows]
+    return ClassifierTest(*learning, X[test], y[test], weight[test], synthetic[test])
 
 
-UNDER_SAMPLED, GENERATED = "under-sampling", "CVAE"
+# Honest: real rows are split, then the training rows are resampled
 
 
-class ResampleAfterSplit:
-    """A division of real rows; `loss_curve` is that of the CVAE, and `made` the frauds it made up, once it has."""
+class SplitThenResample:
+    """A split of real rows. Once the CVAE has run, `curve` is its loss curve and `generated` holds its frauds."""
 
     def __init__(self, table: Table, y: Floats, weight: Floats, *, share: float, seed: int) -> None:
-        train, test = split_random(len(y), share, np.random.default_rng(seed), y=y)
-        self.table, self.y, self.weight, self.seed = table.take(train), y[train], weight[train], seed
+        train_rows, test = split_random(len(y), share, np.random.default_rng(seed), y=y)
+        self.table, self.y, self.weight, self.seed = table.take(train_rows), y[train_rows], weight[train_rows], seed
         self.numbers = NumericMatrix(self.table)
         self.test = self.numbers(table.take(test)), y[test], weight[test], np.zeros(len(test), bool)
-        self.loss_curve: LossCurve = []
-        self.made = self.table.in_memory.clear()
+        self.curve: LossCurve = []
+        self.generated = self.table.in_memory.clear()
 
-    def resampled(self) -> Iterator[tuple[str, ClassifierTest]]:
-        """Nothing, under-sampling and the CVAE, with what is learned from after each."""
+    def resample(self) -> Iterator[tuple[str, ClassifierTest]]:
+        """Yield the rows without resampling, after under-sampling, and with rows of the CVAE."""
         X = self.numbers(self.table)
         yield NOTHING, ClassifierTest(X, self.y, self.weight, *self.test)
         X_under, y_under = default_samplers(self.seed)[UNDER_SAMPLED].fit_resample(X, self.y)
@@ -166,128 +185,105 @@ class ResampleAfterSplit:
         yield GENERATED, self._with_generated()
 
     def _with_generated(self) -> ClassifierTest:
-        """As many frauds as normal rows; a new one stands for as many as a normal row, so that both weigh the same."""
+        """Add frauds until there are as many as normal rows, each with the weight of a normal row."""
         sampler = CVAESampler(random_state=self.seed)
-        frame, y_all = sampler.fit_resample(self.table.frame, self.y.astype(int))
-        self.loss_curve = sampler.loss_curve_
-        self.made = frame[len(self.y) :]
-        n_new = len(y_all) - len(self.y)
-        weight = np.append(self.weight, np.full(n_new, self.weight[self.y == 0].mean()))
+        frame, y = sampler.fit_resample(self.table.frame, self.y.astype(int))
+        self.curve, self.generated = sampler.loss_curve_, frame[len(self.y) :]
+        weight = np.append(self.weight, np.full(len(y) - len(self.y), self.weight[self.y == 0].mean()))
         numbers = self.numbers(replace(self.table, frame=frame))
-        return ClassifierTest(numbers, y_all.astype(np.float64), weight, *self.test)
+        return ClassifierTest(numbers, y.astype(np.float64), weight, *self.test)
 
 
-PARTS = {"total": "loss", "reconstruction": "reconstruction", "KL": "kl", "held-out total": "validation_loss"}
-
-LOSSES = {
-    "losses-as-published": "What the network that saw the frauds alone lost in each epoch.",
-    "losses-honest": "What the conditional network lost in each epoch.",
-}
-
-MADE = "real ones that taught the network and those it made up"
-
-N_MARGINALS = 4
-
-NOTES = (
-    "As published, rows are made up, or left out, before they are divided: most frauds of that test are made up, or "
-    "half of its rows are frauds. The lines that say honest divide first; their test rows are all real.",
-    "A made-up row tells a classifier nothing that the real frauds do not: docs/compare.md measures when it helps.",
-)
-
-MORE = {"synthetic_share": "synthetic among test frauds"}
+# Runs
 
 
-class ResamplingRuns:
-    """A recipe of the resampling kind on its rows; runs that are in the folder already are read from there."""
+class ResamplingRunner(Runner[ResamplingProtocol, int]):
+    """Runs a resampling recipe: each case is a run."""
+
+    keys = ("detector", "rule", *HEADINGS, *TIMES, *SYNTHETIC_SHARE)
 
     def __init__(
-        self,
-        recipe: Recipe[Resampling],
-        data: LabelledTable,
-        folder: Path,
-        tell: Tell,
-        command: str = "",
+        self, recipe: Recipe[ResamplingProtocol], data: LabelledTable, folder: Path, tell: Tell, command: str = ""
     ) -> None:
-        known = data.outcomes.take(data.outcomes.labelled)
-        self.recipe, self.data, self.folder, self.tell, self.command = recipe, data, folder, tell, command
+        super().__init__(recipe, data, folder, tell, command)
+        self.headings = {**HEADINGS, **SYNTHETIC_SHARE}
+        labelled = data.outcomes.take(data.outcomes.labelled)
         self.table = data.table.take(data.outcomes.labelled)
-        self.y, self.weight = known.labels, known.weights
-        self.share = recipe.protocol.test_share
-        described = {"rows": data.sha256, "protocol": {**asdict(recipe.protocol), "runs": None}}
-        self.runs = Runs(folder, described, (*LINE, *MORE))
+        self.y, self.weight = labelled.labels, labelled.weights
 
-    def run(self, n_runs: int) -> Results:
-        """Run all that are missing, then gather."""
-        self.runs.make_folder()
-        files = [f"run-{run:02d}.json" for run in range(n_runs)]
-        for run, file in enumerate(files):
-            if not self.runs.read(file):
-                self.runs.write(file, [*self._as_published(run), *self._honest(run)])
-        found = [self.runs.read(file) for file in files]
-        results = Results.of(self.recipe, self.data, found, runs=n_runs, said=self._said, headings={**HEADINGS, **MORE})
-        write_results(results, self.folder)
-        write_report(self.folder, lambda: page_of_results(results, self._pictures(), NOTES, self.command), self.tell)
-        return results
+    def _inputs(self) -> Mapping[str, Any]:
+        return {"protocol": {**asdict(self.recipe.protocol), "runs": None}}
 
-    @property
-    def _said(self) -> str:
-        return (
-            f"published: {self.recipe.protocol.n_generated:,} generated frauds, or under-sampling, before dividing; "
-            "honest: after it, training rows alone"
-        )
+    def _cases(self, n_runs: int) -> Iterator[int]:
+        yield from range(n_runs)
+
+    def _file(self, case: int) -> str:
+        return f"run-{case:02d}.json"
+
+    def _measure(self, cases: Sequence[int]) -> None:
+        for run in cases:
+            self.store.write(self._file(run), [*self._as_published(run), *self._honest(run)])
 
     def _as_published(self, run: int) -> Iterator[Line]:
         X = self.table.in_memory.to_numpy().astype(np.float64)
-        n = self.recipe.protocol.n_generated
-        rows, curve = generated_before(X, self.y, self.weight, n=n, share=self.share, seed=run)
-        self._draw("losses-as-published", _losses(curve), "As published, the last run's network")
-        yield from self._lines(GENERATED, "published", rows, run, CLASSIFIERS[:1])
-        balanced = under_sampled_before(X, self.y, share=self.share, seed=run)
-        yield from self._lines(UNDER_SAMPLED, "published", balanced, run, CLASSIFIERS)
+        n, share = self.recipe.protocol.n_generated, self.recipe.protocol.test_share
+        rows, curve = generate_then_split(X, self.y, self.weight, n=n, share=share, seed=run)
+        self._draw("losses-as-published", _loss_curve(curve), "As published, last run")
+        yield from self._test(GENERATED, "published", rows, run, CLASSIFIERS[:1])
+        balanced = under_sample_then_split(X, self.y, share=share, seed=run)
+        yield from self._test(UNDER_SAMPLED, "published", balanced, run, CLASSIFIERS)
 
     def _honest(self, run: int) -> Iterator[Line]:
-        divided = ResampleAfterSplit(self.table, self.y, self.weight, share=self.share, seed=run)
-        for name, rows in divided.resampled():
-            yield from self._lines(name, "honest", rows, run, CLASSIFIERS)
-        self._draw("losses-honest", _losses(divided.loss_curve), "Honest, the last run's network")
-        for other in self.folder.glob("marginals-*.svg"):
-            other.unlink()
-        real = divided.table.in_memory.filter(divided.y == 1)
-        for name in _telling_columns(divided.table, divided.y):
-            self._draw(f"marginals-{name}", partial(marginals, real[name], divided.made[name], name=name))
+        share = self.recipe.protocol.test_share
+        split = SplitThenResample(self.table, self.y, self.weight, share=share, seed=run)
+        for name, rows in split.resample():
+            yield from self._test(name, "honest", rows, run, CLASSIFIERS)
+        self._draw("losses-honest", _loss_curve(split.curve), "Honest, last run")
+        for earlier in self.folder.glob("marginals-*.svg"):
+            earlier.unlink()
+        real = split.table.in_memory.filter(split.y == 1)
+        for name in _most_different_columns(split.table, split.y):
+            self._draw(f"marginals-{name}", partial(marginals, real[name], split.generated[name], name=name))
 
-    def _lines(
+    def _test(
         self, name: str, rule: str, rows: ClassifierTest, run: int, classifiers: tuple[str, ...]
     ) -> Iterator[Line]:
         self.tell(f"Run {run}, {rule}: {name} …")
         for classifier in classifiers:
-            for line in lines(name, classifier, rows, run):
+            for line in measure_classifier(name, classifier, rows, run):
                 yield {**line, "rule": rule}
 
+    def _remark(self) -> str:
+        n_generated = self.recipe.protocol.n_generated
+        return (
+            f"published: {n_generated:,} generated frauds, or under-sampling, before the split; "
+            "honest: resampling of the training rows only, after the split"
+        )
+
     def _draw(self, file: str, draw: Callable[..., Any], title: str = "") -> None:
-        """Keep a picture of the last run for the report, where matplotlib is installed."""
+        """Save a plot of the last run for the report, if matplotlib is installed."""
         try:
-            axes = draw(axes=plane())
+            axes = draw(axes=report_axes())
             axes.set_title(title or axes.get_title())
             write_text(as_svg(axes).decode(), self.folder / f"{file}.svg")
         except OddrowError as error:
-            self.tell(f"No picture {file}: {error}")
+            self.tell(f"No plot {file}: {error}")
 
-    def _pictures(self) -> list[Picture]:
-        """The pictures that there are, in order."""
-        named = {**LOSSES, **{f"marginals-{name}": f"{name} of frauds, {MADE}." for name in self.table.columns}}
-        found = {name: self.folder / f"{name}.svg" for name in named}
-        return [Picture(path.read_bytes(), named[name]) for name, path in found.items() if path.exists()]
-
-
-def _losses(curve: LossCurve) -> Callable[..., Any]:
-    """What draws total, reconstruction and KL of a network, epoch by epoch."""
-    parts = {name: [point[key] for point in curve] for name, key in PARTS.items() if key in curve[0]}
-    return partial(loss_curve, parts, epochs=[point["epoch"] for point in curve])
+    def _page(self, results: Results) -> Page:
+        captions = {f"marginals-{name}": f"{name} of real and generated frauds." for name in self.table.columns}
+        paths = {self.folder / f"{file}.svg": caption for file, caption in {**LOSS_CAPTIONS, **captions}.items()}
+        pictures = [Picture(path.read_bytes(), caption) for path, caption in paths.items() if path.exists()]
+        return results_page(results, self.command, pictures, LIMITS)
 
 
-def _telling_columns(table: Table, y: Floats) -> list[str]:
-    """The columns whose means differ most between the classes, in spreads of the normal rows."""
+def _loss_curve(curve: LossCurve) -> Callable[..., Any]:
+    """Return a function that draws the total loss and its parts."""
+    parts = {name: [epoch[key] for epoch in curve] for name, key in LOSS_PARTS.items() if key in curve[0]}
+    return partial(loss_curve, parts, epochs=[epoch["epoch"] for epoch in curve])
+
+
+def _most_different_columns(table: Table, y: Floats) -> list[str]:
+    """Return the columns whose class means differ most, in standard deviations of the normal rows."""
     X = table.in_memory.to_numpy().astype(np.float64)
-    apart = np.abs(X[y == 1].mean(axis=0) - X[y == 0].mean(axis=0)) / (X[y == 0].std(axis=0) + 1e-12)
-    return [table.columns[place] for place in np.argsort(-apart)[:N_MARGINALS]]
+    difference = np.abs(X[y == 1].mean(axis=0) - X[y == 0].mean(axis=0)) / (X[y == 0].std(axis=0) + 1e-12)
+    return [table.columns[place] for place in np.argsort(-difference)[:N_MARGINALS]]

@@ -1,4 +1,4 @@
-"""Running a recipe of whatever kind: its rows read, its folder checked, an interruption told."""
+"""`run_recipe`: read the rows of a recipe and hand them to the runner of its kind."""
 
 from __future__ import annotations
 
@@ -7,47 +7,78 @@ from typing import Any
 
 from oddrow.errors import TrainingError, check_number
 from oddrow.recipes.data import LabelledTable
-from oddrow.recipes.detection import DetectionRuns
-from oddrow.recipes.prequential import PrequentialRuns, Transactions
-from oddrow.recipes.recipe import Prequential, Protocol, Recipe
-from oddrow.recipes.resampling import ResamplingRuns
+from oddrow.recipes.detection import DetectionRunner
+from oddrow.recipes.prequential import PrequentialRunner, Transactions
+from oddrow.recipes.recipe import PrequentialProtocol, Recipe, ResamplingProtocol
+from oddrow.recipes.resampling import ResamplingRunner
 from oddrow.recipes.results import Results
-from oddrow.recipes.runner import check_folder
+from oddrow.recipes.runner import Runner, check_folder
 from oddrow.typing import Tell
 
 
 def run_recipe(
     recipe: Recipe[Any], data: str | Path, out: str | Path, runs: int | None, *, tell: Tell, command: str = ""
 ) -> Results:
-    """Run a recipe on the files in `data`; `out` gets results.json, results.md and report.html.
+    """Run a recipe and write results.json, results.md and report.html; a detection recipe also saves its last model.
 
-    Of a detector it gets the last run's model too.
-    What is already in `out` from the same recipe and data is not run again. `command` stands in the report and in the
-    model's card. Raises `TableError` where a file is absent, `ArtifactError` where `out` holds something else.
+    Runs that are in `out` already, from the same recipe and data, are not repeated.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        The recipe.
+    data : str or Path
+        The folder with the files that the recipe reads.
+    out : str or Path
+        The folder to write to.
+    runs : int or None
+        The number of runs; None for that of the recipe.
+    tell : callable
+        Receives progress, line by line.
+    command : str, optional
+        The command that started this, for the report and the model card.
+
+    Returns
+    -------
+    Results
+        Means and standard deviations over the runs.
+
+    Raises
+    ------
+    TableError
+        If a file is missing.
+    ArtifactError
+        If `out` holds something else.
+    TrainingError
+        If the run is interrupted.
     """
-    n_runs = recipe.protocol.runs if runs is None else runs
+    folder, n_runs = Path(out), recipe.protocol.runs if runs is None else runs
     check_number("runs", n_runs, 1, whole=True)
-    check_folder(Path(out))
+    check_folder(folder)
     try:
-        if isinstance(recipe.protocol, Prequential):
-            weeks = Transactions.read(recipe, Path(data))
-            _tell_rows(weeks.data, tell)
-            return PrequentialRuns(recipe, weeks, Path(out), tell, command).run(n_runs)
-        rows = LabelledTable.read(recipe, Path(data))
-        _tell_rows(rows, tell)
-        if isinstance(recipe.protocol, Protocol):
-            return DetectionRuns(recipe, rows, Path(out), tell, command).run(n_runs)
-        return ResamplingRuns(recipe, rows, Path(out), tell, command).run(n_runs)
+        return _runner(recipe, Path(data), folder, tell, command).run(n_runs)
     except KeyboardInterrupt as interrupt:
         raise TrainingError(
-            f"stopped. What has been measured stays in {out}: run the same command again to go on from there."
+            f"interrupted. The finished runs are kept in {out}: repeat the command to continue from there."
         ) from interrupt
 
 
-def _tell_rows(rows: LabelledTable, tell: Tell) -> None:
-    table = rows.table
-    tell(f"{table.source}: {table.n_rows:,} rows, {len(table.columns)} columns used, {rows.n_anomalies:,} anomalies.")
-    if (weight := rows.outcomes.weight) is not None:
-        tell(f"The normal rows are a random sample: each stands for {weight.max():.4g} of them in every number.")
+def _runner(recipe: Recipe[Any], source: Path, folder: Path, tell: Tell, command: str) -> Runner[Any, Any]:
+    if isinstance(recipe.protocol, PrequentialProtocol):
+        transactions = Transactions.read(recipe, source)
+        _tell_rows(transactions.data, tell)
+        return PrequentialRunner(recipe, transactions, folder, tell, command)
+    data = LabelledTable.read(recipe, source)
+    _tell_rows(data, tell)
+    if isinstance(recipe.protocol, ResamplingProtocol):
+        return ResamplingRunner(recipe, data, folder, tell, command)
+    return DetectionRunner(recipe, data, folder, tell, command)
+
+
+def _tell_rows(data: LabelledTable, tell: Tell) -> None:
+    table = data.table
+    tell(f"{table.source}: {table.n_rows:,} rows, {len(table.columns)} columns used, {data.n_anomalies:,} anomalies.")
+    if (weight := data.outcomes.weight) is not None:
+        tell(f"The normal rows are a random sample. Each has a weight of {weight.max():.4g} in every number.")
     if table.note:
         tell(table.note)

@@ -1,13 +1,14 @@
-"""The folder of a recipe: what has been measured, run by run, so that an interrupted one goes on where it was."""
+"""`Runner`: the loop that all kinds of recipes share, the folder that keeps what is done, and the report."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import polars as pl
@@ -16,112 +17,133 @@ from oddrow.artifact import Artifact
 from oddrow.artifact.manifest import REPORT, check_writable
 from oddrow.errors import ArtifactError, ParameterError
 from oddrow.evaluate.evaluation import HeldOutSet
-from oddrow.files import write_json, write_text
-from oddrow.recipes.results import Results
+from oddrow.files import reason, write_json, write_text
+from oddrow.recipes.data import LabelledTable
+from oddrow.recipes.recipe import P, Recipe
+from oddrow.recipes.results import HEADINGS, Line, Results, write_results
 from oddrow.report import Page, PageTable, Picture, Section, check_packages, render
-from oddrow.report.contents import VERSIONS, page_of
+from oddrow.report.contents import VERSIONS, build_page
 from oddrow.report.data import ReportData
-from oddrow.report.sections import again
+from oddrow.report.sections import reproduce_section
 from oddrow.table.dataset import Dataset
 from oddrow.table.write import write_table
 from oddrow.typing import Floats, Ints, Tell
 from oddrow.workflow.baselines import RankedScores
 from oddrow.workflow.evaluating import of_ranked
 
-SCORES = "scores.parquet"
+C = TypeVar("C")
 
-ROW = "row"
+SCORES, ROW = "scores.parquet", "row"
+
+SUBTITLE = "A published experiment, repeated by oddrow."
+
+MODEL_SUBTITLE = f"{SUBTITLE} The numbers at the top are those of the last run."
+
+LAST_RUN = "The table covers all runs. Everything below is the model of the last run on its test rows."
 
 
-def keep_scores(folder: Path, rows: Ints, name: str, scores: Floats) -> None:
-    """Put a contestant's scores (n,) beside those of the others; those of other rows go.
+class Runner(ABC, Generic[P, C]):
+    """Runs the cases of a recipe that are not in the folder yet, then writes results and report.
 
-    `rows` (n,) are the numbers of the rows in the file.
+    A kind of recipe says what a case is, how to measure it, and what to show.
     """
-    kept = {**kept_scores(folder, rows), name: scores}
-    write_table(pl.DataFrame({ROW: rows, **kept}), folder / SCORES)
+
+    # The keys of a line, and the headings of the metrics to show.
+    keys: Sequence[str]
+    headings: Mapping[str, str] = HEADINGS
+    # The heading of the second column.
+    column = "cut"
+
+    def __init__(self, recipe: Recipe[P], data: LabelledTable, folder: Path, tell: Tell, command: str = "") -> None:
+        self.recipe: Recipe[P] = recipe
+        self.data, self.folder, self.tell, self.command = data, folder, tell, command
+        self.store = RunStore(folder, {"rows": data.sha256, **self._inputs()}, self.keys)
+        self.cases: list[C] = []
+
+    def run(self, n_runs: int) -> Results:
+        """Measure every case that is missing, and gather the results of all."""
+        self.store.make_folder()
+        self.cases = list(self._cases(n_runs))
+        missing = [case for case in self.cases if self._is_missing(case)]
+        if len(missing) < len(self.cases):
+            self.tell(f"{len(self.cases) - len(missing)} of {len(self.cases)} runs are in {self.folder} already.")
+        for cases in self._groups(missing):
+            self._measure(cases)
+        results = Results.of(
+            self.recipe,
+            self.data,
+            list(self._lines()),
+            runs=n_runs,
+            remark=self._remark(),
+            headings=self.headings,
+            column=self.column,
+        )
+        write_results(results, self.folder)
+        self._write_report(results)
+        return results
+
+    @abstractmethod
+    def _inputs(self) -> Mapping[str, Any]:
+        """Return everything besides the rows that changes the numbers of a case."""
+
+    @abstractmethod
+    def _cases(self, n_runs: int) -> Iterator[C]:
+        """Yield what is measured and kept one by one."""
+
+    @abstractmethod
+    def _file(self, case: C) -> str:
+        """Return the name of the file that keeps a case."""
+
+    @abstractmethod
+    def _measure(self, cases: Sequence[C]) -> None:
+        """Measure cases and keep their lines."""
+
+    @abstractmethod
+    def _remark(self) -> str:
+        """Return the end of the summary above the table."""
+
+    @abstractmethod
+    def _page(self, results: Results) -> Page:
+        """Return the report."""
+
+    def _is_missing(self, case: C) -> bool:
+        return not self.store.read(self._file(case))
+
+    def _groups(self, missing: Sequence[C]) -> Iterator[Sequence[C]]:
+        """Group the cases that are measured together."""
+        yield missing
+
+    def _lines(self) -> Iterator[Line]:
+        for case in self.cases:
+            yield from self.store.read(self._file(case))
+
+    def _write_report(self, results: Results) -> None:
+        try:
+            check_packages()
+        except ParameterError as error:
+            self.tell(f"No report: {error}")
+            return
+        write_text(render(self._page(results)), self.folder / REPORT)
+        self.tell(f"Wrote {self.folder / REPORT}.")
 
 
-def kept_scores(folder: Path, rows: Ints) -> dict[str, Floats]:
-    """The scores of these rows by contestant; none where those of other rows are kept."""
-    path = folder / SCORES
-    if not path.exists():
-        return {}
-    try:
-        frame = pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise ArtifactError(f"{path}: this cannot be read ({error}). Delete it to go on.") from error
-    if ROW not in frame.columns or not np.array_equal(frame[ROW].to_numpy(), rows):
-        return {}
-    return {name: frame[name].to_numpy() for name in frame.columns if name != ROW}
+class RunStore:
+    """The measured cases in a folder. `inputs` is all that changes their numbers: cases of other inputs are refused."""
 
-
-SUBTITLE = "A published experiment, run again by oddrow."
-
-OF_LAST_RUN = f"{SUBTITLE} The numbers on top are those of the last run."
-
-OF_LAST = "The table is of all runs. From here on: the model of the last run, on the rows that tested it."
-
-
-def write_report(folder: Path, page: Callable[[], Page], tell: Tell) -> None:
-    """Write the report of a recipe beside its results, where the packages for it are installed."""
-    try:
-        check_packages()
-    except ParameterError as error:
-        tell(f"No report: {error}")
-        return
-    write_text(render(page()), folder / REPORT)
-    tell(f"Wrote {folder / REPORT}.")
-
-
-def page_of_model(
-    results: Results,
-    artifact: Artifact,
-    chosen: Dataset,
-    test: HeldOutSet,
-    ranked: Sequence[RankedScores],
-    command: str,
-) -> Page:
-    """The results of all runs, then the kept model on the rows that tested it, beside everybody of that run."""
-    evaluation = of_ranked(artifact, test, ranked, test.notes)
-    subject = ReportData(artifact, chosen, {each.name: each.scores for each in ranked}, evaluation)
-    opening = [_results(results, [OF_LAST])]
-    return page_of(subject, results.title, OF_LAST_RUN, [command] if command else [], opening)
-
-
-def page_of_results(results: Results, pictures: Sequence[Picture], notes: Sequence[str], command: str) -> Page:
-    """The results of all runs with pictures, where no model is kept."""
-    versions = {name: version(name) for name in VERSIONS}
-    limits = [Section("Limits", notes=notes)] if notes else []
-    sections = [_results(results, [], pictures), *limits, again([command] if command else [], versions, [])]
-    return Page(results.title, SUBTITLE, (), sections)
-
-
-def _results(results: Results, notes: Sequence[str], pictures: Sequence[Picture] = ()) -> Section:
-    shown = PageTable(*results.shown, n_texts=2)
-    return Section("Published and measured", [f"{results.said}."], [shown], pictures, notes=notes)
-
-
-Line = dict[str, Any]
-
-
-class Runs:
-    """Lines of numbers by run; `described` is all that shapes them, so that others are not taken for these."""
-
-    def __init__(self, folder: Path, described: Mapping[str, Any], keys: Sequence[str]) -> None:
-        text = json.dumps({"oddrow": version("oddrow"), **described}, sort_keys=True, default=str)
+    def __init__(self, folder: Path, inputs: Mapping[str, Any], keys: Sequence[str]) -> None:
+        text = json.dumps({"oddrow": version("oddrow"), **inputs}, sort_keys=True, default=str)
         self.folder, self.signature, self.keys = folder, hashlib.sha256(text.encode()).hexdigest()[:32], keys
 
     def make_folder(self) -> None:
-        """Raises `ArtifactError` where it cannot be made or written."""
+        """Create the folder. Raises `ArtifactError` if it cannot be created or written."""
         try:
             (self.folder / "runs").mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ArtifactError(f"{self.folder}: the folder cannot be made ({error.strerror}).") from error
+            raise ArtifactError(f"{self.folder}: the folder cannot be created ({reason(error)}).") from error
         check_writable(self.folder / "model")
 
     def read(self, file: str) -> list[Line]:
-        """What has been measured in a run, nothing where it has not been run."""
+        """Return the lines of a case, none if it has not been measured."""
         path = self.folder / "runs" / file
         if not path.exists():
             return []
@@ -129,20 +151,72 @@ class Runs:
             saved = json.loads(path.read_text())
             signature, lines = saved["signature"], [{key: line[key] for key in self.keys} for line in saved["lines"]]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ArtifactError(f"{path}: this cannot be read ({error!r}). Delete it to run it again.") from error
+            raise ArtifactError(f"{path}: cannot be read ({error!r}). Delete this file to run it again.") from error
         if signature != self.signature:
-            raise ArtifactError(f"{path}: it was written by another recipe or other data. Give another --out.")
+            raise ArtifactError(f"{path}: written by another recipe or from other data. Choose another --out.")
         return lines
 
     def write(self, file: str, lines: Sequence[Line]) -> None:
-        """Keep what has been measured in a run."""
+        """Keep the lines of a case."""
         write_json({"signature": self.signature, "lines": list(lines)}, self.folder / "runs" / file)
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder that holds something else than a recipe's results."""
-    holds = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if holds and "runs" not in holds:
-        raise ArtifactError(
-            f"{folder}: this exists and holds no results of a recipe. Give another --out, or remove it."
-        )
+    """Raise `ArtifactError` if a folder holds something else than the results of a recipe."""
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if names and "runs" not in names:
+        raise ArtifactError(f"{folder}: this folder holds no results of a recipe. Choose another --out.")
+
+
+def save_scores(folder: Path, rows: Ints, name: str, scores: Floats) -> None:
+    """Add the scores (n,) of a model to those of the others. Scores of other rows are deleted.
+
+    `rows` (n,) are row numbers in the file.
+    """
+    kept = {**load_scores(folder, rows), name: scores}
+    write_table(pl.DataFrame({ROW: rows, **kept}), folder / SCORES)
+
+
+def load_scores(folder: Path, rows: Ints) -> dict[str, Floats]:
+    """Return the scores of these rows by model, none if the file holds scores of other rows."""
+    path = folder / SCORES
+    if not path.exists():
+        return {}
+    try:
+        frame = pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise ArtifactError(f"{path}: cannot be read ({reason(error)}). Delete this file to go on.") from error
+    if ROW not in frame.columns or not np.array_equal(frame[ROW].to_numpy(), rows):
+        return {}
+    return {name: frame[name].to_numpy() for name in frame.columns if name != ROW}
+
+
+def model_page(
+    results: Results,
+    artifact: Artifact,
+    dataset: Dataset,
+    test: HeldOutSet,
+    ranked: Sequence[RankedScores],
+    command: str,
+) -> Page:
+    """Return a report of all runs, then of the saved model on its test rows, compared with the other models."""
+    evaluation = of_ranked(artifact, test, ranked, test.notes)
+    data = ReportData(artifact, dataset, {each.name: each.scores for each in ranked}, evaluation)
+    opening = [_results_section(results, notes=[LAST_RUN])]
+    return build_page(data, results.title, MODEL_SUBTITLE, [command] if command else [], opening)
+
+
+def results_page(results: Results, command: str, pictures: Sequence[Picture] = (), limits: Sequence[str] = ()) -> Page:
+    """Return a report of all runs, for recipes that save no model."""
+    versions = {name: version(name) for name in VERSIONS}
+    sections = [
+        _results_section(results, pictures),
+        *([Section("Limits", notes=limits)] if limits else []),
+        reproduce_section([command] if command else [], versions, []),
+    ]
+    return Page(results.title, SUBTITLE, (), sections)
+
+
+def _results_section(results: Results, pictures: Sequence[Picture] = (), notes: Sequence[str] = ()) -> Section:
+    table = PageTable(*results.shown, n_texts=2)
+    return Section("Published and measured", [f"{results.summary}."], [table], pictures, notes=notes)
