@@ -69,15 +69,15 @@ def titles(page: str) -> list[str]:
 
 def test_the_report_has_every_part(reported: Path) -> None:
     assert titles(text_of(reported)) == [
-        "What was asked",
-        "The data",
-        "The split",
-        "How well it ranks",
-        "What the threshold does",
-        "The oddest rows",
-        "The columns that matter",
+        "Model",
+        "Data",
+        "Training and test rows",
+        "Ranking",
+        "Threshold",
+        "Highest scores",
+        "Important columns",
         "Limits",
-        "How to do it again",
+        "Reproduce",
     ]
 
 
@@ -112,18 +112,18 @@ def test_the_numbers_are_those_of_evaluate(reported: Path, mixed_csv: Path, mode
     assert f"95 %: {interval.low:.3f} to {interval.high:.3f}" in page
 
 
-def test_the_oddest_rows_have_ids_labels_and_reasons(reported: Path, mixed_csv: Path, model: Path) -> None:
+def test_the_highest_scores_have_ids_labels_and_reasons(reported: Path, mixed_csv: Path, model: Path) -> None:
     page = html.unescape(text_of(reported))
     workflow.score(str(mixed_csv), model, reported.with_name("s.parquet"), start="2024-01-20", n_reasons=1)
     scored = pl.read_parquet(reported.with_name("s.parquet"))
     highest = scored.sort("anomaly_score", descending=True, maintain_order=True)[:20]
-    part = page[page.index("<h2>The oddest rows") : page.index("<h2>The columns that matter")]
+    part = page[page.index("<h2>Highest scores") : page.index("<h2>Important columns")]
     assert re.findall(r'<tr>\s*<td class="text short">(\d+)</td>', part) == [str(id) for id in highest["row_id"]]
     assert set(re.findall(r">(anomaly|normal)</td>", part)) == {"anomaly", "normal"}
     assert part.count("% of the score)") >= 20
 
 
-def test_the_report_says_how_to_do_it_again(reported: Path, model: Path) -> None:
+def test_the_report_says_how_to_reproduce_it(reported: Path, model: Path) -> None:
     artifact = Artifact.load(model)
     page = html.unescape(text_of(reported))
     assert artifact.origin is not None
@@ -150,8 +150,8 @@ def test_without_labels_nothing_is_measured(mixed: pl.DataFrame, model: Path, od
     assert ran.code == 0, ran.err
     assert "There are no labels of both classes" in ran.out
     page = html.unescape(text_of(tmp_path / "r.html"))
-    assert "How well it ranks" not in page
-    assert "Whether they should be, no label says." in page
+    assert "Ranking" not in page
+    assert "Without labels, nothing says how many of them are right." in page
     assert len(pictures(page)) >= 6
 
 
@@ -164,13 +164,13 @@ def test_rows_that_the_model_has_seen_are_told(mixed: pl.DataFrame, model: Path,
 def test_one_row_is_enough(mixed: pl.DataFrame, model: Path, tmp_path: Path) -> None:
     mixed[-1:].drop("fraud").write_parquet(tmp_path / "one.parquet")
     page = text_of(workflow.report(str(tmp_path / "one.parquet"), model, tmp_path / "r.html"))
-    assert "The 1 row that scores highest" in page
+    assert "The row with the highest score," in page
 
 
 def test_labels_of_one_class_measure_nothing(mixed: pl.DataFrame, model: Path, tmp_path: Path) -> None:
     mixed.filter(pl.col("fraud") == 0).write_parquet(tmp_path / "normal.parquet")
     out = workflow.report(str(tmp_path / "normal.parquet"), model, tmp_path / "r.html")
-    assert "How well it ranks" not in titles(text_of(out))
+    assert "Ranking" not in titles(text_of(out))
 
 
 def test_a_report_without_a_place_is_kept_with_the_model_and_goes_with_it(
@@ -197,8 +197,8 @@ def test_budgets_and_weights_are_told_as_they_are(mixed: pl.DataFrame, tmp_path:
     page = html.unescape(text_of(workflow.report(table, tmp_path / "m", start="2024-01-15", weight="w")))
     assert "are alerts, at most 2 a day, the highest scores first. Rule budget:2" in page
     assert "rows.parquet, time >= 2024-01-15" in page
-    assert "they count what these stand for" in page
-    part = page[page.index("<h2>The oddest rows") : page.index("<h2>The columns that matter")]
+    assert "counts of rows are sums of weights" in page
+    part = page[page.index("<h2>Highest scores") : page.index("<h2>Important columns")]
     lines = [line for line in part.split("</tr>") if "% of the score)" in line]
     passing = [">yes</td>" in line for line in lines]
     assert 0 < sum(passing) < len(passing), "of some days there are more than two"
@@ -241,8 +241,8 @@ def test_amounts_bring_their_pictures_and_a_rule_of_cost_its_curve(mixed: pl.Dat
     )
     workflow.threshold(table, tmp_path / "m", "cost:5", start="2024-01-15", until="2024-01-22")
     page = html.unescape(text_of(workflow.report(table, tmp_path / "m", start="2024-01-22")))
-    assert "What each threshold costs where a false alarm costs 5" in page
-    assert "The amount of each row" in page
+    assert "Cost of each possible threshold: 5 for a false alarm" in page
+    assert "Amount of each row" in page
     assert "of the anomalies' amount" in page
 
 
@@ -253,8 +253,8 @@ def test_columns_that_are_samples_in_time_are_drawn_as_such(tmp_path: Path) -> N
     pl.DataFrame(beats, schema=[str(place) for place in range(40)]).write_parquet(table)
     workflow.fit(table, tmp_path / "m", Settings.gather(sets=["detector=autoencoder", "training.epochs=2"]))
     page = html.unescape(text_of(workflow.report(table, tmp_path / "m")))
-    assert page.count("what is there, what the network expects") == 4, "two pictures, in alt and caption"
-    assert "The columns that matter" not in titles(page)
+    assert page.count("original, reconstruction and error") == 4, "two pictures, in alt and caption"
+    assert "Important columns" not in titles(page)
 
 
 def test_a_mixture_shows_its_space(mixed: pl.DataFrame, tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ def test_a_mixture_shows_its_space(mixed: pl.DataFrame, tmp_path: Path) -> None:
     )
     workflow.fit(table, tmp_path / "m", settings)
     page = html.unescape(text_of(workflow.report(table, tmp_path / "m")))
-    assert "Where rows lie in the latent space" in page
+    assert "Rows in the latent space" in page
 
 
 # What is refused

@@ -17,8 +17,8 @@ from sklearn.base import clone
 from oddrow.encoding.matrix import NumericMatrix, TableScorer
 from oddrow.evaluate.baselines import Baseline, baselines
 from oddrow.evaluate.folds import Fold, Spans, check_folds, walk_forward, without_compromised
-from oddrow.metrics.ranking import auroc, average_precision
 from oddrow.metrics.daily import card_precision_at_k
+from oddrow.metrics.ranking import auroc, average_precision
 from oddrow.outcomes import Outcomes
 from oddrow.recipes.data import LabelledTable
 from oddrow.recipes.recipe import PrequentialProtocol, Recipe

@@ -1,4 +1,4 @@
-"""Reports: one HTML file without a network, of sections with texts, tables and pictures; needs the extra `report`."""
+"""HTML reports: one file with text, tables and plots that needs no network. Needs `pip install 'oddrow[report]'`."""
 
 from oddrow.report.page import Page, PageTable, Picture, Section, check_packages, render
 

@@ -1,4 +1,4 @@
-"""The page of a report: a model on the rows of a table, section by section."""
+"""The report of a model and the rows of a table, section by section."""
 
 from __future__ import annotations
 
@@ -11,214 +11,140 @@ import polars as pl
 
 from oddrow.artifact.artifact import COMMAND, FINGERPRINT, LIMITS, facts
 from oddrow.detectors.dagmm import DAGMMDetector
-from oddrow.errors import OddrowError
+from oddrow.errors import OddrowError, counted
 from oddrow.explain import Change, Reason, counterfactuals, reasons
-from oddrow.report import Page, PageTable, Picture, Section
 from oddrow.report.data import ReportData
-from oddrow.report.pictures import of_classes, of_columns, of_levels, of_row, of_series, of_space, of_training
+from oddrow.report.page import Page, PageTable, Picture, Section
+from oddrow.report.pictures import (
+    plot_classes,
+    plot_columns,
+    plot_contributions,
+    plot_latent_codes,
+    plot_levels,
+    plot_reconstruction,
+    plot_training,
+)
 from oddrow.report.sections import (
     AlertRow,
-    again,
     headlines,
-    how_it_ranks,
-    limits,
-    of_schema,
-    the_oddest,
-    unmeasured_headlines,
-    what_it_alerts,
-    what_the_cut_does,
+    headlines_without_labels,
+    highest_scores_section,
+    limits_section,
+    ranking_section,
+    reproduce_section,
+    schema_tables,
+    threshold_section,
+    threshold_section_without_labels,
 )
 from oddrow.table.convert import as_numbers
 from oddrow.thresholds.rule import Rule
 from oddrow.typing import Floats, Ints
 
-N_ODDEST, N_REASONS, N_ODDEST_DRAWN, N_CONTRIBUTIONS = 20, 3, 2, 8
+VERSIONS = ("oddrow", "jax", "equinox", "optax", "numpy", "polars", "scikit-learn")
 
+# Rows with the highest scores: how many are listed, how many of those are drawn.
+N_HIGHEST, N_HIGHEST_DRAWN = 20, 2
+
+# Reasons of each: how many are drawn, how many are listed, and the least share of the score for being listed.
+N_CONTRIBUTIONS, N_REASONS, LEAST_SHARE = 8, 3, 0.01
+
+# Longer counterfactuals are cut short.
 MOST_CHANGES = 4
 
-LEAST_SHARE = 0.01
-
-NOTHING_FOUND = "nothing that was found"
+# Important columns: how many are listed and drawn, from how many alerts, or from how many rows if there is no alert.
+N_COLUMNS_LISTED, N_COLUMNS_DRAWN, MOST_ALERTS, FEW = 8, 4, 2_000, 20
 
 LABELS = {0.0: "normal", 1.0: "anomaly"}
 
+NOT_FOUND = "none found"
 
-def oddest_rows(subject: ReportData) -> Section:
-    """The rows that score highest, with reasons, what would let them pass, and pictures of some."""
-    rows = subject.from_the_oddest[:N_ODDEST]
-    found = reasons(subject.artifact.detector, subject.table(rows), N_CONTRIBUTIONS, history=subject.artifact.history)
-    odd = list(_odd_rows(subject, rows, found))
-    return the_oddest(odd, list(_series(subject) if subject.is_series else _contributions(odd, found)))
+THRESHOLD_CHANGED = "The threshold was chosen again later: oddrow threshold TABLE --model MODEL --rule {rule}"
 
 
-def _odd_rows(subject: ReportData, rows: Ints, found: Sequence[Sequence[Reason]]) -> Iterator[AlertRow]:
-    passing = _what_would_pass(subject, rows)
-    for row, why, passes in zip(rows, found, passing, strict=True):
-        yield AlertRow(
-            subject.named(row),
-            float(subject.own[row]),
-            LABELS.get(subject.y[row], ""),
-            bool(subject.alerts[row]),
-            [f"sample {reason}" if subject.is_series else str(reason) for reason in _worth_telling(why)],
-            passes,
-        )
-
-
-def _worth_telling(why: Sequence[Reason]) -> list[Reason]:
-    """The first reasons, without those that hardly add to the score."""
-    return [reason for place, reason in enumerate(why[:N_REASONS]) if place == 0 or reason.share >= LEAST_SHARE]
-
-
-def _what_would_pass(subject: ReportData, rows: Ints) -> list[str]:
-    """The changes that make the nearest normal row of each alert; single samples in time are none to be changed."""
-    if subject.is_series:
-        return [""] * len(rows)
-    said = [""] * len(rows)
-    alerts = np.flatnonzero(subject.alerts[rows])
-    if len(alerts):
-        cut, history = subject.artifact.threshold.value, subject.artifact.history
-        normal = counterfactuals(subject.artifact.detector, subject.table(rows[alerts]), cut, history=history)
-        for place, alert in enumerate(alerts):
-            said[alert] = _in_words(normal.changes(place)) if normal.found[place] else NOTHING_FOUND
-    return said
-
-
-def _in_words(changes: Sequence[Change]) -> str:
-    """A line for each change; where there are many, for the first ones."""
-    more = len(changes) - MOST_CHANGES
-    shown = [str(change) for change in changes[: MOST_CHANGES if more > 1 else None]]
-    return "\n".join([*shown, f"and {more} more columns"] if more > 1 else shown)
-
-
-def _contributions(odd: Sequence[AlertRow], found: Sequence[Sequence[Reason]]) -> Iterator[Picture]:
-    """What makes the very oddest rows odd."""
-    for row, of_this in list(zip(odd, found, strict=True))[:N_ODDEST_DRAWN]:
-        if of_this:
-            shares = np.array([reason.share for reason in of_this])
-            yield from of_row(f"row {row.named}", [reason.column for reason in of_this], shares)
-
-
-def _series(subject: ReportData) -> Iterator[Picture]:
-    """A row of each class, whose score is in the middle of its class; without labels, of all rows, and the oddest."""
-    if subject.chosen.outcomes.y is None:
-        typical = {"A usual": np.arange(len(subject.own)), "The oddest": subject.from_the_oddest[:1]}
-    else:
-        typical = {"A normal": np.flatnonzero(subject.y == 0), "An anomalous": np.flatnonzero(subject.y == 1)}
-    for said, rows in typical.items():
-        row = rows[np.argsort(subject.own[rows])[len(rows) // 2]]
-        original, rebuilt = _seen_and_rebuilt(subject, row)
-        yield from of_series(original, rebuilt, f"{said} row {subject.named(row)}, score {subject.own[row]:.3g}")
-
-
-def _seen_and_rebuilt(subject: ReportData, row: int) -> tuple[Floats, Floats]:
-    """The numbers of one row in their own units, and what is rebuilt of them, (columns,) each."""
-    detector = subject.artifact.detector
-    table = subject.table(np.array([row]))
-    numbers, _ = detector.reconstruct(table)
-    columns = detector.encoder_.number_columns_
-    places = [detector.encoder_.number_sources_.index((column.source, column.part)) for column in columns]
-    rebuilt = [column.decode(numbers[:, place])[0] for column, place in zip(columns, places, strict=True)]
-    return detector.schema_.conform(table.frame).to_numpy()[0].astype(np.float64), np.array(rebuilt)
-
-
-CUT_AGAIN = "The threshold was chosen again after that: oddrow threshold TABLE --model MODEL --rule {rule}."
-
-N_LISTED, N_DRAWN = 8, 4
-
-# What the columns of alerts say is taken from so many of them, and where there is no alert from so few oddest rows.
-MOST_ALERTS, FEW = 2_000, 20
-
-VERSIONS = ("oddrow", "jax", "equinox", "optax", "numpy", "polars", "scikit-learn")
-
-
-def page_of(
-    subject: ReportData, title: str, subtitle: str, commands: Sequence[str], opening: Sequence[Section] = ()
+def build_page(
+    data: ReportData, title: str, subtitle: str, commands: Sequence[str], opening: Sequence[Section] = ()
 ) -> Page:
-    """The page; the sections in `opening` come first."""
+    """Build the report. The sections in `opening` come first."""
     sections = [
         *opening,
-        _asked(subject),
-        _data(subject),
-        _split(subject),
-        *_measures(subject),
-        oddest_rows(subject),
-        *_columns(subject),
-        limits([LIMITS, *subject.notes], subject.evaluation),
-        _again(subject, commands),
+        _model_section(data),
+        _data_section(data),
+        _training_section(data),
+        *_quality_sections(data),
+        _highest_scores(data),
+        *_columns_section(data),
+        limits_section([LIMITS, *data.notes], data.evaluation),
+        _reproduce(data, commands),
     ]
-    return Page(title, subtitle, _headlines(subject), sections)
+    if data.evaluation is not None:
+        return Page(title, subtitle, list(headlines(data.evaluation)), sections)
+    return Page(title, subtitle, list(headlines_without_labels(data.plot_data, int(data.alerts.sum()))), sections)
 
 
-def _headlines(subject: ReportData) -> list[tuple[str, str, str]]:
-    if subject.evaluation is not None:
-        return list(headlines(subject.evaluation))
-    return list(unmeasured_headlines(subject.drawn, int(subject.alerts.sum())))
+def _model_section(data: ReportData) -> Section:
+    shown = [(name, text) for name, text in facts(data.artifact) if name not in (FINGERPRINT, COMMAND)]
+    return Section("Model", (), [PageTable(("", ""), shown, n_texts=2)])
 
 
-def _asked(subject: ReportData) -> Section:
-    """What was asked of the model: its card, but for what has a section of its own."""
-    told = [(name, text) for name, text in facts(subject.artifact) if name not in (FINGERPRINT, COMMAND)]
-    return Section("What was asked", (), [PageTable(("", ""), told, n_texts=2)])
+def _data_section(data: ReportData) -> Section:
+    dataset, schema = data.dataset, data.artifact.detector.schema_
+    texts = [f"{dataset.table.source}: {len(dataset.rows):,} rows, {len(schema.features):,} columns used."]
+    if dataset.outcomes.weight is not None:
+        texts.append("Rows have weights. Below, counts of rows are sums of weights.")
+    texts += [dataset.table.note] if dataset.table.note else []
+    return Section("Data", texts, list(schema_tables(schema)), list(plot_classes(data.plot_data)))
 
 
-def _data(subject: ReportData) -> Section:
-    """The rows, their classes, and what each column was taken for."""
-    chosen, schema = subject.chosen, subject.artifact.detector.schema_
-    texts = [f"{chosen.table.source}: {len(chosen.rows):,} rows, {len(schema.features):,} columns used."]
-    if chosen.outcomes.weight is not None:
-        texts.append("Rows have weights: where the numbers below count rows, they count what these stand for.")
-    texts += [chosen.table.note] if chosen.table.note else []
-    return Section("The data", texts, list(of_schema(schema)), list(of_classes(subject.drawn)))
+# Training
 
 
-def _split(subject: ReportData) -> Section:
-    """Which rows taught, which chose, which are shown here; how training went."""
-    table = PageTable(("rows", "which", "number"), list(_parts(subject)), n_texts=2)
-    history = subject.artifact.detector.loss_curve_
-    return Section("The split", (), [table], [*of_training(history), *_space(subject)])
+def _training_section(data: ReportData) -> Section:
+    table = PageTable(("rows", "source or use", "number"), list(_row_counts(data)), n_texts=2)
+    pictures = [*plot_training(data.artifact.detector.loss_curve_), *_latent_codes(data)]
+    return Section("Training and test rows", (), [table], pictures)
 
 
-def _parts(subject: ReportData) -> Iterator[tuple[str, str, str]]:
-    origin, detector = subject.artifact.origin, subject.artifact.detector
+def _row_counts(data: ReportData) -> Iterator[tuple[str, str, str]]:
+    origin, detector = data.artifact.origin, data.artifact.detector
     if origin is not None:
         n_known = detector.n_known_anomalies_
-        within = "".join(
-            [f", from {origin.start}" if origin.start else "", f", until {origin.until}" if origin.until else ""]
-        )
-        use = "learned from, not to be rebuilt" if detector._learns_from_known else "left out"
-        yield "trained on", f"{origin.named}{within}", f"{origin.n_rows - n_known:,}"
-        yield "known anomalies beside them", use, f"{n_known:,}"
-        chooses = ", and to choose the threshold on" if subject.artifact.threshold.source == "validation" else ""
-        yield "held out, normal", f"to watch training by{chooses}", f"{origin.n_held_out:,}"
-    shown = subject.span or subject.chosen.table.source
-    yield "shown in this report", shown, f"{len(subject.chosen.rows):,}"
+        start = f", from {origin.start}" if origin.start else ""
+        until = f", until {origin.until}" if origin.until else ""
+        yield "training rows", f"{origin.named}{start}{until}", f"{origin.n_rows - n_known:,}"
+        use = "trained on, to raise their scores" if detector._learns_from_known else "excluded from training"
+        yield "known anomalies", use, f"{n_known:,}"
+        chooses = ", set the threshold" if data.artifact.threshold.source == "validation" else ""
+        yield "validation rows", f"monitor training{chooses}", f"{origin.n_held_out:,}"
+    yield "rows of this report", data.span or data.dataset.table.source, f"{len(data.dataset.rows):,}"
 
 
-def _space(subject: ReportData) -> Iterator[Picture]:
-    """Where the rows lie for a mixture, of a wider code its first numbers."""
-    detector = subject.artifact.detector
+def _latent_codes(data: ReportData) -> Iterator[Picture]:
+    """Draw the latent codes of a mixture; of many codes only the first."""
+    detector = data.artifact.detector
     if not isinstance(detector, DAGMMDetector):
         return
     names = detector.code_names
     n_codes = min(3 - (len(names) - detector.latent), detector.latent)
     places = [*range(n_codes), *range(detector.latent, len(names))]
     if len(places) > 1:
-        z = detector.code(subject.chosen.table)[:, places]
-        yield from of_space(z, subject.y, [names[place] for place in places])
+        z = detector.code(data.dataset.table)[:, places]
+        yield from plot_latent_codes(z, data.labels, [names[place] for place in places])
 
 
-def _measures(subject: ReportData) -> Iterator[Section]:
-    """How good ranking and cut are, where labels are known; else how scores lie."""
-    if subject.evaluation is None:
-        yield what_it_alerts(subject.drawn, subject.artifact.threshold, int(subject.alerts.sum()))
+# Ranking and threshold
+
+
+def _quality_sections(data: ReportData) -> Iterator[Section]:
+    threshold = data.artifact.threshold
+    if data.evaluation is None:
+        yield threshold_section_without_labels(data.plot_data, threshold, int(data.alerts.sum()))
         return
-    yield how_it_ranks(subject.evaluation, subject.drawn)
-    price = _price(subject.artifact.threshold.rule)
-    yield what_the_cut_does(subject.evaluation, subject.drawn, per_false_alarm=price)
+    yield ranking_section(data.evaluation, data.plot_data)
+    yield threshold_section(data.evaluation, data.plot_data, false_alarm_cost=_false_alarm_cost(threshold.rule))
 
 
-def _price(rule: str) -> float | None:
-    """What a false alarm costs, where the threshold was chosen by that."""
+def _false_alarm_cost(rule: str) -> float | None:
+    """Return what a false alarm costs, if the rule says so."""
     try:
         parsed = Rule.parse(rule)
     except OddrowError:
@@ -226,47 +152,127 @@ def _price(rule: str) -> float | None:
     return parsed.numbers[0] if parsed.name == "cost" else None
 
 
-def _columns(subject: ReportData) -> Iterator[Section]:
-    """The columns that add most to the scores of alerts; samples in time are none to be looked at one by one."""
-    if subject.is_series:
+# Highest scores
+
+
+def _highest_scores(data: ReportData) -> Section:
+    rows = data.by_score[:N_HIGHEST]
+    found = reasons(data.artifact.detector, data.take(rows), N_CONTRIBUTIONS, history=data.artifact.history)
+    listed = list(_alert_rows(data, rows, found))
+    return highest_scores_section(listed, list(_series(data) if data.is_series else _contributions(listed, found)))
+
+
+def _alert_rows(data: ReportData, rows: Ints, found: Sequence[Sequence[Reason]]) -> Iterator[AlertRow]:
+    for row, of_row, counterfactual in zip(rows, found, _counterfactuals(data, rows), strict=True):
+        listed = [
+            reason for place, reason in enumerate(of_row[:N_REASONS]) if place == 0 or reason.share >= LEAST_SHARE
+        ]
+        yield AlertRow(
+            data.row_name(row),
+            float(data.model_scores[row]),
+            LABELS.get(data.labels[row], ""),
+            bool(data.alerts[row]),
+            [f"sample {reason}" if data.is_series else str(reason) for reason in listed],
+            counterfactual,
+        )
+
+
+def _counterfactuals(data: ReportData, rows: Ints) -> list[str]:
+    """Return the counterfactual of each alert as text. A single sample of a series has none."""
+    texts = [""] * len(rows)
+    alerts = np.flatnonzero(data.alerts[rows])
+    if data.is_series or not len(alerts):
+        return texts
+    threshold, history = data.artifact.threshold.value, data.artifact.history
+    found = counterfactuals(data.artifact.detector, data.take(rows[alerts]), threshold, history=history)
+    for place, alert in enumerate(alerts):
+        texts[alert] = _changes_text(found.changes(place)) if found.found[place] else NOT_FOUND
+    return texts
+
+
+def _changes_text(changes: Sequence[Change]) -> str:
+    more = len(changes) - MOST_CHANGES
+    shown = [str(change) for change in changes[: MOST_CHANGES if more > 1 else None]]
+    return "\n".join([*shown, f"and {more} more columns"] if more > 1 else shown)
+
+
+def _contributions(rows: Sequence[AlertRow], found: Sequence[Sequence[Reason]]) -> Iterator[Picture]:
+    for row, of_row in list(zip(rows, found, strict=True))[:N_HIGHEST_DRAWN]:
+        if of_row:
+            shares = np.array([reason.share for reason in of_row])
+            yield from plot_contributions(row.name, [reason.column for reason in of_row], shares)
+
+
+def _series(data: ReportData) -> Iterator[Picture]:
+    """Draw the row of median score in each class; without labels, the median row and the highest score."""
+    if data.dataset.outcomes.y is None:
+        typical = {"Median": np.arange(len(data.labels)), "Highest": data.by_score[:1]}
+    else:
+        typical = {"Normal": np.flatnonzero(data.labels == 0), "Anomalous": np.flatnonzero(data.labels == 1)}
+    for kind, rows in typical.items():
+        row = rows[np.argsort(data.model_scores[rows])[len(rows) // 2]]
+        title = f"{kind} row {data.row_name(row)}, score {data.model_scores[row]:,.3g}"
+        yield from plot_reconstruction(*_reconstructed(data, row), title)
+
+
+def _reconstructed(data: ReportData, row: int) -> tuple[Floats, Floats]:
+    """Return the values of a row in their own units, and their reconstruction, (columns,) each."""
+    detector = data.artifact.detector
+    table = data.take(np.array([row]))
+    numbers, _ = detector.reconstruct(table)
+    columns = detector.encoder_.number_columns_
+    places = [detector.encoder_.number_sources_.index((column.source, column.part)) for column in columns]
+    decoded = [column.decode(numbers[:, place])[0] for column, place in zip(columns, places, strict=True)]
+    return detector.schema_.conform(table.frame).to_numpy()[0].astype(np.float64), np.array(decoded)
+
+
+# Columns
+
+
+def _columns_section(data: ReportData) -> Iterator[Section]:
+    """List the columns that contribute most to alerts. Samples in time are not looked at one by one."""
+    if data.is_series:
         return
-    alerted = subject.from_the_oddest[subject.alerts[subject.from_the_oddest]][:MOST_ALERTS]
-    rows, of = (alerted, "alerts") if len(alerted) else (subject.from_the_oddest[:FEW], "rows, the oddest")
-    shares = _mean_shares(subject, rows)
-    lines = [(subject.words.get(name, name), f"{share:.1%}") for name, share in shares[:N_LISTED]]
-    text = f"The share of the score that each column adds, on average over {len(rows):,} {of}."
-    drawn = [name for name, _ in shares[:N_DRAWN]]
-    pictures = [*of_columns(_numeric(subject, drawn), subject.y), *of_levels(_levels(subject, drawn), subject.y)]
-    yield Section("The columns that matter", [text], [PageTable(("column", "share"), lines)], pictures)
+    alerts = data.by_score[data.alerts[data.by_score]][:MOST_ALERTS]
+    rows = alerts if len(alerts) else data.by_score[:FEW]
+    shares = _mean_shares(data, rows)
+    lines = [(data.column_name(name), f"{share:.1%}") for name, share in shares[:N_COLUMNS_LISTED]]
+    which = counted(len(alerts), "alert") if len(alerts) else f"the {counted(len(rows), 'row')} with the highest scores"
+    text = f"Mean share of each column in the score, over {which}."
+    drawn = [name for name, _ in shares[:N_COLUMNS_DRAWN]]
+    pictures = [*plot_columns(_numbers(data, drawn), data.labels), *plot_levels(_levels(data, drawn), data.labels)]
+    yield Section("Important columns", [text], [PageTable(("column", "share"), lines)], pictures)
 
 
-def _mean_shares(subject: ReportData, rows: Ints) -> list[tuple[str, float]]:
-    """Every column with the share of these rows' scores that it adds on average, the largest first."""
-    parts = subject.artifact.detector.column_scores(subject.table(rows))
+def _mean_shares(data: ReportData, rows: Ints) -> list[tuple[str, float]]:
+    """Return every column with its mean share in the scores of these rows, the largest first."""
+    parts = data.artifact.detector.column_scores(data.take(rows))
     added = np.maximum(parts.to_numpy(), 0)
     shares = (added / np.maximum(added.sum(axis=1, keepdims=True), np.finfo(float).tiny)).mean(axis=0)
     return sorted(zip(parts.columns, shares.tolist(), strict=True), key=lambda each: -each[1])
 
 
-def _numeric(subject: ReportData, names: Sequence[str]) -> dict[str, Floats]:
-    """The values of those of the columns that hold numbers, by their names in words."""
-    kinds = {column.name: column.kind for column in subject.artifact.detector.schema_.features}
-    numbers = {name: as_numbers(subject.chosen.table.frame[name]) for name in names if kinds[name] == "numeric"}
-    return {subject.words.get(name, name): of.to_numpy() for name, of in numbers.items() if of is not None}
+def _numbers(data: ReportData, names: Sequence[str]) -> dict[str, Floats]:
+    """Return the values of the numeric columns among these."""
+    kinds = {column.name: column.kind for column in data.artifact.detector.schema_.features}
+    numbers = {name: as_numbers(data.dataset.table.frame[name]) for name in names if kinds[name] == "numeric"}
+    return {data.column_name(name): values.to_numpy() for name, values in numbers.items() if values is not None}
 
 
-def _levels(subject: ReportData, names: Sequence[str]) -> dict[str, Sequence[str | None]]:
-    """The levels in those of the columns that are categories, row by row."""
-    kinds = {column.name: column.kind for column in subject.artifact.detector.schema_.features}
-    frame = subject.chosen.table.frame
+def _levels(data: ReportData, names: Sequence[str]) -> dict[str, Sequence[str | None]]:
+    """Return the levels of the categories among these columns."""
+    kinds = {column.name: column.kind for column in data.artifact.detector.schema_.features}
+    frame = data.dataset.table.frame
     return {name: frame[name].cast(pl.String).to_list() for name in names if kinds[name] in ("category", "boolean")}
 
 
-def _again(subject: ReportData, commands: Sequence[str]) -> Section:
-    artifact = subject.artifact
-    marks = {"trained on": artifact.origin.fingerprint if artifact.origin else None}
-    marks["chose the threshold"] = artifact.threshold.fingerprint
-    prints = [(name, mark.sha256) for name, mark in marks.items() if mark is not None]
+def _reproduce(data: ReportData, commands: Sequence[str]) -> Section:
+    artifact = data.artifact
+    fingerprints = {
+        "training rows": artifact.origin.fingerprint if artifact.origin else None,
+        "rows that set the threshold": artifact.threshold.fingerprint,
+    }
+    hashes = [(name, found.sha256) for name, found in fingerprints.items() if found is not None]
     versions = {"Python": platform.python_version(), **{name: version(name) for name in VERSIONS}}
-    notes = [CUT_AGAIN.format(rule=artifact.threshold.rule)] if artifact.earlier else []
-    return again(commands, versions, prints, notes)
+    notes = [THRESHOLD_CHANGED.format(rule=artifact.threshold.rule)] if artifact.earlier else []
+    return reproduce_section(commands, versions, hashes, notes)

@@ -1,4 +1,4 @@
-"""`ReportData`: what a report is of."""
+"""`ReportData`: the model, the rows and the numbers that a report shows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from oddrow.artifact import Artifact
 from oddrow.evaluate.evaluation import Evaluation
@@ -15,73 +14,77 @@ from oddrow.report.pictures import PlotData
 from oddrow.table.convert import as_text
 from oddrow.table.dataset import Dataset
 from oddrow.table.table import Table
-from oddrow.typing import Floats, Ints
+from oddrow.typing import Floats, Ints, Mask
 
-# So many numeric columns, named by consecutive numbers, are samples in time.
+# This many numeric columns, named by consecutive numbers, are samples in time.
 LEAST_SAMPLES = 32
 
 
 @dataclass(frozen=True)
 class ReportData:
-    """A model, the rows of a table, everybody's scores (n,) of them, the model's own first, and what was measured, or
-    else `notes` on the rows; `span` says which rows of which table these are.
+    """What a report is about.
+
+    `scores` (n,) are those of all scorers, the model first. Without an `evaluation`, `notes` say what the reader must
+    know about the rows. `span` names the table and the period that the rows come from.
     """
 
     artifact: Artifact
-    chosen: Dataset
+    dataset: Dataset
     scores: Mapping[str, Floats]
     evaluation: Evaluation | None
     notes: tuple[str, ...] = ()
     span: str = ""
 
     @cached_property
-    def own(self) -> Floats:
-        """The model's scores, (n,)."""
+    def model_scores(self) -> Floats:
+        """The scores of the model, (n,)."""
         return next(iter(self.scores.values()))
 
     @cached_property
-    def alerts(self) -> npt.NDArray[np.bool_]:
-        """Which rows are alerts, (n,)."""
-        return self.artifact.threshold.alerts(self.own, self.chosen.outcomes.time, self.chosen.outcomes.entity)
+    def alerts(self) -> Mask:
+        """The rows that are alerts, (n,)."""
+        outcomes = self.dataset.outcomes
+        return self.artifact.threshold.alerts(self.model_scores, outcomes.time, outcomes.entity)
 
     @property
-    def y(self) -> Floats:
-        """The labels, (n,), NaN where unknown."""
-        return self.chosen.outcomes.labels
+    def labels(self) -> Floats:
+        """The labels, (n,), NaN if unknown."""
+        return self.dataset.outcomes.labels
 
     @cached_property
-    def from_the_oddest(self) -> Ints:
-        """The numbers of all rows, those that score highest first."""
-        return np.argsort(-self.own, kind="stable")
+    def by_score(self) -> Ints:
+        """The numbers of all rows, the highest score first."""
+        return np.argsort(-self.model_scores, kind="stable")
 
     @cached_property
-    def drawn(self) -> PlotData:
-        """The rows as pictures take them."""
-        cuts = {"threshold": self.artifact.threshold, "block": self.artifact.block}
-        values = {name: cut.value for name, cut in cuts.items() if cut is not None}
-        return PlotData(self.chosen.outcomes, self.scores, values)
-
-    @cached_property
-    def words(self) -> Mapping[str, str]:
-        """The columns of history in words."""
-        return {} if self.artifact.history is None else self.artifact.history.descriptions
+    def plot_data(self) -> PlotData:
+        """The rows in the form that plots take."""
+        thresholds = {"threshold": self.artifact.threshold, "block": self.artifact.block}
+        values = {name: threshold.value for name, threshold in thresholds.items() if threshold is not None}
+        return PlotData(self.dataset.outcomes, self.scores, values)
 
     @cached_property
     def is_series(self) -> bool:
-        """Whether the columns are named by consecutive numbers, as samples in time are."""
+        """Whether the columns are samples in time: numeric, and named by consecutive numbers."""
         features = self.artifact.detector.schema_.features
         names = [column.name for column in features if column.kind == "numeric" and column.name.isdecimal()]
         if len(features) < LEAST_SAMPLES or len(names) < len(features):
             return False
         return bool((np.diff([int(name) for name in names]) == 1).all())
 
-    def named(self, row: int) -> str:
-        """A row by its id, or by its number in the table."""
-        column = self.artifact.roles.id
-        ids = as_text(self.chosen.table.frame[column]) if column in self.chosen.table.columns else None
-        own = None if ids is None else ids[int(row)]
-        return f"{self.chosen.rows[row]}" if own is None else str(own)
+    def column_name(self, name: str) -> str:
+        """Return the name of a column for readers: a column of history is described in words."""
+        history = self.artifact.history
+        return name if history is None else history.descriptions.get(name, name)
 
-    def table(self, rows: Ints) -> Table:
-        """Some of the rows."""
-        return self.chosen.table.take(np.asarray(rows))
+    def row_name(self, row: int) -> str:
+        """Return the id of a row, or its number in the table."""
+        column = self.artifact.roles.id
+        table = self.dataset.table
+        ids = as_text(table.frame[column]) if column in table.columns else None
+        own = None if ids is None else ids[int(row)]
+        return f"{self.dataset.rows[row]}" if own is None else str(own)
+
+    def take(self, rows: Ints) -> Table:
+        """Return the features of some rows."""
+        return self.dataset.table.take(np.asarray(rows))

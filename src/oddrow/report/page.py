@@ -1,4 +1,4 @@
-"""`Page`: what a report says, and how it becomes one HTML file."""
+"""`Page`: the parts of a report, and how they become one HTML file."""
 
 from __future__ import annotations
 
@@ -18,27 +18,72 @@ TEMPLATE = "report.html.j2"
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture with what it shows in words, for those who cannot see it."""
+    """A plot with its caption.
+
+    Parameters
+    ----------
+    svg : bytes
+        The plot as an SVG document.
+    caption : str
+        What the plot shows, also for readers who cannot see it.
+
+    Examples
+    --------
+    >>> from oddrow import plots
+    >>> Picture.of(plots.class_counts([0, 0, 1]), "Rows of each class.").caption
+    'Rows of each class.'
+    """
 
     svg: bytes
-    says: str
+    caption: str
 
     @classmethod
-    def of(cls, axes: Any, says: str) -> Picture:
-        """The figure that axes belong to."""
-        return cls(as_svg(axes), says)
+    def of(cls, axes: Any, caption: str) -> Picture:
+        """Draw the figure of some axes.
+
+        Parameters
+        ----------
+        axes : Axes
+            Any axes of the figure.
+        caption : str
+            What the plot shows.
+
+        Returns
+        -------
+        Picture
+            The plot.
+        """
+        return cls(as_svg(axes), caption)
 
     @property
     def source(self) -> str:
-        """The picture as an address that holds it whole."""
+        """The plot as a `data:` address, for the `src` of an HTML image."""
         return f"data:image/svg+xml;base64,{base64.b64encode(self.svg).decode()}"
 
 
 @dataclass(frozen=True)
 class PageTable:
-    """Headings and lines of cells; the first `n_texts` columns are texts, the others numbers, set to the right.
+    """A table of a report.
 
-    The line `marked` is the one that the report is about. What `is_aside` is folded away at first behind its caption.
+    Parameters
+    ----------
+    headings : sequence of str
+        One for each column.
+    lines : sequence of sequence of str
+        The cells. A line break starts a new line in the cell.
+    caption : str, optional
+        Shown above the table.
+    n_texts : int, default 1
+        How many of the first columns are text, aligned left. The others are numbers, aligned right.
+    marked : int, optional
+        The line to highlight.
+    is_folded : bool, default False
+        Whether the reader must click on the caption to see the table.
+
+    Examples
+    --------
+    >>> PageTable(("column", "share"), [("amount", "90.0%")]).n_texts
+    1
     """
 
     headings: Sequence[str]
@@ -46,17 +91,53 @@ class PageTable:
     caption: str = ""
     n_texts: int = 1
     marked: int | None = None
-    is_aside: bool = False
+    is_folded: bool = False
 
     @classmethod
     def of(cls, shown: Shown, caption: str = "", *, marked: int | None = 0) -> PageTable:
-        """A table of results."""
+        """Convert a table of an evaluation.
+
+        Parameters
+        ----------
+        shown : Shown
+            Headings and lines.
+        caption : str, optional
+            Shown above the table.
+        marked : int, default 0
+            The line to highlight.
+
+        Returns
+        -------
+        PageTable
+            The table.
+        """
         return cls(*shown, caption=caption, marked=marked)
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a report: texts, then tables, then pictures, then commands to be copied, then what is to be noted."""
+    """A section of a report. Its parts are shown in the order of the parameters.
+
+    Parameters
+    ----------
+    title : str
+        The heading.
+    texts : sequence of str, optional
+        Paragraphs.
+    tables : sequence of PageTable, optional
+        Tables.
+    pictures : sequence of Picture, optional
+        Plots, side by side where the screen is wide enough.
+    commands : sequence of str, optional
+        Commands that the reader may copy.
+    notes : sequence of str, optional
+        A list of remarks.
+
+    Examples
+    --------
+    >>> Section("Limits", notes=["A score is not a probability."]).title
+    'Limits'
+    """
 
     title: str
     texts: Sequence[str] = ()
@@ -68,7 +149,24 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A report: a title, a line below it, the headline numbers as (number, what it is, its interval), sections."""
+    """A report.
+
+    Parameters
+    ----------
+    title : str
+        The title.
+    subtitle : str
+        The line below the title.
+    headlines : sequence of tuple of str
+        The most important numbers: number, meaning, remark or interval.
+    sections : sequence of Section
+        The sections.
+
+    Examples
+    --------
+    >>> Page("Card payments", "", [("0.71", "average precision", "")], []).title
+    'Card payments'
+    """
 
     title: str
     subtitle: str
@@ -77,27 +175,52 @@ class Page:
 
 
 def check_packages() -> None:
-    """Raise `ParameterError` where what a report is made with is missing, before the work rather than after."""
+    """Check that the packages for a report are installed.
+
+    Raises
+    ------
+    ParameterError
+        If matplotlib or Jinja2 is missing.
+
+    Examples
+    --------
+    >>> check_packages()
+    """
     load_matplotlib()
-    _jinja2()
+    _load_jinja2()
 
 
 def render(page: Page) -> str:
-    """The report as one HTML file, without scripts and without any address outside it.
+    """Render a report as one HTML file without scripts and without links to other files.
 
-    Raises `ParameterError` where Jinja2 is missing.
+    Parameters
+    ----------
+    page : Page
+        The report. All its texts are escaped.
 
-    >>> "<h1>Cards</h1>" in render(Page("Cards", "", (), ()))
+    Returns
+    -------
+    str
+        The HTML document.
+
+    Raises
+    ------
+    ParameterError
+        If Jinja2 is not installed.
+
+    Examples
+    --------
+    >>> "<h1>Card payments</h1>" in render(Page("Card payments", "", (), ()))
     True
     """
-    environments, undefined = _jinja2()
+    environments, undefined = _load_jinja2()
     text = resources.files("oddrow.report").joinpath(TEMPLATE).read_text(encoding="utf-8")
     environment = environments(autoescape=True, undefined=undefined, trim_blocks=True, lstrip_blocks=True)
     return str(environment.from_string(text).render(page=page))
 
 
-def _jinja2() -> tuple[type[Any], type[Any]]:
-    """Classes of Jinja2: the environment of templates, and what refuses a name that is not there."""
+def _load_jinja2() -> tuple[type[Any], type[Any]]:
+    """Import Jinja2's environment and the class that refuses undefined names."""
     try:
         from jinja2 import Environment, StrictUndefined
     except ImportError as error:

@@ -13,7 +13,7 @@ from oddrow.artifact import Artifact
 from oddrow.artifact.manifest import REPORT
 from oddrow.files import check_output_file, write_text
 from oddrow.report import check_packages, render
-from oddrow.report.contents import page_of
+from oddrow.report.contents import build_page
 from oddrow.report.data import ReportData
 from oddrow.table.dataset import Dataset, describe_span
 from oddrow.table.roles import Roles
@@ -91,7 +91,7 @@ def report(
     tell("Drawing …")
     commands = [text for text in (artifact.origin.command if artifact.origin else "", command) if text]
     made_by = f"Made by oddrow {version('oddrow')} on {date.today().isoformat()}."
-    write_text(render(page_of(data, f"oddrow report: {source}", made_by, commands)), place)
+    write_text(render(build_page(data, f"oddrow report: {source}", made_by, commands)), place)
     tell(f"Wrote {place} ({place.stat().st_size / 1e6:.1f} MB).")
     return place
 
