@@ -11,7 +11,7 @@ RESULTS := benchmarks/results
 # Compiling takes most of the time and runs on one core; tests in one file share what was compiled.
 ALL_CORES := --numprocesses auto --dist loadfile
 
-.PHONY: help setup bench-setup sdv-setup demo test test-all check matrix dist bench bench-quality tables bench-large cli-docs format clean
+.PHONY: help setup bench-setup sdv-setup demo test test-all check matrix dist bench bench-quality tables bench-large docs docs-outputs format clean
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -84,8 +84,11 @@ bench-large: setup  ## score 100 million rows, fit 20 million with --memory: 20 
 	$(BIN)/python benchmarks/file_speed.py --large --json $(RESULTS)/files-large.json
 	$(BIN)/python benchmarks/memory_fit.py --files 20 --memory 2GB --json $(RESULTS)/memory-large.json
 
-cli-docs: setup  ## write docs/cli.md from the --help of every command
-	$(BIN)/python docs/cli.py > docs/cli.md
+docs: setup  ## build the documentation site in site/, strictly
+	$(BIN)/python docs/build.py
+
+docs-outputs: setup  ## run the examples of the documentation and README.md, and rewrite their outputs
+	$(BIN)/python docs/outputs.py
 
 format: setup  ## format the code and apply safe fixes
 	$(BIN)/ruff check --fix .

@@ -155,7 +155,7 @@ def growth_words(results: dict[str, Any]) -> str:
         if len(of) > 1:
             more = peak_gb(of[-1][OURS]) - peak_gb(of[0][OURS])
             said.append(f"{title} from {of[0]['rows']:,} to {of[-1]['rows']:,} rows by {1000 * more:,.0f} MB")
-    return f"The most memory that a process holds grows for {' and for '.join(said)}." if said else ""
+    return f"Peak memory grows for {' and for '.join(said)}." if said else ""
 
 
 def section(results: dict[str, Any]) -> str:
@@ -165,10 +165,10 @@ def section(results: dict[str, Any]) -> str:
     parts = [
         "## From file to scores",
         facts_line(results["facts"]),
-        f"{N_COLUMNS} columns of numbers; the scores are written as CSV of CSV and as Parquet of Parquet. Times are of "
-        "whole processes, from the start of Python to its end, where polars reads too in turn with `pl.read_csv` or "
-        "`pl.read_parquet` of the same file; the memory is the most that a process has had resident. The model was "
-        f"fitted to {N_FIT:,} rows, with its defaults but {EPOCHS} epochs. {start_words(results)}".rstrip(),
+        f"{N_COLUMNS} numeric columns; scores are written in the format of the input. Times are of whole processes, "
+        "from the start of Python to its end, in turn with polars reading the same file by `pl.read_csv` or "
+        "`pl.read_parquet`. Memory is the peak resident size of a process. The model was fitted to "
+        f"{N_FIT:,} rows, with {EPOCHS} epochs and otherwise its defaults. {start_words(results)}".rstrip(),
         table(["", *header, *bare], map(line, results["files"])),
         growth_words(results),
         "\n".join(goal.line(measured) for goal, measured in goals(results)),

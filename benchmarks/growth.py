@@ -41,8 +41,8 @@ LONG_CALL_S = 15
 STEADY_FROM = 100_000
 GOAL = 1.1
 WHY_MISSED = {
-    "rows": "Tables that are long beside the memory and the caches cost more for each row.",
-    "columns": "Of wide tables a block has fewer rows, and some of the work is for each column of every block.",
+    "rows": "Tables that exceed the caches cost more per row.",
+    "columns": "Blocks of wide tables have fewer rows, and some work is per column of every block.",
 }
 WORK = {"fit": "Fitting", "score": "Scoring"}
 # What a row, or a column, is timed in.
@@ -177,14 +177,14 @@ def section(results: dict[str, Any]) -> str:
     parts = [
         "## Growth",
         facts_line(results["facts"]),
-        "`workflow.fit` and `workflow.score` from Parquet, all of them: reading, kinds of columns, training, scores of "
-        "the training rows, threshold, saving; reading, scores, writing. In one process, sizes in turn: a first call, "
-        f"then {results['rounds']} rounds, one of tables that take longer than {LONG_CALL_S} s; the fastest call "
-        f"counts. Batches of {BATCH_SIZE:,} rows.",
+        "`workflow.fit` and `workflow.score` from Parquet, including reading, inferring kinds, training, setting the "
+        "threshold, saving and writing. One process, sizes in turn: a first call, then "
+        f"{results['rounds']} rounds, or one if a call takes longer than {LONG_CALL_S} s; the fastest call counts. "
+        f"Batches of {BATCH_SIZE:,} rows.",
         f"{N_COLUMNS} columns, {EPOCHS['rows']} epoch:",
         growth_table(results, "rows"),
-        "What is fixed flattens the first steps. In the last one a table is larger than the caches, and every epoch "
-        "gathers its rows from all over the memory.",
+        "Fixed costs flatten the first steps. In the last step the table exceeds the caches, and every epoch gathers "
+        "rows from all over memory.",
         f"{wide:,} rows, {EPOCHS['columns']} epochs; the network is wider for more columns, up to a cap:",
         growth_table(results, "columns"),
         "\n".join(goal.line(measured) for goal, measured in goals(results)),

@@ -39,7 +39,7 @@ ON_DISK, IN_MEMORY = "on disk", "in memory"
 ON_DISK_SAID = "they stay on disk"
 GOAL_GB = 2
 WHY_SLOWER = (
-    "On disk it takes longer, for a column of Parquet is read several times, and encoded rows are written and read."
+    "Rows on disk take longer: each Parquet column is read several times, and encoded rows are written and read."
 )
 
 
@@ -135,9 +135,11 @@ def goals(results: dict[str, Any]) -> list[tuple[Goal, float]]:
     found = [(Goal(f"{fitted}: most memory beyond JAX", GOAL_GB, "GB", at_most=True, aim=asked), gb)]
     if len(precisions(small, ON_DISK)) > 1:
         apart = abs(fmean(precisions(small, ON_DISK)) - fmean(precisions(small, IN_MEMORY)))
-        what = f"Average precision, {small['rows']:,} rows on disk and in memory: difference of the means of all seeds"
+        what = f"Average precision, {small['rows']:,} rows on disk and in memory: difference of the means over seeds"
         most = float(figure(noise(small)))
-        found.append((Goal(f"{what}, beside the most that two seeds differ by", most, "AP", at_most=True), apart))
+        found.append(
+            (Goal(f"{what}, compared with the largest difference between two seeds", most, "AP", at_most=True), apart)
+        )
     return found
 
 
@@ -184,9 +186,9 @@ def section(results: dict[str, Any]) -> str:
         facts_line(results["facts"]),
         f"`oddrow fit` of {results['files']} Parquet files, {large['rows']:,} rows x {N_COLUMNS} columns, "
         f"{format_bytes(size)} as float64, with `--memory {large['memory']}` and without: whole processes, {EPOCHS} "
-        f"epochs, batches of {BATCH_SIZE:,}. The memory is the most that a process has had resident; one that imports "
-        f"JAX and no more takes {results['jax_bytes'] / 1e9:.2f} GB. The average precision is of {N_TEST:,} test rows, "
-        f"{ODD_SHARE:.0%} of them odd: {N_SWAPPED} of their columns are those of another row.",
+        f"epochs, batches of {BATCH_SIZE:,}. Memory is the peak resident size; importing JAX alone "
+        f"takes {results['jax_bytes'] / 1e9:.2f} GB. Average precision is measured on {N_TEST:,} test rows; in "
+        f"{ODD_SHARE:.0%} of them, {N_SWAPPED} columns come from another row.",
         large_table(results),
         f"{WHY_SLOWER} The same of {small['rows']:,} rows, on disk with `--memory {small['memory']}`:",
         small_table(results),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import textwrap
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -30,14 +31,13 @@ SCRIPTS = {
     "growth": "growth",
 }
 HEADING = "# Benchmarks"
-GPU = "GPU: of the default detector alone ([what it costs](quality.md#what-it-costs))."
+GPU = "GPU figures exist for the default detector: [what it costs](quality.md#what-it-costs)."
 HOW = (
-    "Everything here was measured on {machines}. Where a section does not say otherwise, contestants run in processes "
-    "of their own, in turn, A B A B, so that "
-    "a busy minute slows all of them alike. Figures are medians of the rounds; how many times as fast one is as "
-    "another is reckoned round by round, and the median of that is shown. First calls, which compile, are shown apart. "
-    "The command that measured a section stands above it: on another machine the seconds will be others, the ratios "
-    "less so. `python benchmarks/page.py` writes this page from what these commands keep."
+    "All figures were measured on {machines}. Unless a section says otherwise, each method runs in its own process, "
+    "in turn (A B A B), so that a busy minute slows all of them alike. Figures are medians over rounds; ratios are "
+    "computed per round, and their median is shown. First calls, which compile, are shown separately. Each section "
+    "names the command that measured it; on another machine seconds will differ, ratios less so. "
+    "`python benchmarks/page.py` writes this page from the stored results."
 )
 
 
@@ -102,8 +102,17 @@ def page(parts: list[Part], pictures: Path) -> str:
     goals = [cells for part in parts for cells in part.goals()]
     tops = [HEADING, HOW.format(machines=machines), GPU]
     if goals:
-        tops.append(table(["goal", "asked", "measured", ""], goals))
-    return "\n\n".join([*tops, *(part.markdown(pictures).rstrip() for part in parts)]) + "\n"
+        tops.append(table(["goal", "target", "measured", ""], goals))
+    text = "\n\n".join([*tops, *(part.markdown(pictures).rstrip() for part in parts)])
+    return "\n".join(map(wrapped, text.splitlines())) + "\n"
+
+
+def wrapped(line: str) -> str:
+    """The line in lines of at most 120 characters, unless it is of a table, a command or a picture."""
+    if line.startswith(("|", "    ", "![")):
+        return line
+    indent = "  " if line.startswith("- ") else ""
+    return textwrap.fill(line, 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def main() -> None:

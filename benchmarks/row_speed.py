@@ -38,7 +38,7 @@ GAPS_EVERY, GAPS_SHARE = 3, 0.05
 DETECTORS = ("AutoencoderDetector", "DAGMMDetector")
 COLD_ROWS, COLD_WIDTH = 1_000, 15
 GOAL_US, GOAL_COLD_S = 200, 3.0
-WHY_SLOW = "A core that has gone to sleep between two rows takes longer to wake than the network to run."
+WHY_SLOW = "A core that slept between two rows takes longer to wake up than the network takes to run."
 WHY_COLD = "Imports are most of it: scikit-learn brings SciPy, and pandas where it is installed; then JAX."
 
 # What `oddrow score` does, part by part; writing the scores, and Python itself, are the rest.
@@ -297,9 +297,9 @@ def section(results: dict[str, Any]) -> str:
     parts = [
         "## One row at a time",
         facts_line(results["facts"]),
-        f"{results['rows']:,} dicts one by one in each of {results['rounds']} rounds, {results['slow_rows']:,} for a "
-        "table of one row and the peers, which have one thread. Fitted and saved have the same scores; of ranks means "
-        "`TableEncoder(numbers='quantile')`.",
+        f"{results['rows']:,} dicts one by one in each of {results['rounds']} rounds; {results['slow_rows']:,} for "
+        "one-row tables and for the other libraries, which use one thread. Fitted and saved models have the same "
+        "scores; \"of ranks\" means `TableEncoder(numbers='quantile')`.",
         table(["", "p50, µs", "p99, µs", "p50 of the rounds", "mean score"], rows),
         _cold_words(results["cold"]),
         table(["the start, in parts", "s"], [[name, f"{took:.2f}"] for name, took in results["cold"]["parts"].items()]),

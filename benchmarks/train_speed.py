@@ -92,8 +92,8 @@ GOALS = (
         Goal(
             "Training DAGMM 120-60-30-10-1 at batch 1,024 against PyTorch",
             2.5,
-            why_missed="Three quarters of a step are the autoencoder's layers, which leave less to gain than the "
-            "mixture does.",
+            why_missed="Three quarters of a step are the autoencoder's layers, where there is less to gain than in "
+            "the mixture.",
         ),
     ),
     (
@@ -102,8 +102,8 @@ GOALS = (
         Goal(
             "Training 433-256-64-16-64-256-433 at batch 256 against the faster of Keras and PyTorch",
             1.2,
-            why_missed="Most of a step are matrix products, and at these shapes XLA's on a CPU are slower than those "
-            "of the library that PyTorch calls.",
+            why_missed="Matrix multiplication dominates a step, and at these shapes XLA's is slower on a CPU than "
+            "the one PyTorch uses.",
         ),
     ),
 )
@@ -237,10 +237,10 @@ def loss_table(of: Network, n_to_learn: int, learning: list[Timing]) -> str:
     """Seconds until a loss, with a sentence that says which."""
     loss, timings = to_a_loss(learning)
     header = "epochs", "s", "first call adds, s", "lowest loss", "oddrow is ×", "min–max"
-    held_out = f"{int(HELD_OUT_SHARE * n_to_learn):,} held-out rows"
+    held_out = f"{int(HELD_OUT_SHARE * n_to_learn):,} validation rows"
     return (
-        f"Until the loss of {held_out} is {loss:.4f}, the lowest of {of.epochs} epochs that all reach, trained on "
-        f"{n_to_learn:,} rows and measured after every epoch:\n\n"
+        f"Time until the loss of {held_out} is {loss:.4f}, the lowest that all reach within {of.epochs} epochs, with "
+        f"{n_to_learn:,} training rows and a measurement after every epoch:\n\n"
         + table(["", *header], [loss_line(timing, timings[0]) for timing in timings])
     )
 
@@ -250,13 +250,14 @@ def described(of: Network, n_rows: int) -> str:
     dropout = f", dropout {', '.join(f'{share:g}' for share in of.dropout)}" if of.dropout else ""
     whole = f"{', '.join(of.activations)}{dropout}; {n_rows:,} rows, learning rate {of.learning_rate:g}.{of.note}"
     if of.is_dagmm:
-        return f"{whole} Keras and PyOD have no DAGMM of this kind. Operations of the mixture are not counted."
+        return f"{whole} Keras and PyOD have no such DAGMM. Operations of the mixture are not counted."
     widths = "-".join(map(str, pyod_widths(of, alike=True)))
     own = "-".join(map(str, pyod_widths(of, alike=False)))
     drops = f"dropout {max(of.dropout):g} after each of them" if of.dropout else "no dropout"
     return (
-        f"{whole} PyOD made alike is {widths} with {PYOD_ACTIVATIONS[of.name]} in all hidden layers, {drops}, no batch "
-        f"normalisation; as it comes it is {own} with batch normalisation, dropout 0.2 and batches of 32."
+        f"{whole} PyOD with the same widths is {widths} with {PYOD_ACTIVATIONS[of.name]} in all hidden layers, "
+        f"{drops}, no batch normalisation; with its defaults it is {own} with batch "
+        "normalisation, dropout 0.2 and batches of 32."
     )
 
 
@@ -285,13 +286,14 @@ def section(results: dict[str, Any]) -> str:
     parts = [
         "## Training",
         facts_line(results["facts"]),
-        f"Medians of {results['rounds']} rounds in turn, each peer at its better number of threads. Everybody starts "
-        "from the same weights and has the same rows, which few factors behind many columns make, the same Adam and "
-        "the same batches. A step of Keras and PyTorch is one of `fit` and of a plain loop with fused Adam. What the "
-        "first call adds is mostly compiling. The peak is the float32 product of two matrices of 2,048 by NumPy or "
-        f"PyTorch, whichever is faster, {peak_of(results):,.0f} GFLOP/s; of a network only its matrix products "
-        "are counted. PyOD's `fit` is timed without the scores of training rows that it ends with. The order of the "
-        "rows and what drops out are everybody's own, so by chance one may need an epoch or two more than another.",
+        f"Medians of {results['rounds']} rounds in turn, each library at its better number of threads. All start from "
+        "the same weights, with the same rows (many columns driven by few factors), the same Adam and the same "
+        "batches. Keras runs `fit`, PyTorch a plain loop with fused Adam. What the first call adds is mostly "
+        "compilation. The peak is the float32 product of two 2,048 × 2,048 matrices in NumPy or PyTorch, whichever is "
+        "faster, "
+        f"{peak_of(results):,.0f} GFLOP/s; only matrix products of a network are counted. PyOD's `fit` is timed "
+        "without its final scoring of the training rows. Row order and dropout masks differ between libraries, so one "
+        "may need an epoch or two more by chance.",
     ]
     for name in results["networks"]:
         parts += network_parts(name, results)
@@ -308,7 +310,7 @@ def pictures(results: dict[str, Any], folder: Path) -> dict[str, str]:
             for one in learning
         }
         file = f"training-{name}.svg"
-        write_curves(folder / file, curves, x="seconds of training", y="loss of held-out rows")
+        write_curves(folder / file, curves, x="seconds of training", y="loss of validation rows")
         shown[file] = f"Loss of held-out rows against seconds of training, {NETWORKS[name].title}"
     return shown
 

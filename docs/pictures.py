@@ -1,6 +1,8 @@
-"""Print a picture of a report as SVG on white ground: python docs/pictures.py REPORT.html CAPTION > PICTURE.svg
+"""Print a picture of a report as SVG on white ground.
 
-CAPTION is how the line below the picture begins.
+    python docs/pictures.py REPORT.html CAPTION > PICTURE.svg
+
+CAPTION is the beginning of the line below the picture.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ FIGURE = re.compile(r'<img src="data:image/svg\+xml;base64,([^"]*)" alt="([^"]*)
 
 
 def picture(page: str, caption: str) -> str:
-    """The SVG whose caption begins so."""
+    """Return the SVG whose caption begins like this."""
     found = [svg for svg, said in FIGURE.findall(page) if html.unescape(said).startswith(caption)]
     if not found:
         raise SystemExit(f"no picture's caption begins with {caption!r}")

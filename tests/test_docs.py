@@ -1,161 +1,149 @@
-"""The guide in docs/ does what it says: its files, commands and examples run from top to bottom, its names exist."""
+"""The documentation does what it says: its commands and examples run, its options and files exist."""
 
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Callable, Iterator
+import shutil
+import subprocess
+import sys
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
-import polars as pl
 import pytest
-
-from oddrow.simulation import simulate
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
-GUIDE = ("start", "tables", "detectors", "deciding", "recipes")
-PAGES = sorted([*DOCS.glob("*.md"), README])
+sys.path.insert(0, str(DOCS))
+import outputs  # noqa: E402
 
-FILE = r"`(?P<name>[\w.]+\.(?:csv|toml))`:\n\n(?P<content>(?: {4}.*\n|\n(?= {4}))+)"
-PYTHON = r"```python\n(?P<python>.*?)```"
-COMMAND = r"^ {4}(?:\$ )?oddrow (?P<command>(?:.*\\\n)*.*)\n(?P<shown>(?: {4}(?!(?:\$ )?oddrow ).*\n)*)"
-REFUSED = r"`oddrow (?P<refused>[^`]+)` says:\n\n +(?P<error>.*)\n"
-STEP = re.compile(f"{FILE}|(?s:{PYTHON})|{COMMAND}|{REFUSED}", re.MULTILINE)
-
-# `oddrow("fit", …)` of conftest; what it returns has code, out and err.
-Run = Callable[..., "Ran"]
+PAGES = sorted([*DOCS.rglob("*.md"), README])
+# `make docs` writes these pages and files.
+GENERATED = ("reference/api/", "reference/cli.md", "notebooks/", "gallery/")
+AT_REPOSITORY = re.compile(r"(?<![\w/])(?:docs|benchmarks)/[\w/.-]*\w")
 
 
-class Ran(NamedTuple):
-    """What a command left."""
-
-    code: int
-    out: str
-    err: str
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
 
 
-def text_of(page: str) -> str:
-    return (DOCS / f"{page}.md").read_text(encoding="utf-8")
+def is_generated(page: Path) -> bool:
+    return page.is_relative_to(DOCS) and str(page.relative_to(DOCS)).startswith(GENERATED)
 
 
-def words(command: str) -> list[str]:
-    return shlex.split(command.replace("\\\n", " "))
+WRITTEN = [page for page in PAGES if not is_generated(page)]
 
 
-def lines(text: str) -> list[str]:
-    """Lines with single spaces between their words, so that columns may be as wide as they like."""
-    return [" ".join(line.split()) for line in text.splitlines()]
+def masked(text: str) -> list[str]:
+    """Lines without their numbers and with single spaces, because another processor rounds otherwise."""
+    return [" ".join(re.sub(r"[-+]?\d[\d,.]*", "#", line).split()) for line in text.splitlines()]
 
 
-def check_shown(command: str, shown: str, ran: Ran) -> None:
-    """What a page shows of a command that computes nothing is what the command prints, but for `…`."""
-    if command.startswith(("inspect", "recipe --list")):
-        printed = lines(ran.out)
-        assert [line for line in lines(shown) if line not in [*printed, "…"]] == []
+@pytest.fixture(scope="session")
+def after_tutorial(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[outputs.Output]]:
+    """A folder where the tutorial has been through, and what it showed."""
+    folder = tmp_path_factory.mktemp("tutorial")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        shown = list(outputs.walk(outputs.TUTORIAL.read_text(encoding="utf-8"), with_demo=False))
+    return folder, shown
 
 
-def walk(text: str, oddrow: Run) -> Iterator[str]:
-    """Do what a page says, in order, in the current folder; yield what was done."""
-    names: dict[str, object] = {}
-    for step in STEP.finditer(text):
-        found = step.groupdict()
-        if found["name"]:
-            Path(found["name"]).write_text(re.sub("^ {4}", "", found["content"], flags=re.MULTILINE), encoding="utf-8")
-        elif found["python"]:
-            exec(found["python"], names)
-        elif found["command"]:
-            ran = oddrow(*words(found["command"]))
-            assert ran.code == 0, f"oddrow {found['command']}\n{ran.err}"
-            check_shown(found["command"], found["shown"], ran)
-        else:
-            ran = oddrow(*words(found["refused"]))
-            assert (ran.code, ran.err.strip()) == (1, found["error"])
-        yield step.lastgroup or ""
+def check(shown: list[outputs.Output]) -> None:
+    for output in shown:
+        assert masked(output.shown) == masked(output.printed), f"{output.what}\nrefresh it: python docs/outputs.py"
 
 
-@pytest.mark.parametrize(("page", "n_steps"), [("start", 9), ("tables", 9), ("detectors", 6), ("export", 3)])
-def test_a_page_runs_from_top_to_bottom(
-    page: str, n_steps: int, oddrow: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_tutorial_runs_and_shows_what_is_printed(after_tutorial: tuple[Path, list[outputs.Output]]) -> None:
+    _, shown = after_tutorial
+    assert len(shown) >= 6
+    check(shown)
+
+
+@pytest.mark.parametrize("page", [README, *outputs.AFTER_TUTORIAL], ids=name_of)
+def test_a_page_runs_and_shows_what_is_printed(
+    page: Path, after_tutorial: tuple[Path, list[outputs.Output]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In one folder, where the pages after the first find the table that the first one makes."""
+    shutil.copytree(after_tutorial[0], tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    if page != "start":
-        simulate(20_000).write_csv("rows.csv")
-    assert len(list(walk(text_of(page), oddrow))) == n_steps
+    check(list(outputs.walk(page.read_text(encoding="utf-8"), with_demo=False)))
 
 
-def test_the_list_of_recipes_is_the_one_that_is_printed(oddrow: Run) -> None:
-    shown = re.search(r"\$ oddrow recipe --list\n((?: {4}.*\n)+)", text_of("recipes"))
-    assert shown is not None
-    assert lines(shown[1]) == lines(oddrow("recipe", "--list").out)
+@pytest.mark.slow
+def test_the_demo_prints_what_the_readme_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    block = re.search(r"(?:^<!-- .* -->\n)?^```console\n\$ make demo\n.*?^```$", README.read_text(), re.M | re.S)
+    assert block is not None
+    check(list(outputs.walk(block[0])))
 
 
-@pytest.fixture
-def own_tables(tmp_path: Path, mixed: pl.DataFrame) -> Path:
-    """A folder with the files that the README's own table stands for."""
-    rows = mixed.rename({"fraud": "is_fraud", "time": "when"}).with_columns(pl.col("when").dt.offset_by("4mo20d"))
-    rows.write_csv(tmp_path / "rows.csv")
-    rows.drop("is_fraud").write_csv(tmp_path / "new.csv")
-    payments = mixed.select(TransactionID="row_id", amount="amount", shop="shop", isFraud="fraud")
-    devices = pl.DataFrame({"TransactionID": np.arange(0, 600, 2), "device": ["phone", "desktop", "phone"] * 100})
-    payments.write_csv(tmp_path / "transactions.csv")
-    payments.drop("isFraud").write_csv(tmp_path / "new_transactions.csv")
-    for name in ("identity", "new_identity"):
-        devices.write_csv(tmp_path / f"{name}.csv")
-    return tmp_path
-
-
-def test_the_commands_on_your_own_table_run(own_tables: Path, oddrow: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(own_tables)
-    commands = re.findall(r"^ {4}\.venv/bin/oddrow (.*)$", README.read_text(encoding="utf-8"), re.MULTILINE)
-    assert len(commands) >= 6
-    for command in commands:
-        quick = ["--set", "training.epochs=2"] if command.startswith("fit") else []
-        ran = oddrow(*words(command), *quick)
-        assert ran.code == 0, f"oddrow {command}\n{ran.err}"
-
-
-def test_the_settings_of_the_readme_can_be_read(tmp_path: Path) -> None:
-    from oddrow import Settings
-
-    (block,) = re.findall(r"^ {4}label = (?:.*\n)(?: {4}.*\n)+", README.read_text(encoding="utf-8"), re.MULTILINE)
-    (tmp_path / "settings.toml").write_text(block, encoding="utf-8")
-    settings = Settings.gather(tmp_path / "settings.toml")
-    assert (settings.roles.label, settings.kinds, settings.training) == (
-        "is_fraud",
-        {"zip": "category"},
-        {"epochs": 20},
+def test_outputs_are_rewritten_in_place(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "Some text.\n\n```python\nprint('new', 1)\nprint('more')\n```\n\n"
+        "<!-- output: [:1] -->\n```text\nold\n```\n\nEnd.\n"
     )
+    assert outputs.rewrite(page, tmp_path) == 1
+    assert page.read_text().endswith("```text\nnew 1\n…\n```\n\nEnd.\n")
+    assert outputs.rewrite(page, tmp_path) == 0
+
+
+@pytest.fixture(scope="session")
+def options() -> set[str]:
+    """Every option of every command."""
+    done = subprocess.run([sys.executable, DOCS / "cli.py"], capture_output=True, text=True, check=True, timeout=120)
+    return set(re.findall(r"`(--[a-z-]+)", done.stdout))
 
 
 def own_text(page: Path) -> str:
     """A page without the commands of other programs, which have options of their own."""
-    others = re.compile(r"^.*(?:benchmarks/|requirements|pip install).*$|`[^`]*benchmarks/[^`]*`", re.MULTILINE)
+    others = re.compile(r"^.*(?:benchmarks/|requirements|pip install|tensorboard).*$|`[^`]*benchmarks/[^`]*`", re.M)
     return others.sub("", page.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_every_option_that_a_page_names_exists(page: Path) -> None:
-    known = set(re.findall(r"`(--[a-z-]+)", (DOCS / "cli.md").read_text(encoding="utf-8")))
-    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", own_text(page)))
-    assert sorted(named - known) == []
+@pytest.mark.parametrize("page", WRITTEN, ids=name_of)
+def test_every_option_that_a_page_names_exists(page: Path, options: set[str]) -> None:
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", re.sub(r"<!--.*?-->", "", own_text(page))))
+    assert sorted(named - options - {"--strict"}) == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", WRITTEN, ids=name_of)
 def test_every_file_that_a_page_names_exists(page: Path) -> None:
-    """Links from where the page lies, paths in docs/ and benchmarks/ from the top; a decision may go by its number."""
-    text = page.read_text(encoding="utf-8")
-    links = re.findall(r"\]\((?!\w+:|#)([^)#]+)", text)
-    paths = re.findall(r"(?<![\w/])(?:docs|benchmarks)/[\w/.-]*\w", text)
-    lacking = [link for link in links if not (page.parent / link).exists()]
+    """Links from where the page lies, paths in docs/ and benchmarks/ from the top."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    links = [(page.parent / link).resolve() for link in re.findall(r"\]\((?!\w+:|#)([^)#]+)", text)]
+    lacking = [link for link in links if not link.exists() and not is_generated(link)]
+    paths = AT_REPOSITORY.findall(re.sub(r"\]\([^)]*\)", "", text))
     assert lacking + [path for path in paths if not list(ROOT.glob(f"{path}*"))] == []
 
 
-@pytest.mark.parametrize("page", GUIDE)
-def test_every_page_of_the_guide_leads_to_the_others(page: str) -> None:
-    way = f"The guide: {' · '.join(f'[{name}]({name}.md)' for name in GUIDE)}"
-    assert text_of(page).splitlines()[2] == way
+@pytest.mark.parametrize("page", WRITTEN, ids=name_of)
+def test_lines_of_prose_are_at_most_120_characters_long(page: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    prose = [line for line in text.splitlines() if not line.startswith(("|", "    ", "!["))]
+    assert [line for line in prose if len(line) > 120] == []
+
+
+def test_every_page_is_in_the_navigation_and_leads_on() -> None:
+    listed = re.findall(r'"([\w/-]+\.md)"', (ROOT / "zensical.toml").read_text(encoding="utf-8"))
+    written = {str(page.relative_to(DOCS)) for page in WRITTEN if page != README and page.parent.name != "decisions"}
+    assert sorted(written - set(listed)) == []
+    lacking = [page for page in [outputs.TUTORIAL, *outputs.AFTER_TUTORIAL] if page.stem != "index"]
+    assert [name_of(page) for page in lacking if "## Where to go next" not in page.read_text(encoding="utf-8")] == []
+
+
+def test_the_index_of_the_decisions_leads_to_all_of_them() -> None:
+    folder = DOCS / "decisions"
+    index = (folder / "index.md").read_text(encoding="utf-8")
+    assert [page.name for page in sorted(folder.glob("0*.md")) if f"]({page.name})" not in index] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("notebook", sorted((DOCS / "notebooks").glob("*.py")), ids=lambda path: path.stem)
+def test_a_notebook_runs(notebook: Path) -> None:
+    pytest.importorskip("jupytext", reason="notebooks need jupytext (extra dev)")
+    pytest.importorskip("nbclient", reason="notebooks need nbclient (extra dev)")
+    from notebook_pages import executed
+
+    cells = executed(notebook).cells
+    assert any(cell.get("outputs") for cell in cells)
+    assert [output for cell in cells for output in cell.get("outputs", []) if output.output_type == "error"] == []

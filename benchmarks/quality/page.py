@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from curves import write_curves
+from page import wrapped
 from quality import cost, frauds
 from quality.contestants import OURS
 from quality.measure import read
@@ -31,6 +32,15 @@ MOST_TABLES, SOME_TABLES = 20, 10
 # Where nobody else is named, the differences are to these.
 RIVALS = ("LUNAR", "KNN", "IForest")
 FULL_NAMES = {"KNN": "kNN", "IForest": "IsolationForest"}
+# Names in the results, and what the page says for them.
+PARTS = {
+    "kept rows alone": "reference rows alone",
+    "without the kept rows": "without the reference rows",
+    "untrained twin": "untrained copy",
+    "the nearest alone": "one neighbour instead of ten",
+    "numbers not pressed together": "numbers not compressed",
+    "no row held (reference_rows=0)": "no row stored (reference_rows=0)",
+}
 WITHOUT = {
     "A": (
         "kept rows alone",
@@ -119,7 +129,7 @@ class Page:
             apart = Difference.of(found.of(name), found.of(OURS))
             compared = ["", ""] if name == OURS else [f"{100 * apart.mean:+.2f}", f"{1 - apart.share_better:.0%}"]
             numbers = [f"{100 * found.of(name, number).mean():.2f}" for number in ("ap", "auroc")]
-            lines.append([f"**{name}**" if name == OURS else name, *numbers, *compared])
+            lines.append([f"**{name}**" if name == OURS else PARTS.get(name, name), *numbers, *compared])
         header = ["", "AP", "AUROC", "difference of AP", "worse or equal on"]
         return f"{len(found.datasets)} tables, {_said(ALL)}.\n\n{table(header, lines)}"
 
@@ -175,7 +185,7 @@ def _page(results: Path, peers: Path) -> str:
     page = TEXT.read_text(encoding="utf-8")
     for name, section in sections.items():
         page = page.replace(f"{{{name}}}", section)
-    return page
+    return "\n".join(map(wrapped, page.splitlines())) + "\n"
 
 
 def main() -> None:
