@@ -17,15 +17,24 @@ from oddrow.nets.layers import Dense, Stack, drop_factors
 KEY = jax.random.key(7)
 WEIGHT = np.array([1, 0, 2, 0.5, 1], dtype=np.float32)
 
-errors, score, row_errors = (
-    eqx.filter_jit(verb) for verb in (Autoencoder.errors, Autoencoder.score, Autoencoder.row_errors)
+# Compiled whole: one by one, the operations of a network take seconds to compile.
+errors, score, row_errors, layers, reconstruct = (
+    eqx.filter_jit(verb)
+    for verb in (
+        Autoencoder.errors,
+        Autoencoder.score,
+        Autoencoder.row_errors,
+        Autoencoder.layers,
+        Autoencoder.reconstruct,
+    )
 )
+made = eqx.filter_jit(Autoencoder)
 loss = eqx.filter_jit(lambda net, batch, key: net.loss(batch, key)[0])
 
 
 def network(noise: float = 0.0, n_levels: tuple[int, ...] = (4,), **options: Any) -> Autoencoder:
     """Two numbers and a category; the same weights whatever the options."""
-    return Autoencoder(2, n_levels, (6, 5), ("tanh", "elu"), noise, **options, key=jax.random.key(0))
+    return made(2, n_levels, (6, 5), ("tanh", "elu"), noise, **options, key=jax.random.key(0))
 
 
 def rows(n_levels: tuple[int, ...] = (4,)) -> EncodedRows:
@@ -101,7 +110,7 @@ def test_outputs_drop_out_only_with_a_key() -> None:
 
 def test_without_noise_the_dropout_has_the_whole_key() -> None:
     net = network(dropout=(0.5, 0.0))
-    outputs = net.layers(rows(), KEY)[-1]
+    outputs = layers(net, rows(), KEY)[-1]
     wanted = np.asarray(net._output_errors(rows(), outputs)).mean(axis=0)
     np.testing.assert_allclose(row_errors(net, rows(), KEY)[0], wanted, rtol=1e-5)
 
@@ -152,7 +161,7 @@ def test_known_anomalies_are_penalised_like_normal_rows() -> None:
 
 def test_squared_log_is_scikit_learns() -> None:
     net = network(error="squared-log", output="sigmoid", n_levels=())
-    rebuilt, _ = net.reconstruct(rows(()))
+    rebuilt, _ = reconstruct(net, rows(()))
     wanted = mean_squared_log_error(np.asarray(rows(())[0]).T, np.asarray(rebuilt).T, multioutput="raw_values")
     np.testing.assert_allclose(score(net, rows(())), wanted, rtol=1e-4)
     batch = rows(()), jnp.asarray(WEIGHT)
@@ -164,9 +173,9 @@ def test_numbers_below_0_count_as_least_and_gradients_stay_finite() -> None:
     seen = numbers, none
     below = errors(net, (jnp.where(numbers == 0, -1e6, numbers), none), seen)
     np.testing.assert_array_equal(below, errors(net, seen, seen))
-    assert (np.asarray(net.reconstruct(seen)[0]) < 0).any(), "some rebuilt numbers are clamped too"
+    assert (np.asarray(reconstruct(net, seen)[0]) < 0).any(), "some rebuilt numbers are clamped too"
     wild = jnp.asarray([[-1e6, 1e6], [0.0, -1.0]]), none[:2]
-    gradient = eqx.filter_grad(lambda net: net.loss((wild, jnp.ones(2)), None)[0])(net)
+    gradient = eqx.filter_jit(eqx.filter_grad(lambda net: net.loss((wild, jnp.ones(2)), None)[0]))(net)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
 
 
@@ -182,7 +191,7 @@ def test_the_output_of_numbers_is_activated_and_logits_are_free() -> None:
         eqx.tree_at(lambda net: net.stack.layers[-1].weight, network(output=output), replace_fn=lambda w: 30 * w)
         for output in ("linear", "sigmoid")
     ]
-    (linear, logits), (bounded, same_logits) = (net.reconstruct(rows()) for net in nets)
+    (linear, logits), (bounded, same_logits) = (reconstruct(net, rows()) for net in nets)
     np.testing.assert_array_equal(logits[0], same_logits[0])
     assert np.abs(logits[0]).max() > 1
     np.testing.assert_allclose(bounded, 1 / (1 + np.exp(-np.asarray(linear, np.float64))), rtol=1e-4, atol=1e-6)

@@ -14,8 +14,16 @@ from sklearn.mixture import GaussianMixture
 
 from oddrow.nets.autoencoder import EncodedRows
 from oddrow.nets.dagmm import DAGMM, Mixture
+from oddrow.nets.layers import Stack
 
 N_LEVELS = (3, 5)
+
+# Compiled whole: one by one, the operations of a network take seconds to compile.
+energy, compress, memberships_of = (
+    eqx.filter_jit(verb) for verb in (Mixture.energy, DAGMM.compress, DAGMM.memberships)
+)
+
+run = eqx.filter_jit(Stack.__call__)
 
 
 @cache
@@ -51,13 +59,13 @@ def some_mixture(width: int = 3) -> tuple[Mixture, np.ndarray]:
 
 def test_energies_are_those_of_scikit_learns_mixture() -> None:
     mixture, z = some_mixture()
-    found = eqx.filter_jit(mixture.energy)(jnp.asarray(z.T, jnp.float32))
+    found = energy(mixture, jnp.asarray(z.T, jnp.float32))
     np.testing.assert_allclose(found, -scikit_learns(mixture).score_samples(z), rtol=1e-4)
 
 
 def test_an_energy_far_out_is_finite_and_one_in_a_narrow_mixture_negative() -> None:
     mixture = Mixture(jnp.ones(1), jnp.zeros((1, 2)), jnp.eye(2)[None] * 1e-4)
-    energies = eqx.filter_jit(mixture.energy)(jnp.array([[0.0, 1e6], [0.0, -1e6]]))
+    energies = energy(mixture, jnp.array([[0.0, 1e6], [0.0, -1e6]]))
     assert float(energies[0]) == pytest.approx(np.log(2 * np.pi * 1e-4), rel=1e-5)
     assert np.isfinite(energies[1])
     assert energies[1] > 1e14
@@ -68,8 +76,8 @@ def test_a_component_without_rows_leaves_the_others_alone() -> None:
     alone = Mixture(jnp.array([1.0]), mixture.mean[:1], mixture.covariance[:1])
     dead = Mixture(jnp.array([1.0, 0.0]), mixture.mean[:2], mixture.covariance[:2])
     columns = jnp.asarray(z.T, jnp.float32)
-    near = np.asarray(alone.energy(columns)) < 20
-    np.testing.assert_allclose(dead.energy(columns)[near], alone.energy(columns)[near], rtol=1e-4)
+    near = np.asarray(energy(alone, columns)) < 20
+    np.testing.assert_allclose(energy(dead, columns)[near], energy(alone, columns)[near], rtol=1e-4)
 
 
 def test_the_mixture_of_a_batch_is_the_weighted_one_by_hand() -> None:
@@ -89,8 +97,8 @@ def test_the_mixture_of_a_batch_is_the_weighted_one_by_hand() -> None:
 
 def numbers_rebuilt(net: DAGMM, numbers: jnp.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Code and rebuilt numbers, layer by layer, rows first."""
-    code = net.encoder(numbers.T)
-    return np.asarray(code.T), np.asarray(net.decoder(code).T)
+    code = run(net.encoder, numbers.T)
+    return np.asarray(code.T), np.asarray(run(net.decoder, code).T)
 
 
 def test_z_is_code_relative_distance_and_cosine_by_hand() -> None:
@@ -106,7 +114,7 @@ def test_z_is_code_relative_distance_and_cosine_by_hand() -> None:
 def test_categories_stand_as_one_hot_beside_their_probabilities() -> None:
     net, (numbers, categories) = network(), rows()
     inputs = jnp.concatenate([numbers, net.embeddings(categories)], axis=1)
-    outputs = np.asarray(net.decoder(net.encoder(inputs.T)).T)
+    outputs = np.asarray(run(net.decoder, run(net.encoder, inputs.T)).T)
     places = np.cumsum([4, *N_LEVELS])
     logits = [outputs[:, first:last] for first, last in pairwise(places)]
     shares = [np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True) for scores in logits]
@@ -118,14 +126,14 @@ def test_categories_stand_as_one_hot_beside_their_probabilities() -> None:
     np.testing.assert_allclose(z[:, 3], (x * rebuilt).sum(axis=1) / (lengths[0] * lengths[1]), rtol=1e-4)
     surprise = -sum(np.log(share[np.arange(40), categories[:, i]]) for i, share in enumerate(shares))
     error = np.square(np.asarray(numbers) - outputs[:, :4]).sum(axis=1) + surprise
-    np.testing.assert_allclose(eqx.filter_jit(DAGMM.compress)(net, (numbers, categories))[1], error, rtol=1e-4)
+    np.testing.assert_allclose(compress(net, (numbers, categories))[1], error, rtol=1e-4)
 
 
 def test_the_loss_is_its_weighted_parts() -> None:
     net, batch = network(), (rows(), jnp.ones(40))
     loss, parts = eqx.filter_jit(DAGMM.loss)(net, batch, None)
-    z, error = net.compress(rows())
-    mixture = net.mix(z, net.memberships(z))
+    z, error = compress(net, rows())
+    mixture = eqx.filter_jit(DAGMM.mix)(net, z, memberships_of(net, z))
     assert float(parts["reconstruction"]) == pytest.approx(float(error.mean()), rel=1e-5)
     assert float(parts["energy"]) == pytest.approx(
         -scikit_learns(mixture).score_samples(np.asarray(z.T)).mean(), rel=1e-3
@@ -145,8 +153,8 @@ def test_a_row_of_weight_zero_does_not_count() -> None:
 
 def test_memberships_add_up_and_dropout_needs_a_key() -> None:
     net = network()
-    z = net.compress(rows())[0]
-    quiet, again, noisy = net.memberships(z), net.memberships(z), net.memberships(z, jax.random.key(0))
+    z = compress(net, rows())[0]
+    quiet, again, noisy = (memberships_of(net, z, key) for key in (None, None, jax.random.key(0)))
     np.testing.assert_allclose(quiet.sum(axis=0), 1, rtol=1e-5)
     np.testing.assert_array_equal(quiet, again)
     assert np.abs(np.asarray(noisy - quiet)).max() > 0.01
@@ -155,7 +163,7 @@ def test_memberships_add_up_and_dropout_needs_a_key() -> None:
 def test_a_row_of_zeros_has_a_finite_slope() -> None:
     net = network(n_levels=())
     zeros = (jnp.zeros((8, 4)), jnp.zeros((8, 0), jnp.int32))
-    gradient = eqx.filter_grad(lambda net: net.loss((zeros, jnp.ones(8)), None)[0])(net)
+    gradient = eqx.filter_jit(eqx.filter_grad(lambda net: net.loss((zeros, jnp.ones(8)), None)[0]))(net)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
 
 
