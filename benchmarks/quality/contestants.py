@@ -83,7 +83,7 @@ def _others(setting: str, seed: int) -> Mapping[str, tuple[Callable[[], Any], Ab
         "AutoencoderDetector": (lambda: AutoencoderDetector(random_state=seed), as_is),
     }
     if setting == "A":
-        twin = {"untrained twin": (lambda: OddRowDetector(mode=mode, training=untrained, random_state=seed), as_is)}
+        twin = {"untrained copy": (lambda: OddRowDetector(mode=mode, training=untrained, random_state=seed), as_is)}
         return {**twin, **both}
     new: Callable[..., Any] = lambda **given: OddRowDetector(mode=mode, random_state=seed, **given)  # noqa: E731
     return {

@@ -36,7 +36,7 @@ FULL_NAMES = {"KNN": "kNN", "IForest": "IsolationForest"}
 PARTS = {
     "kept rows alone": "reference rows alone",
     "without the kept rows": "without the reference rows",
-    "untrained twin": "untrained copy",
+    "untrained copy": "untrained copy",
     "the nearest alone": "one neighbour instead of ten",
     "numbers not pressed together": "numbers not compressed",
     "no row held (reference_rows=0)": "no row stored (reference_rows=0)",
@@ -49,7 +49,7 @@ WITHOUT = {
         "without the error",
         "without the codes",
         "without the kept rows",
-        "untrained twin",
+        "untrained copy",
         "no row held (reference_rows=0)",
         "AutoencoderDetector",
     ),

@@ -320,7 +320,7 @@ def test_evaluate_tells_how_many_rows_it_has_seen_before(mixed_csv: Path, model:
     ran = oddrow("evaluate", mixed_csv, "--model", model)
     assert ran.code == 0, ran.err
     n_fitted = json.loads((model / "manifest.json").read_text())["origin"]["fingerprint"]["n_rows"]
-    assert f"About {n_fitted / 600:.1%} of the test rows equal a row of the training rows" in ran.out
+    assert f"About {n_fitted / 600:.1%} of the test rows equal one of the training rows" in ran.out
 
 
 def test_evaluate_says_which_rows_have_no_label(

@@ -11,7 +11,8 @@ from sklearn.covariance import EmpiricalCovariance
 
 from oddrow.errors import EvaluationError
 from oddrow.evaluate.baselines import Mahalanobis, Supervised, baselines
-from oddrow.evaluate.evaluation import Evaluation, HeldOutSet, measure
+from oddrow.evaluate.evaluation import Evaluation
+from oddrow.evaluate.result import HeldOutSet, measure
 from oddrow.outcomes import Outcomes
 from oddrow.thresholds.fingerprint import Fingerprint
 from oddrow.thresholds.rule import Rule
@@ -200,7 +201,7 @@ def test_gaps_and_crowds_are_told() -> None:
     rows = held_out(time=np.array([0, 0, 86_400, 86_400, 3 * 86_400.0]), entity=np.array([1, 1, 1, 2, 3]))
     assert rows.notes == [
         "1 of 4 days have no rows; they count as days without alerts.",
-        "One entity holds 60% of the rows: intervals by entity say little of others.",
+        "One entity holds 60% of the rows: intervals by entity say little about the others.",
     ]
     assert held_out(time=np.arange(5) * 86_400.0, entity=np.arange(5)).notes == []
 
@@ -231,3 +232,29 @@ def test_unlabelled_rows_are_decided_on_and_not_measured() -> None:
     assert result.average_precision == pytest.approx((1 + 2 / 3) / 2)
     told = Evaluation.of(rows, cut, (result,), {})
     assert (told.n_rows, told.n_anomalies, told.rate) == (6, 2, 0.5)
+
+
+def test_an_evaluation_shows_itself_as_text_and_as_escaped_html() -> None:
+    rows = held_out(weight=np.ones(5))
+    seen = {"training": Fingerprint.of(np.array([0, 1], dtype=np.uint64))}
+    results = (
+        measure("<mine>", rows, -SCORES, CUT, intervals=True),
+        measure("untrained copy", rows, SCORES, CUT),
+    )
+    told = Evaluation.of(rows, CUT, results, seen, ("a <note>",))
+    text, html = str(told), told._repr_html_()
+    assert text.startswith("5 rows, 2 anomalies (40 %).\nAbout 40.0% of the test rows equal one of the training rows")
+    for said in (
+        "No guarantee.",
+        "The untrained copy ranks these rows better",
+        "95 % bootstrap intervals",
+        "AUROC",
+        "F1",
+    ):
+        assert said in text
+        assert said in html
+    assert "<mine>" in text
+    assert "<mine>" not in html
+    assert "&lt;mine&gt;" in html
+    assert "a &lt;note&gt;" in html
+    assert html.count("<table") == 2

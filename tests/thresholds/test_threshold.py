@@ -233,3 +233,17 @@ def test_large_overlaps_are_estimated(share: float) -> None:
     test = np.concatenate([seen[:n_seen], new[n_seen:]])
     # About 1,024 rows are compared: three standard deviations are 0.05 at most.
     assert Fingerprint.of(seen).overlap(test) == pytest.approx(share, abs=0.05)
+
+
+def test_a_threshold_shows_itself_as_a_sentence_and_as_escaped_html() -> None:
+    given = Threshold(2.0, "fixed:2")
+    assert str(given) == "Rows that score 2 or more are alerts. Rule fixed:2, given. No guarantee."
+    capped = Rule.parse("budget:2").threshold(np.arange(30.0), Outcomes(time=np.zeros(30)), source="<b>")
+    assert "at most 2 a day, the highest scores first. Rule budget:2, chosen on <b> rows." in str(capped)
+    assert str(capped).endswith("Guarantee: at most 2 a day. 2 a day of the rows that chose it reach it.")
+    html = capped._repr_html_()
+    assert "&lt;b&gt;" in html
+    assert "<b>" not in html
+    assert "Guarantee: at most 2 a day." in html
+    batch = Rule.parse("false-discoveries:0.1").threshold(np.arange(100.0))
+    assert "fewer in a batch where more than 10 % of them would be false" in batch.in_words

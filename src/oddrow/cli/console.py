@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from oddrow.evaluate.evaluation import Evaluation
-from oddrow.evaluate.text import Shown, at_cut, counts, overlaps, qualifying, ranking
+from oddrow.evaluate.text import Shown, at_threshold, counts, ranking
 from oddrow.explain import Explanation
 from oddrow.resampling.comparison import Comparison
 from oddrow.table.schema import Schema
@@ -50,14 +50,14 @@ def show_schema(schema: Schema) -> None:
 def show_evaluation(evaluation: Evaluation) -> None:
     """Print how well the model and the baselines rank rows and decide by their thresholds, with notes."""
     cut = evaluation.threshold
-    tell(f"{evaluation.n_rows:,} rows, {evaluation.n_anomalies:,} anomalies ({evaluation.rate:.3%}).")
-    for line in overlaps(evaluation):
+    tell(evaluation.size_in_words)
+    for line in evaluation.seen_in_words:
         tell(line)
     _show_table(ranking(evaluation.results))
     tell(f"\nThreshold {cut.value:.6g} ({cut.chosen_by}). {cut.guarantee_in_words}")
-    _show_table(at_cut(evaluation.results))
+    _show_table(at_threshold(evaluation.results))
     tell(f"\n{counts(evaluation.results[0])}")
-    for line in qualifying(evaluation):
+    for line in evaluation.caveats:
         tell(line)
 
 

@@ -1,10 +1,11 @@
 from .baselines import baselines as baselines
 from .evaluation import Evaluation as Evaluation
-from .evaluation import HeldOutSet as HeldOutSet
-from .evaluation import Result as Result
-from .evaluation import measure as measure
 from .folds import blocks_in_time as blocks_in_time
 from .folds import entity_folds as entity_folds
 from .folds import stratified_folds as stratified_folds
 from .folds import walk_forward as walk_forward
 from .intervals import Interval as Interval
+from .result import Daily as Daily
+from .result import HeldOutSet as HeldOutSet
+from .result import Result as Result
+from .result import measure as measure

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from oddrow.errors import ParameterError, raise_all
-from oddrow.evaluate.evaluation import HeldOutSet
+from oddrow.evaluate.result import HeldOutSet
 from oddrow.outcomes import Outcomes
 from oddrow.recipes.recipe import DetectionProtocol, Recipe
 from oddrow.table.fingerprint import table_hashes

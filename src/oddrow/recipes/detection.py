@@ -20,7 +20,7 @@ from oddrow.encoding.encoder import TableEncoder
 from oddrow.encoding.matrix import NumericMatrix, TableScorer
 from oddrow.errors import TrainingError, counted
 from oddrow.evaluate.baselines import Baseline, Forest, Mahalanobis, OneClass
-from oddrow.evaluate.evaluation import measure
+from oddrow.evaluate.result import measure
 from oddrow.nets.parameters import named_activations
 from oddrow.recipes.data import Case, CaseSplit, LabelledTable, split_case
 from oddrow.recipes.recipe import METRICS, DetectionProtocol, Recipe

@@ -16,7 +16,7 @@ import polars as pl
 from oddrow.artifact import Artifact
 from oddrow.artifact.manifest import REPORT, check_writable
 from oddrow.errors import ArtifactError, ParameterError
-from oddrow.evaluate.evaluation import HeldOutSet
+from oddrow.evaluate.result import HeldOutSet
 from oddrow.files import reason, write_json, write_text
 from oddrow.recipes.data import LabelledTable
 from oddrow.recipes.recipe import P, Recipe

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from oddrow.evaluate.evaluation import Evaluation, K, Result
-from oddrow.evaluate.text import at_cut, counts, overlaps, qualifying, ranking
+from oddrow.evaluate.evaluation import Evaluation
+from oddrow.evaluate.result import K, Result
+from oddrow.evaluate.text import at_threshold, counts, ranking
 from oddrow.report.page import PageTable, Picture, Section
 from oddrow.report.pictures import PlotData, plot_ranking, plot_scores, plot_threshold
 from oddrow.table.schema import Schema
@@ -84,7 +85,7 @@ def ranking_section(evaluation: Evaluation, data: PlotData) -> Section:
     texts = [
         f"{evaluation.n_anomalies:,} of the {evaluation.n_rows:,} rows are known anomalies ({evaluation.rate:.2%}).",
         *_hint_to_use_labels(evaluation),
-        *overlaps(evaluation),
+        *evaluation.seen_in_words,
     ]
     table = PageTable.of(ranking(evaluation.results), RANKING)
     return Section("Ranking", texts, [table], list(plot_ranking(data)))
@@ -109,7 +110,7 @@ def threshold_section(evaluation: Evaluation, data: PlotData, *, false_alarm_cos
     first = evaluation.results[0]
     pictures = [*plot_threshold(data, first.confusion, false_alarm_cost), *plot_scores(data)]
     texts = [evaluation.threshold.in_words, evaluation.threshold.guarantee_in_words, counts(first)]
-    return Section("Threshold", texts, [PageTable.of(at_cut(evaluation.results))], pictures)
+    return Section("Threshold", texts, [PageTable.of(at_threshold(evaluation.results))], pictures)
 
 
 def threshold_section_without_labels(data: PlotData, threshold: Threshold, n_alerts: int) -> Section:
@@ -144,7 +145,7 @@ def highest_scores_section(rows: Sequence[AlertRow], pictures: Sequence[Picture]
 
 def limits_section(notes: Sequence[str], evaluation: Evaluation | None) -> Section:
     """List what the reader must not conclude."""
-    more = [] if evaluation is None else list(qualifying(evaluation))
+    more = [] if evaluation is None else evaluation.caveats
     return Section("Limits", notes=[*notes, *more])
 
 

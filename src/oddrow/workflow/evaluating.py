@@ -9,7 +9,8 @@ from typing import NamedTuple, Unpack
 from oddrow.artifact import Artifact
 from oddrow.encoding.matrix import TableScorer
 from oddrow.errors import OddrowError, ParameterError, counted
-from oddrow.evaluate.evaluation import Evaluation, HeldOutSet, measure
+from oddrow.evaluate.evaluation import Evaluation
+from oddrow.evaluate.result import HeldOutSet, measure
 from oddrow.files import check_output_file, write_json
 from oddrow.metrics.classification import confusion
 from oddrow.table.dataset import Dataset
