@@ -143,7 +143,7 @@ def test_the_encoder_is_that_of_the_mode_but_for_what_is_said() -> None:
     ("sets", "said"),
     [
         (["clean=1"], "clean=1 is not true or false"),
-        (["clean=true", "detector.name=dagmm"], "clean: the detector dagmm always takes training rows for normal"),
+        (["clean=true", "detector.name=dagmm"], "clean: the detector dagmm always treats training rows as normal"),
         (["clean=true", "detector.mode=outlier"], "clean contradicts detector.mode=outlier"),
         (["training.epochs=5"], "training.epochs=5: outlier mode trains nothing"),
         (["detector.mode=novel"], "mode='novel' is not one of novelty, outlier"),

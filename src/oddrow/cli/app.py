@@ -66,7 +66,7 @@ def fit(
         str | None, typer.Option("--detector", help="Detector: oddrow (the default), autoencoder or dagmm.")
     ] = None,
     clean: Annotated[
-        bool, typer.Option("--clean", help="Take every training row for normal. Use it if there is no label.")
+        bool, typer.Option("--clean", help="Treat every training row as normal. Use it if there are no labels.")
     ] = False,
     threshold: Annotated[
         str | None,

@@ -161,7 +161,9 @@ def of_ranked(
 ) -> Evaluation:
     """Return the metrics of all scorers on the test rows, the model first."""
     n_unknown = int((~test.outcomes.labelled).sum())
-    unknown = [f"{n_unknown:,} rows have no label: they count as alerts, not in the metrics."] if n_unknown else []
+    unknown = (
+        [f"{n_unknown:,} rows have no label: they can be alerts, but the metrics leave them out."] if n_unknown else []
+    )
     results = tuple(measure(each.name, test, each.scores, each.cut, intervals=True) for each in ranked)
     return Evaluation.of(test, artifact.threshold, results, seen_before(artifact), (*unknown, *notes))
 

@@ -97,7 +97,7 @@ class Request:
     ) -> Request:
         """Return a request with the model's roles, and those that are given in their place.
 
-        Roles of the model that nobody gave, if named in `optional`, hold where the table has their column.
+        A role of the model that is in `optional` and not given holds only if the table has its column.
         """
         raise_all(unknown_keys(rows, RowOptions.__annotations__), ParameterError)
         given = {name: value for name, value in cast(dict[str, Any], rows).items() if value}

@@ -346,7 +346,7 @@ def _check_parameters(values: Mapping[str, Any], detector: str) -> None:
 def _clean(values: Mapping[str, Any], detector: str, parameters: Mapping[str, Any]) -> bool:
     clean = build(bool, values.get("clean", False), "clean")
     if clean and not _has_modes(detector):
-        raise ParameterError(f"clean: the detector {detector} always takes training rows for normal. Leave it out.")
+        raise ParameterError(f"clean: the detector {detector} always treats training rows as normal. Leave it out.")
     if clean and parameters.get("mode", "novelty") != "novelty":
         raise ParameterError(
             f"clean contradicts detector.mode={parameters['mode']}, which expects odd rows in the training rows. "
