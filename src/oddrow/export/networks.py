@@ -236,14 +236,14 @@ def _error(graph: Graph, coded: Neighbours, codes: str, autoencoder: DenoisingAu
 
 def _same_rows(graph: Graph, distances: str, places: str, network: OddRow) -> tuple[Value, Value]:
     """Add `Nearest.identical` and `Nearest.only_identical`, (rows, 1). A mean of rows equals no row: -1."""
-    nobody = np.array([[-1]])
+    no_row = np.array([[-1]])
     if network.uses_means:
-        return nobody, nobody
+        return no_row, no_row
     nearest, second = (graph.columns(distances, [place]) for place in (0, 1))
     at_no_distance = graph.add("LessOrEqual", nearest, np.float32(AT_NO_DISTANCE))
-    same = graph.add("Where", at_no_distance, graph.columns(places, [0]), nobody)
+    same = graph.add("Where", at_no_distance, graph.columns(places, [0]), no_row)
     alone = graph.add("Greater", second, np.float32(AT_NO_DISTANCE))
-    return same, graph.add("Where", alone, same, nobody)
+    return same, graph.add("Where", alone, same, no_row)
 
 
 def _mean_distance(graph: Graph, distances: str, places: str, same: Value) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 # The first line is wider, so that it can be seen behind one that equals it.
-LOSS_LINES = (("#BBBBBB", "-", 5.0), ("#0072B2", "-", 1.5), ("#D55E00", "-", 1.5), ("#000000", "--", 1.5))
+LOSS_LINES = (("#999999", "-", 5.0), ("#0072B2", "-", 1.5), ("#D55E00", "-", 1.5), ("#000000", "--", 1.5))
 
 # The legend of more curves goes below the axes, where it hides none of them.
 MOST_BESIDE_LEGEND = 3
@@ -251,7 +251,7 @@ def precision_at_k(
     k : array-like of float, shape (p,)
         Numbers of rows.
     precision : array-like of float, shape (p,)
-        The precision among so many of the highest scores.
+        The precision among the k highest scores.
     ceiling : array-like of float, shape (p,)
         The precision of a perfect ranking.
     axes : Axes, optional
