@@ -262,7 +262,7 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_saved_model_is_exported_with_its_threshold(small_model: Path, oddrow: Oddrow, tmp_path: Path) -> None:
     ran = oddrow("export", "--model", small_model, "--onnx", tmp_path / "m.onnx")
     assert (ran.code, ran.err) == (0, "")
-    assert "8 columns in, anomaly_score out. On 4,096 made-up rows it differs from the model by " in ran.out
+    assert "8 columns in, anomaly_score out. On 4,096 random rows its scores differ by at most " in ran.out
     assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
     kept = onnxruntime.InferenceSession(tmp_path / "m.onnx").get_modelmeta().custom_metadata_map
     assert kept["detector"] == "AutoencoderDetector"
@@ -280,8 +280,8 @@ def test_what_is_left_to_the_caller_is_told(mixed: pl.DataFrame, oddrow: Oddrow,
     assert oddrow("fit", tmp_path / "rows.parquet", "--out", tmp_path / "m", *options, *quick).code == 0
     ran = oddrow("export", "--model", tmp_path / "m", "--onnx", tmp_path / "m.onnx")
     told = ran.out.splitlines()
-    assert told[0] == ("2 columns of history are inputs too, to be made before: 'shop_count_1d', 'shop_sum_amount_1d'.")
-    assert told[1].startswith("Not in the file, which gives scores alone: Rows that score ")
+    assert told[0] == "Compute 2 history columns before scoring, as inputs: 'shop_count_1d', 'shop_sum_amount_1d'."
+    assert told[1].startswith("The file returns scores only; apply this yourself: Rows that score ")
     assert "at most 2 a day" in told[1]
     kept = onnxruntime.InferenceSession(tmp_path / "m.onnx").get_modelmeta().custom_metadata_map
     assert json.loads(kept["history"]) == ["shop_count_1d", "shop_sum_amount_1d"]
@@ -311,9 +311,9 @@ def test_a_network_of_another_kind_is_refused() -> None:
 @pytest.mark.parametrize(
     ("place", "said"),
     [
-        ("m.bin", "Give a name that ends in .onnx."),
+        ("m.bin", "the name of an ONNX file must end in .onnx."),
         ("no/m.onnx", "there is no folder"),
-        ("model/m.onnx", "the model's folder holds the model alone"),
+        ("model/m.onnx", "the folder of the model must hold nothing else"),
     ],
 )
 def test_a_place_that_will_not_do_is_refused(
