@@ -18,7 +18,7 @@ from oddrow.detectors.autoencoder import AutoencoderDetector
 from oddrow.detectors.base import Detector
 from oddrow.encoding.encoder import TableEncoder
 from oddrow.errors import ParameterError
-from oddrow.explain import Change, Explanation, reasons
+from oddrow.explain import Change, Explanation, Reason, reasons
 from oddrow.nets.attribution import Occlusion
 from oddrow.table.history import History
 from oddrow.train.training import Training
@@ -227,6 +227,19 @@ def test_what_would_be_normal_is_said_or_that_nothing_was_found() -> None:
     assert found.nearest == said
     assert found.is_above
     assert Explanation("row 7", 9.0, 3.0, "fixed:3", ()).nearest.startswith("No row below the threshold was found")
+
+
+def test_an_explanation_shows_itself_as_text_and_as_escaped_html() -> None:
+    reason = Reason("<shop>", "NEW", "'<b>'", "'food'", 0.75, 12.0)
+    found = Explanation("row 7", 9.0, 3.0, "fixed:3", (reason,))
+    assert str(found).startswith("row 7: score 9, above the threshold 3 (fixed:3).\ncolumn")
+    assert str(found).endswith("as training rows had them.")
+    assert "times its usual error" in str(found)
+    html = found._repr_html_()
+    assert "&lt;shop&gt;" in html
+    assert "<b>" not in html
+    assert "No row below the threshold" in html
+    assert "No row below" not in str(Explanation("row 7", 1.0, 3.0, "fixed:3", (reason,)))
 
 
 # The command line

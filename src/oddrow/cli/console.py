@@ -70,16 +70,11 @@ def _show_table(shown: Shown) -> None:
 
 def show_explanation(explanation: Explanation) -> None:
     """Print the score, the columns that make the row odd, and the counterfactual of an alert."""
-    side = "above" if explanation.is_above else "below"
-    threshold = f"{explanation.cut:.6g} ({explanation.rule})"
-    tell(f"{explanation.named}: score {explanation.score:.6g}, {side} the threshold {threshold}.")
-    # Not every detector has usual errors to compare with.
-    is_known = any(reason.times is not None for reason in explanation.reasons)
-    off = ["times its usual error"] if is_known else []
-    grid = _grid("column", "seen", "expected", *off, "share of the score", "code")
-    for reason in explanation.reasons:
-        times = [f"{reason.times:,.2g}"] if reason.times is not None else [""] if is_known else []
-        grid.add_row(reason.column, reason.seen, reason.expected, *times, f"{reason.share:.0%}", reason.code)
+    tell(explanation.score_in_words)
+    headings, rows = explanation.table()
+    grid = _grid(*headings)
+    for row in rows:
+        grid.add_row(*row)
     out.print(grid)
     if explanation.is_above:
         tell(explanation.nearest)

@@ -1,7 +1,7 @@
 """Explanations: which columns make a row odd, and the smallest change that would make it normal."""
 
-from oddrow.explain.counterfactual import Change, Counterfactuals, counterfactuals
-from oddrow.explain.explanation import Explanation
-from oddrow.explain.reason import Reason, reasons
+from __future__ import annotations
 
-__all__ = ["Change", "Counterfactuals", "Explanation", "Reason", "counterfactuals", "reasons"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -23,15 +23,15 @@ WEEKDAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "S
 
 MISSING_WORD = "missing"
 
-# Of the largest value of a column, so much is nothing.
-NOTHING = 1e-6
+# A smaller share of a column's largest value is shown as 0.
+ROUNDED_TO_ZERO = 1e-6
 
-# A level that is less likely is not expected at all.
-LEAST_CHANCE = 1e-6
+# A level with a lower probability is shown without it.
+LEAST_PROBABILITY = 1e-6
 
 
-def said(value: float | str | bool | datetime | None) -> str:
-    """A value in words: a number with six digits at most, text in quotes, a time with its weekday."""
+def format_value(value: float | str | bool | datetime | None) -> str:
+    """Return a value as text: numbers with up to six digits, text in quotes, times with their weekday."""
     if value is None:
         return MISSING_WORD
     if isinstance(value, datetime):
@@ -41,8 +41,8 @@ def said(value: float | str | bool | datetime | None) -> str:
     return f"'{value}'" if isinstance(value, str) else f"{value:,.6g}"
 
 
-class Words:
-    """What is seen in each column of some rows and what is expected, as text."""
+class CellTexts:
+    """What rows hold in each column, and what the detector expects there, as text."""
 
     def __init__(self, detector: Detector, frame: pl.DataFrame, named: dict[str, str]) -> None:
         self.frame, self.named = detector.schema_.conform(frame), named
@@ -51,56 +51,55 @@ class Words:
         self.places, self.parts = self.decoder.places, self.decoder.parts
 
     def of(self, column: str, rows: Ints) -> Iterator[tuple[str, str, str, str]]:
-        """The column's name, a reason's code, what is seen and what is expected, for each of these rows."""
+        """Yield the column's name, the reason's code, what is seen and what is expected, row by row."""
         return ((self.named.get(column, column), *cell) for cell in self._cells(column, rows))
 
     def _cells(self, column: str, rows: Ints) -> Iterator[tuple[str, str, str]]:
-        """Code, what is seen and what is expected, row by row."""
+        """Return code, what is seen and what is expected, row by row."""
         values = self.frame[column].gather(rows)
         if column in self.decoder.categories:
-            return self._of_category(self.decoder.categories[column], values, rows)
+            return self._category_cells(self.decoder.categories[column], values, rows)
         if values.dtype.is_temporal():
-            return self._of_time(column, values, rows)
-        return self._of_number(self.parts[column, "value"], values, rows)
+            return self._time_cells(column, values, rows)
+        return self._number_cells(self.parts[column, "value"], values, rows)
 
-    def _of_number(self, column: NumberColumn, values: pl.Series, rows: Ints) -> Iterator[tuple[str, str, str]]:
+    def _number_cells(self, column: NumberColumn, values: pl.Series, rows: Ints) -> Iterator[tuple[str, str, str]]:
         rebuilt = column.decode(self.numbers[rows, self.places[column.source, column.part]])
-        # What rounding leaves of a 0 is a 0.
-        rebuilt[np.abs(rebuilt) < NOTHING * max(abs(column.low or 0), abs(column.high or 0))] = 0.0
+        rebuilt[np.abs(rebuilt) < ROUNDED_TO_ZERO * max(abs(column.low or 0), abs(column.high or 0))] = 0.0
         is_missing = values.is_null() | values.cast(pl.Float64).is_nan().fill_null(True)
-        # A column that had gaps in training has a number that says how likely one is expected.
+        # A column with missing values in training has an output for how likely one is.
         gap = self.places.get((column.source, "missing"))
         expects_gap = np.zeros(len(rows), bool) if gap is None else self.numbers[rows, gap] > 0.5
         for value, missing, expected, none in zip(values, is_missing, rebuilt, expects_gap, strict=True):
             expects = MISSING_WORD if none and not missing else f"about {expected:,.4g}"
             code = "MISSING" if missing else "PRESENT" if none else "HIGH" if value > expected else "LOW"
-            yield code, said(None if missing else value), expects
+            yield code, format_value(None if missing else value), expects
 
-    def _of_category(self, column: CategoryColumn, values: pl.Series, rows: Ints) -> Iterator[tuple[str, str, str]]:
-        level, chances = column.encode(values), self._chances(column, rows)
-        likeliest = chances.argmax(axis=1)
+    def _category_cells(self, column: CategoryColumn, values: pl.Series, rows: Ints) -> Iterator[tuple[str, str, str]]:
+        level, probabilities = column.encode(values), self._probabilities(column, rows)
+        likeliest = probabilities.argmax(axis=1)
         codes = {MISSING: "MISSING", UNSEEN: "NEW", RARE: "RARE"}
         for row, value in enumerate(values.cast(pl.String)):
             expected = f"'{column.names[likeliest[row]]}'" if likeliest[row] > RARE else column.names[likeliest[row]]
-            chance = 0.0 if level[row] in (MISSING, UNSEEN) else chances[row, level[row]]
-            likely = f" (likely to {chance:.2%})" if chance > LEAST_CHANCE else ""
-            yield codes.get(level[row], "UNUSUAL"), said(value) + likely, expected
+            probability = 0.0 if level[row] in (MISSING, UNSEEN) else probabilities[row, level[row]]
+            likely = f" (likely to {probability:.2%})" if probability > LEAST_PROBABILITY else ""
+            yield codes.get(level[row], "UNUSUAL"), format_value(value) + likely, expected
 
-    def _chances(self, column: CategoryColumn, rows: Ints) -> Floats:
-        """How likely each level is held, (rows, levels)."""
+    def _probabilities(self, column: CategoryColumn, rows: Ints) -> Floats:
+        """Return the probability of each level, (rows, levels)."""
         if not column.one_hot:
             logits = self.logits[self.decoder.embedded.index(column.source)][rows]
             powers = np.exp(logits - logits.max(axis=1, keepdims=True))
             return np.asarray(powers / powers.sum(axis=1, keepdims=True))
         return self.decoder.level_scores(column, self.numbers[rows])
 
-    def _of_time(self, column: str, values: pl.Series, rows: Ints) -> Iterator[tuple[str, str, str]]:
+    def _time_cells(self, column: str, values: pl.Series, rows: Ints) -> Iterator[tuple[str, str, str]]:
         parts = [part for source, part in self.places if source == column and part != "missing"]
-        expected = [self._time_words(column, part, rows) for part in parts if not part.endswith("_sin")]
+        expected = [self._time_texts(column, part, rows) for part in parts if not part.endswith("_sin")]
         for value, *places in zip(values, *expected, strict=True):
-            yield "MISSING" if value is None else "TIME", said(value), " and ".join(places)
+            yield "MISSING" if value is None else "TIME", format_value(value), " and ".join(places)
 
-    def _time_words(self, column: str, part: str, rows: Ints) -> Sequence[str]:
+    def _time_texts(self, column: str, part: str, rows: Ints) -> Sequence[str]:
         name = part.removesuffix("_cos")
         if name == part:
             days = self._decoded(column, part, rows) * 86_400e6
@@ -118,8 +117,29 @@ class Words:
 class Reason:
     """A column that makes a row odd.
 
-    `code` is HIGH, LOW, UNUSUAL, NEW (never seen in training), RARE, MISSING, PRESENT or TIME; `share` that of the
-    score; `times` by how many times its usual error the column is off, where the detector knows that.
+    Parameters
+    ----------
+    column : str
+        Name of the column; a column of history in words.
+    code : {"HIGH", "LOW", "UNUSUAL", "NEW", "RARE", "MISSING", "PRESENT", "TIME"}
+        Kind of reason. NEW is a level never seen in training, PRESENT a value where a missing one was expected.
+    seen : str
+        What the row holds.
+    expected : str
+        What the detector expects.
+    share : float
+        Share of the score that the column adds, in [0, 1].
+    times : float, optional
+        How many times its usual error the column is off, if the detector knows usual errors.
+
+    See Also
+    --------
+    reasons : Find the reasons of rows.
+
+    Examples
+    --------
+    >>> print(Reason("amount", "HIGH", "500", "about 50", 0.9, 12.0))
+    amount 500, expected about 50, 12 times its usual error (90% of the score)
     """
 
     column: str
@@ -135,10 +155,39 @@ class Reason:
 
 
 def reasons(detector: Detector, X: Any, n: int = 3, *, history: History | None = None) -> list[list[Reason]]:
-    """The `n` columns at most that add most to each row's score, for rows (m, columns): a list for each row.
+    """Return the columns that add most to each row's score.
 
-    With a `history`, its columns are named in words. 10,000 rows of 30 columns take about a second.
+    Parameters
+    ----------
+    detector : Detector
+        A fitted detector.
+    X : frame or ndarray, shape (m, columns)
+        Rows to explain.
+    n : int, default=3
+        Most reasons for a row.
+    history : History, optional
+        The history whose columns are in X, so that they are named in words.
 
+    Returns
+    -------
+    list of list of Reason
+        The reasons of each row, the largest share of the score first.
+
+    Raises
+    ------
+    ParameterError
+        If n is not a whole number of at least 1.
+
+    See Also
+    --------
+    counterfactuals : What would make rows normal.
+
+    Notes
+    -----
+    10,000 rows of 30 columns take about a second.
+
+    Examples
+    --------
     >>> import polars as pl
     >>> from oddrow.detectors.autoencoder import AutoencoderDetector
     >>> from oddrow.train.training import Training
@@ -151,7 +200,7 @@ def reasons(detector: Detector, X: Any, n: int = 3, *, history: History | None =
     """
     check_number("n", n, 1, whole=True)
     table = as_table(X)
-    words = Words(detector, table.in_memory, {} if history is None else history.descriptions)
+    texts = CellTexts(detector, table.in_memory, {} if history is None else history.descriptions)
     parts = detector.column_scores(table)
     adding = np.maximum(parts.to_numpy(), 0.0)
     highest = np.argsort(-adding, axis=1, kind="stable")[:, :n]
@@ -161,7 +210,7 @@ def reasons(detector: Detector, X: Any, n: int = 3, *, history: History | None =
             rows = np.flatnonzero((highest[:, rank] == place) & (adding[:, place] > 0))
             shares = adding[rows, place] / adding[rows].sum(axis=1)
             offs = np.sqrt(adding[rows, place]).tolist() if detector._scores_by_spread else [None] * len(rows)
-            cells = words.of(parts.columns[place], rows)
+            cells = texts.of(parts.columns[place], rows)
             for row, cell, share, off in zip(rows, cells, shares.tolist(), offs, strict=True):
                 found[row].append(Reason(*cell, share, off))
     return found
