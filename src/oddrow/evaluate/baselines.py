@@ -1,4 +1,4 @@
-"""The trivial detectors that every result has to stand beside."""
+"""Simple detectors that every result is compared with."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Baseline(Protocol):
         """Learn from the training rows."""
 
     def anomaly_score(self, X: npt.NDArray[np.float32]) -> Floats:
-        """How odd each row is, (m,)."""
+        """Return how odd each row is, (m,)."""
 
 
 class Forest:
@@ -47,15 +47,15 @@ class Forest:
         return self
 
     def anomaly_score(self, X: npt.NDArray[np.float32]) -> Floats:
-        """How easily each row is isolated, (m,)."""
+        """Return how easily each row is isolated, (m,)."""
         return -np.asarray(self.model.score_samples(X))
 
 
 class Mahalanobis:
     """Squared Mahalanobis distance from the mean, by the covariance of the training rows.
 
-    scikit-learn's EmpiricalCovariance gives the same numbers and holds three copies of the rows in float64, which a
-    wide table of half a million rows has no room for: here sums are taken block by block.
+    scikit-learn's EmpiricalCovariance gives the same numbers but holds three copies of the rows in float64; here sums
+    are taken block by block.
     """
 
     def fit(self, X: npt.NDArray[np.float32]) -> Mahalanobis:
@@ -66,7 +66,7 @@ class Mahalanobis:
         return self
 
     def anomaly_score(self, X: npt.NDArray[np.float32]) -> Floats:
-        """The squared distance of each row, (m,)."""
+        """Return the squared distance of each row, (m,)."""
         return np.concatenate([((centred @ self.precision) * centred).sum(axis=1) for centred in self._centred(X)])
 
     def _centred(self, X: npt.NDArray[np.float32]) -> Iterator[Floats]:
@@ -86,13 +86,14 @@ class OneClass:
         return self
 
     def anomaly_score(self, X: npt.NDArray[np.float32]) -> Floats:
-        """How far beyond the boundary each row is, (m,)."""
+        """Return how far beyond the boundary each row is, (m,)."""
         return -np.asarray(self.model.decision_function(X))
 
 
 class Supervised:
-    """A random forest (Breiman, 2001) that is told the labels: what they are worth. scikit-learn's, on at most 50,000
-    rows: of the normal ones a part is drawn.
+    """Random forest trained on the labels (Breiman, 2001), to show what they are worth.
+
+    scikit-learn's, on at most 50,000 rows: of the normal ones a sample is drawn.
     """
 
     def __init__(self, seed: int) -> None:
@@ -106,10 +107,26 @@ class Supervised:
         return self
 
     def anomaly_score(self, X: npt.NDArray[np.float32]) -> Floats:
-        """The share of the trees' votes for an anomaly, (m,)."""
+        """Return the share of the trees' votes for an anomaly, (m,)."""
         return np.asarray(self.model.predict_proba(X)[:, 1], dtype=np.float64)
 
 
 def baselines(seed: int) -> dict[str, Baseline]:
-    """The baselines by the names that tables show."""
+    """Return the baselines by the names that tables show.
+
+    Parameters
+    ----------
+    seed : int
+        Random seed.
+
+    Returns
+    -------
+    dict of str to Baseline
+        IsolationForest and Mahalanobis distance, not yet fitted.
+
+    Examples
+    --------
+    >>> list(baselines(0))
+    ['IsolationForest', 'Mahalanobis']
+    """
     return {"IsolationForest": Forest(seed), "Mahalanobis": Mahalanobis()}

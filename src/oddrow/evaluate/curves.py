@@ -33,9 +33,9 @@ class AtK(NamedTuple):
 
 
 def roc_points(y: Floats, scores: Floats, weight: Floats | None = None) -> tuple[Floats, Floats]:
-    """False alarm rate and recall, (points,) each, for y (n,) of 0 and 1; weighted.
+    """Return false-alarm rate and recall, (points,) each, for labels (n,); weighted.
 
-    Raises `EvaluationError` where y lacks a class.
+    Raises `EvaluationError` if a class is missing.
 
     >>> roc_points(np.array([0.0, 1.0]), np.array([1.0, 2.0]))[1]
     array([0., 1., 1.])

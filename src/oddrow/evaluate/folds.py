@@ -37,9 +37,31 @@ class Spans(NamedTuple):
 
 
 def stratified_folds(y: Floats, n_folds: int, n_repeats: int, seed: int) -> list[Fold]:
-    """Each repeat tests every row once; the share of anomalies is the same in all folds.
+    """Return random folds with the same share of anomalies in each.
 
-    Raises `EvaluationError` where a fold would have none.
+    Parameters
+    ----------
+    y : ndarray of float64, shape (n,)
+        Labels: 1 anomaly, 0 normal.
+    n_folds, n_repeats : int
+        Number of folds, and how often to draw them anew. Each repeat tests every row once.
+    seed : int
+        Random seed.
+
+    Returns
+    -------
+    list of Fold
+        The folds, repeat by repeat.
+
+    Raises
+    ------
+    EvaluationError
+        If a class has fewer rows than there are folds.
+
+    Examples
+    --------
+    >>> len(stratified_folds(np.array([0.0, 0, 0, 1, 1, 1]), n_folds=3, n_repeats=2, seed=0))
+    6
     """
     check_number("folds", n_folds, 2, whole=True)
     check_number("repeats", n_repeats, 1, whole=True)
@@ -54,12 +76,36 @@ def stratified_folds(y: Floats, n_folds: int, n_repeats: int, seed: int) -> list
 
 
 def entity_folds(y: Floats, entity: Ints, n_folds: int, seed: int) -> list[Fold]:
-    """Every row tested once, all rows of an entity in the same fold, classes spread evenly.
+    """Return folds that test every row once and keep all rows of an entity together.
 
-    For labels y (n,) and codes of cards, say, in entity (n,). Takes a second for some 5,000 entities, however many rows
-    they have. Raises `EvaluationError` where entities hold so much that a fold would lack a class, or test less than
-    half or more than one and a half times its share of the rows or of the anomalies.
+    Parameters
+    ----------
+    y : ndarray of float64, shape (n,)
+        Labels: 1 anomaly, 0 normal.
+    entity : ndarray of int64, shape (n,)
+        Code of each row's entity, such as a card.
+    n_folds : int
+        Number of folds.
+    seed : int
+        Random seed.
 
+    Returns
+    -------
+    list of Fold
+        The folds, with classes spread evenly.
+
+    Raises
+    ------
+    EvaluationError
+        If a few entities hold so many rows that a fold would lack a class, or test less than half or more than one and
+        a half times its share of the rows or of the anomalies.
+
+    Notes
+    -----
+    It takes a second for some 5,000 entities, whatever the number of rows.
+
+    Examples
+    --------
     >>> y, entity = np.array([1.0, 0, 1, 0, 1, 0, 1, 0]), np.array([7, 7, 7, 8, 8, 8, 9, 9])
     >>> [np.unique(entity[fold.test]).tolist() for fold in entity_folds(y, entity, 2, seed=0)]
     [[8, 9], [7]]
@@ -100,14 +146,30 @@ def _check_balance(folds: Sequence[Fold], y: Floats, entity: Ints) -> None:
 
 
 def blocks_in_time(times: npt.NDArray[Any], n_folds: int) -> list[Fold]:
-    """Rows in order of time in n_folds + 1 equal blocks; each but the first tests what all before it have taught.
+    """Split rows by time into equal blocks, each tested after training on all earlier ones.
 
-    Of rows of one time none trains for another.
+    Parameters
+    ----------
+    times : ndarray, shape (n,)
+        Time of each row.
+    n_folds : int
+        Number of folds; there is one block more, the first, which only trains.
 
-    >>> [fold.test.tolist() for fold in blocks_in_time(np.array([3, 1, 2, 2]), 1)]
-    [[3, 0]]
-    >>> blocks_in_time(np.array([3, 1, 2, 2]), 1)[0].train.tolist()
-    [1]
+    Returns
+    -------
+    list of Fold
+        The folds in order of time. No training row has the time of a test row.
+
+    Raises
+    ------
+    EvaluationError
+        If there are fewer rows than blocks.
+
+    Examples
+    --------
+    >>> [fold] = blocks_in_time(np.array([3, 1, 2, 2]), 1)
+    >>> fold.train.tolist(), fold.test.tolist()
+    ([1], [3, 0])
     """
     check_number("folds", n_folds, 1, whole=True)
     if n_folds >= len(times):
@@ -120,12 +182,31 @@ def blocks_in_time(times: npt.NDArray[Any], n_folds: int) -> list[Fold]:
 
 
 def walk_forward(times: npt.NDArray[Any], spans: Spans, n_folds: int, *, start: float | None = None) -> list[Fold]:
-    """Train a while, wait until the labels are in, test a while; then go on by as much as was tested.
+    """Train on a span, wait for the labels, test on a span; then move on by the test span.
 
-    The first training rows are those from `start` on, by default the earliest time. As many of the n_folds are given
-    as the rows reach for; the last ones may miss a tenth of their test span. Raises `EvaluationError` where there is
-    none.
+    Parameters
+    ----------
+    times : ndarray, shape (n,)
+        Time of each row.
+    spans : Spans
+        How long to train, to wait and to test, in the unit of the times.
+    n_folds : int
+        Largest number of folds. There are as many as the rows allow; the last test span may lack a tenth.
+    start : float, optional
+        First time that trains, by default the earliest.
 
+    Returns
+    -------
+    list of Fold
+        The folds in order of time.
+
+    Raises
+    ------
+    EvaluationError
+        If the rows are too few for a single fold.
+
+    Examples
+    --------
     >>> [fold.test.tolist() for fold in walk_forward(np.arange(10), Spans(2, 1, 2), 3)]
     [[3, 4], [5, 6], [7, 8]]
     """
@@ -160,12 +241,12 @@ def without_compromised(
     day: float = 86_400.0,
     begin: float | None = None,
 ) -> Fold:
-    """The fold without test rows of entities that are known to be compromised when the row's day begins.
+    """Return the fold without test rows of entities known to be compromised when the row's day begins.
 
-    These are blocked by then, and no detector's merit (Le Borgne et al., 2022, chapter 3, `get_train_test_set`). Known
-    are anomalies in training, and on the day that begins at T all from `begin` to before T - delay, those between
-    training and test too: y, entity and times are of all rows (n,). Days are counted from `begin`, by default the
-    earliest training time; delay and day are in the unit of times.
+    They are blocked by then, so finding them is no merit of the detector (Le Borgne et al., 2022, chapter 3,
+    `get_train_test_set`). Known are anomalies in training, and on the day that begins at T all from `begin` to before
+    T - delay, those between training and test too: y, entity and times are of all rows (n,). Days are counted from
+    `begin`, by default the earliest training time; delay and day are in the unit of times.
 
     >>> y, entity, times = np.array([1.0, 0, 0, 1, 0]), np.array([7, 8, 7, 8, 8]), np.array([0.0, 1, 3, 3, 5])
     >>> fold = Fold(np.array([0, 1]), np.array([2, 3, 4]))

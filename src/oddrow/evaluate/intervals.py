@@ -29,7 +29,20 @@ DRAWS_AT_ONCE = 50
 
 
 class Interval(NamedTuple):
-    """A number, and where it lies in the middle 95 % of the draws."""
+    """A metric with its 95 % interval.
+
+    Parameters
+    ----------
+    value : float
+        The metric on the rows as they are.
+    low, high : float
+        Ends of the interval.
+
+    Examples
+    --------
+    >>> Interval(0.5, 0.4, 0.6).high
+    0.6
+    """
 
     value: float
     low: float
@@ -49,7 +62,7 @@ def draws_of_rows(y: Floats, seed: int, n_draws: int = N_DRAWS) -> npt.NDArray[n
 def average_precisions(
     y: Floats, scores: Floats, weight: Floats | None, draws: npt.NDArray[np.uint8]
 ) -> npt.NDArray[np.float64]:
-    """The average precision of every draw (n_draws, n) of the rows, (n_draws,), NaN of a draw without anomalies.
+    """Return the average precision of every draw (n_draws, n), (n_draws,); NaN for a draw without anomalies.
 
     These are scikit-learn's numbers, for rows that are sorted only once.
 
@@ -60,10 +73,10 @@ def average_precisions(
     ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
     base = np.ones(len(y)) if weight is None else weight
     parts = np.array_split(draws, -(-len(draws) // DRAWS_AT_ONCE))
-    return np.concatenate([_of_sorted(y[order], ends, part[:, order] * base[order]) for part in parts])
+    return np.concatenate([_sorted_average_precisions(y[order], ends, part[:, order] * base[order]) for part in parts])
 
 
-def _of_sorted(y: Floats, ends: npt.NDArray[np.int64], weights: Floats) -> Floats:
+def _sorted_average_precisions(y: Floats, ends: npt.NDArray[np.int64], weights: Floats) -> Floats:
     """Average precision of rows in falling order of score, whose ties end at `ends`, for weights (draws, n)."""
     alerts = np.cumsum(weights, axis=1)[:, ends]
     found = np.cumsum(weights * y, axis=1)[:, ends]
@@ -75,7 +88,7 @@ def _of_sorted(y: Floats, ends: npt.NDArray[np.int64], weights: Floats) -> Float
 
 
 def interval(value: float, draws: Floats) -> Interval:
-    """A number with the interval that its draws (n_draws,) say."""
+    """Return a number with the interval of its draws (n_draws,)."""
     low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(value, float(low), float(high))
 
@@ -112,7 +125,7 @@ def ranking_intervals(
     seed: int = 0,
     n_draws: int = N_RANKING_DRAWS,
 ) -> dict[str, Interval]:
-    """The numbers of a ranking and of a cut (alert if score >= cut), each with its 95 % interval by the test rows.
+    """Return the metrics of a ranking and of a threshold (`cut`), each with its 95 % interval by the test rows.
 
     y, scores, weight and amount are (n,). Drawn are rows, each class apart, so that the share of anomalies stays; or,
     where entity (n,) gives codes, whole entities, as the rows of one card are not independent, and a draw that lacks a
@@ -142,7 +155,7 @@ def ranking_intervals(
 
 
 def daily_interval(values: Floats, seed: int = 0) -> Interval:
-    """The mean of values (days,) and its 95 % interval by the days, which are drawn as if they were independent.
+    """Return the mean of values (days,) and its 95 % interval by the days, drawn as if they were independent.
 
     Raises `EvaluationError` where there are fewer than two days.
 
@@ -156,9 +169,9 @@ def daily_interval(values: Floats, seed: int = 0) -> Interval:
 
 
 def _values(y: Floats, scores: Floats, cut: float, weight: Floats | None, amount: Floats | None) -> dict[str, float]:
-    """The numbers of the rows as they are, by the metrics themselves."""
+    """Return the metrics of the rows as they are."""
     alerts, weighted = scores >= cut, {"sample_weight": weight}
-    values = _of_cut(confusion(y, alerts, **weighted)) | {
+    values = _threshold_metrics(confusion(y, alerts, **weighted)) | {
         "average_precision": average_precision(y, scores, **weighted),
         "auroc": auroc(y, scores, **weighted),
         "recall_at_false_alarm_rate": recall_at_false_alarm_rate(y, scores, rate=FALSE_ALARM_RATE, **weighted),
@@ -166,12 +179,12 @@ def _values(y: Floats, scores: Floats, cut: float, weight: Floats | None, amount
     return values if amount is None else values | {"value_caught": value_caught(y, alerts, amount=amount, **weighted)}
 
 
-def _of_cut(counts: Confusion) -> dict[str, float]:
+def _threshold_metrics(counts: Confusion) -> dict[str, float]:
     return {"precision": counts.precision, "recall": counts.recall, "f1": counts.f1}
 
 
-def _of_ranking(anomalous: Floats, normal: Floats) -> dict[str, float]:
-    """The numbers of a ranking, by the weight of each class in every level (levels,), which rise."""
+def _ranking_metrics(anomalous: Floats, normal: Floats) -> dict[str, float]:
+    """Return the metrics of a ranking by the weight of each class in the rising levels (levels,)."""
     steps, false = anomalous[::-1], normal[::-1]
     found, false_alarms = np.cumsum(steps), np.cumsum(false)
     alerts = found + false_alarms
@@ -199,17 +212,17 @@ class RankedClass:
         return np.flatnonzero(np.append(True, np.diff(self.level) != 0))
 
     def spread(self, of_occupied: Floats) -> Floats:
-        """What the levels that have rows have, (levels,) with 0 in the others."""
+        """Return values of the occupied levels as (levels,), with 0 in the empty ones."""
         everywhere = np.zeros(self.n_levels)
         everywhere[self.level[self.starts]] = of_occupied
         return everywhere
 
     def per_level(self, times: Ints) -> Floats:
-        """The weight in each level (levels,) of rows that are drawn so many times (rows,)."""
+        """Return the weight in each level (levels,) if rows are drawn so many times (rows,)."""
         return self.spread(np.add.reduceat(self.weight * times, self.starts))
 
     def draws(self, rng: np.random.Generator) -> Iterator[Floats]:
-        """The weight in each level (levels,) for rows drawn again and again."""
+        """Yield the weight in each level (levels,) of endless draws of rows."""
         n_rows = len(self.row)
         if np.ptp(self.weight) > 0:
             while True:
@@ -267,7 +280,7 @@ class Ranking:
         """All numbers of a draw."""
         times, normal = draw
         anomalous = self.anomalous.per_level(times)
-        numbers = _of_ranking(anomalous, normal) | _of_cut(self._confusion(anomalous, normal))
+        numbers = _ranking_metrics(anomalous, normal) | _threshold_metrics(self._confusion(anomalous, normal))
         return numbers if self.amount is None else numbers | {"value_caught": self._caught(times * self.amount)}
 
     def _confusion(self, anomalous: Floats, normal: Floats) -> Confusion:
@@ -281,7 +294,7 @@ class Ranking:
 
 
 def _edges(of_anomalies: Floats, cut: float) -> Floats:
-    """The distinct scores of anomalies, thinned where there are too many, and the cut, rising."""
+    """Return the distinct scores of anomalies, thinned if there are too many, and the threshold, rising."""
     distinct = np.unique(of_anomalies)
     if len(distinct) > MOST_LEVELS:
         # Every so many anomalies rather than distinct scores: where many tie, their score stays.

@@ -203,7 +203,7 @@ def _near(detector: Detector, seen: pl.DataFrame, cut: float) -> tuple[Scored, n
 
 
 def _written(column: Column, seen: pl.DataFrame, rows: pl.DataFrame, near: pl.DataFrame) -> pl.Series:
-    """A column with what has changed in the type in which it came, and all else as it came."""
+    """Return a column with changed values in its given type, and all others as given."""
     new = restore_dtype(near[column.name], seen[column.name], column.kind)
     changed = near[column.name].ne_missing(rows[column.name])
     return new.zip_with(changed, seen[column.name].cast(new.dtype)).alias(column.name)

@@ -49,7 +49,7 @@ class FeasibleValues:
         return self.detector._score_conformed(rows) if rows.height else np.zeros(0)
 
     def adding(self, rows: pl.DataFrame) -> Floats:
-        """What each column adds to the scores, (n, columns used)."""
+        """Return what each column adds to the scores, (n, columns used)."""
         return self.detector.column_scores(Table.from_frame(rows)).select(self.names).to_numpy()
 
     def has(self, rows: pl.DataFrame, slack: float = 0.0) -> Mask:
@@ -66,20 +66,18 @@ class FeasibleValues:
         return np.where(np.isnan(numbers), parts[0].has_missing, known)
 
     def replaced(self, rows: pl.DataFrame, mask: Mask) -> pl.DataFrame:
-        """The rows with the cells under the mask as normal rows may have them: known numbers by the nearest ones, all
-        else by what is expected.
-        """
+        """Return the rows with masked cells made feasible: numbers by the nearest ones, all else as expected."""
         expected = self.expected(rows)
         nearest = [pl.Series(name, column.clip_and_round(_floats(rows[name]))) for name, column in self.numbers.items()]
         known = [values.fill_nan(None).zip_with(values.is_not_nan(), expected[values.name]) for values in nearest]
         return self.settled(self.mixed(rows, expected.with_columns(known), mask))
 
     def expected(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """What the network makes of the rows, in values that normal rows have."""
+        """Return what the network expects of the rows, in feasible values."""
         return self._decoded(*self.detector.reconstruct(Table.from_frame(rows)), rows)
 
     def usual(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """The rows with every known number in the middle of what training rows had."""
+        """Return the rows with every known number in the middle of its training range."""
         middle = {name: column.typical for name, column in self.numbers.items() if column.typical is not None}
         values = [
             pl.Series(name, self.numbers[name].clip_and_round(np.full(rows.height, value)))
@@ -98,7 +96,7 @@ class FeasibleValues:
         return away
 
     def others(self, rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
-        """The rows with less and less likely levels, and with times on the days around theirs."""
+        """Yield the rows with less and less likely levels, and with times on nearby days."""
         numbers, logits = self.detector.reconstruct(Table.from_frame(rows))
         of_each = dict(zip(self.decoder.embedded, logits, strict=True))
         categories = [self.decoder.categories[name] for name in self.names if name in self.decoder.categories]
@@ -118,7 +116,7 @@ class FeasibleValues:
         return self.settled(decoded.with_columns(rows[name] for name in self.fixed))
 
     def _lowered(self, rows: pl.DataFrame, allowed: Mask) -> pl.DataFrame:
-        """The rows with the known numbers of the allowed cells moved to where the scores are low."""
+        """Return the rows with allowed numbers moved along the gradient to lower scores."""
         movable = np.zeros((rows.height, len(self.decoder.places)), bool)
         for place in np.flatnonzero(self.is_number):
             name = self.names[place]
@@ -130,7 +128,7 @@ class FeasibleValues:
         return self.settled(self.mixed(rows, rows.with_columns(values), allowed & self.is_number))
 
     def between(self, rows: pl.DataFrame, others: pl.DataFrame, share: Floats) -> pl.DataFrame:
-        """The other rows with the numbers known in both at a share (n,) of the way to them."""
+        """Return the other rows with numbers at a share (n,) of the way to them."""
         ways = {name: (1 - share) * _floats(rows[name]) + share * _floats(others[name]) for name in self.numbers}
         values = [pl.Series(name, self.numbers[name].clip_and_round(way)).fill_nan(None) for name, way in ways.items()]
         differ = self.differ(rows, others) & self.is_number
@@ -138,7 +136,7 @@ class FeasibleValues:
         return self.settled(self.mixed(others, others.with_columns(values), differ & np.column_stack(known)))
 
     def on_days_of(self, rows: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
-        """The other rows with their times on the days that the rows have, where both are known."""
+        """Return the other rows with their times moved to the days of the rows."""
         times = [name for name in self.names if rows[name].dtype.is_temporal()]
         days = {name: rows[name].dt.truncate("1d") - others[name].dt.truncate("1d") for name in times}
         moved = [others[name] + days[name].fill_null(timedelta(0)) for name in times]
@@ -149,12 +147,12 @@ class FeasibleValues:
         return np.column_stack([rows[name].ne_missing(others[name]).to_numpy() for name in self.names])
 
     def mixed(self, rows: pl.DataFrame, others: pl.DataFrame, mask: Mask) -> pl.DataFrame:
-        """The rows with the cells under the mask from other rows."""
+        """Return the rows with the masked cells of other rows."""
         changed = [(name, pl.Series(of)) for name, of in zip(self.names, mask.T, strict=True) if of.any()]
         return rows.with_columns(others[name].zip_with(of, rows[name]) for name, of in changed)
 
     def settled(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """The rows as they would be read again from the types of `given`."""
+        """Return the rows as they would be read again from the types of `given`."""
         return rows.with_columns(map(self._settled, (rows[column.name] for column in self.retyped), self.retyped))
 
     def _settled(self, values: pl.Series, column: Column) -> pl.Series:
@@ -201,7 +199,7 @@ class Scored(NamedTuple):
     scores: Floats
 
     def take(self, places: Ints) -> Scored:
-        """The rows at these places."""
+        """Return the rows at these places."""
         return Scored(self.rows[places], self.scores[places])
 
     def put(self, places: Ints, others: Scored) -> Scored:
@@ -227,7 +225,7 @@ class Search:
         self.turn = foreign.astype(np.int64)
 
     def run(self) -> pl.DataFrame:
-        """The nearest rows found below the cut; where none was, the ones of the lowest score."""
+        """Return the nearest rows found below the threshold, or those with the lowest score if there are none."""
         self._try_replaced()
         self._try_alone()
         n_more = 1
@@ -247,7 +245,7 @@ class Search:
         return Scored(rows, self.normal.scores(rows))
 
     def _try_replaced(self) -> None:
-        """The cells that could not stay, moved further: that changes no column more."""
+        """Move the cells that had to change further, which changes no other column."""
         places = np.flatnonzero(~self._found & (self.turn > 0).any(axis=1))
         if len(places):
             self._keep(places, self._moved(self.best.take(places), self.turn[places] > 0, places))
@@ -283,7 +281,7 @@ class Search:
         self._keep(places, self._moved(start, self.turn[places] > 0, places))
 
     def _moved(self, start: Scored, allowed: Mask, places: Ints) -> Scored:
-        """The allowed cells as expected, and as expected beside these; where that is not enough, otherwise."""
+        """Return rows with allowed cells as expected, twice; where that is not enough, try other values."""
         base, best, rows = self.base[places], start, start.rows
         for _ in range(2):
             rows = self.normal.mixed(base, self.normal.expected(rows), allowed)
