@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 
 from laws import normal_rows
+from oddrow.encoding.columns import TIME_PARTS, circle_position, move_times, times_from_days
 from oddrow.encoding.decoder import TableDecoder, restore_dtype
 from oddrow.encoding.encoder import SCALINGS, Encoded, TableEncoder
-from oddrow.encoding.times import TIME_PARTS, circle_position, move_times, times_from_days
 from oddrow.table.schema import Column, Schema
 
 MONDAY = datetime(2024, 1, 8, 9, 30)

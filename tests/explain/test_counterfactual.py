@@ -1,4 +1,4 @@
-"""Nearest normal rows: what is found is below the cut, in values that training rows had, and changes little."""
+"""Counterfactuals: what is found is below the cut, in values that training rows had, and changes little."""
 
 from __future__ import annotations
 
@@ -311,7 +311,7 @@ def test_an_alert_is_explained_by_its_nearest_normal_row(
     ran = oddrow("explain", tmp_path / "odd.parquet", "--model", model, "--id", 17, "--reasons", 2)
     assert ran.code == 0, ran.err
     *_, last = ran.out.strip().splitlines()
-    assert last.startswith("Nearest normal row (score ")
+    assert last.startswith("Counterfactual (score ")
     assert " instead of 4,000" in last
     assert last.endswith(".")
 

@@ -223,7 +223,7 @@ def test_quantile_numbers_are_decoded() -> None:
 def test_what_would_be_normal_is_said_or_that_nothing_was_found() -> None:
     changes = (Change("amount", "933.6", "212.4"), Change("shop", "'fuel'", "'food'"))
     found = Explanation("row 7", 9.0, 3.0, "fixed:3", (), changes, 2.614)
-    said = "Nearest normal row (score 2.614): amount 212.4 instead of 933.6; shop 'food' instead of 'fuel'."
+    said = "Counterfactual (score 2.614): amount 212.4 instead of 933.6; shop 'food' instead of 'fuel'."
     assert found.nearest == said
     assert found.is_above
     assert Explanation("row 7", 9.0, 3.0, "fixed:3", ()).nearest.startswith("No row below the threshold was found")

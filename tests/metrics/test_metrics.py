@@ -16,8 +16,15 @@ from sklearn.metrics import (
 )
 
 from oddrow.errors import EvaluationError, ParameterError
-from oddrow.metrics.classification import Confusion, confusion, cost, value_caught
-from oddrow.metrics.probability import brier, calibration_error, prior_corrected
+from oddrow.metrics.classification import (
+    Confusion,
+    brier,
+    calibration_error,
+    confusion,
+    cost,
+    prior_corrected,
+    value_caught,
+)
 from oddrow.metrics.ranking import (
     auroc,
     average_precision,

@@ -23,7 +23,7 @@ from oddrow import CVAESampler, Training
 from oddrow.errors import EvaluationError, ParameterError
 from oddrow.evaluate.folds import Fold, stratified_folds
 from oddrow.evaluate.intervals import Interval
-from oddrow.metrics.probability import prior_corrected
+from oddrow.metrics.classification import prior_corrected
 from oddrow.resampling.candidates import CLASS_WEIGHTS, NOTHING, default_classifiers, default_samplers
 from oddrow.resampling.comparison import Cell, Comparison, Verdict
 from oddrow.resampling.trial import compare

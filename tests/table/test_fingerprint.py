@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oddrow.table.fingerprint import row_hashes, table_hashes
 from oddrow.table.schema import Schema
+from oddrow.table.table import row_hashes, table_hashes
 
 FRAME = pl.DataFrame(
     {

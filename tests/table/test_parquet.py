@@ -12,11 +12,10 @@ from polars.testing import assert_frame_equal, assert_series_equal
 from oddrow.encoding.encoder import TableEncoder
 from oddrow.errors import ParameterError, TableError
 from oddrow.table.delimited import ReadOptions
-from oddrow.table.fingerprint import table_hashes
 from oddrow.table.parquet import MemoryBudget, ParquetFrame, parse_bytes
 from oddrow.table.read import read_table, read_within_memory
 from oddrow.table.schema import Schema
-from oddrow.table.table import SYNTHETIC
+from oddrow.table.table import SYNTHETIC, table_hashes
 
 
 @pytest.fixture

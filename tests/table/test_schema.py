@@ -19,7 +19,7 @@ from oddrow.table.schema import KINDS, Column, Schema, check_features
 def decided(values: Any, name: str = "c") -> tuple[str, str]:
     """Kind and reason of one column."""
     column = Schema.infer(pl.DataFrame({name: values})).columns[0]
-    return column.kind, column.why
+    return column.kind, column.reason
 
 
 def numeric_text(n_bad: int) -> list[str]:
@@ -136,7 +136,7 @@ def test_a_table_without_features_is_refused() -> None:
 def test_a_schema_shows_its_columns_as_text_and_as_escaped_html() -> None:
     schema = Schema((Column("a<b>", "category", "text & more", 1200), Column("n", "numeric", "whole numbers")))
     assert repr(schema).splitlines() == [
-        "column  kind      why            missing",
+        "column  kind      reason         missing",
         "a<b>    category  text & more      1,200",
         "n       numeric   whole numbers",
     ]

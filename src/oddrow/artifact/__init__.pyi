@@ -1,4 +1,4 @@
 from .artifact import Artifact as Artifact
-from .origin import Origin as Origin
-from .row_decider import Decision as Decision
-from .row_decider import RowDecider as RowDecider
+from .artifact import Decision as Decision
+from .artifact import RowDecider as RowDecider
+from .manifest import Origin as Origin

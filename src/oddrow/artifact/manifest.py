@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,15 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from oddrow.artifact.origin import Origin
 from oddrow.detectors.registry import DETECTORS
 from oddrow.encoding.encoder import TableEncoder
 from oddrow.errors import ArtifactError, OddrowError, did_you_mean, raise_all
 from oddrow.structure import build, to_plain, unknown_keys
 from oddrow.table.delimited import ReadOptions
 from oddrow.table.history import History
+from oddrow.table.join import Join
 from oddrow.table.roles import Roles
+from oddrow.thresholds.fingerprint import Fingerprint
 from oddrow.thresholds.threshold import Threshold
 from oddrow.train.training import Training
 
@@ -175,3 +176,52 @@ def read_tensors(path: Path) -> dict[str, Any]:
 def _check_plain_file(path: Path) -> None:
     if path.is_symlink() or not path.is_file():
         raise ArtifactError(f"{path}: expected a regular file in the model's folder.")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The rows that a model was fitted to.
+
+    Parameters
+    ----------
+    tables : tuple of str
+        Files and patterns as they were given.
+    start, until : str or None
+        The times between which rows were taken: the first included and the first excluded.
+    n_rows : int
+        How many rows the detector was fitted to, known anomalies included.
+    n_held_out : int
+        How many normal rows were held out to set the threshold.
+    seed : int
+        The random seed.
+    fingerprint : Fingerprint
+        Hashes of the rows, to recognise them.
+    command : str, default=""
+        The command line.
+    join : Join or None, default=None
+        The second table.
+    roles : Roles, optional
+        The columns' roles at that time.
+
+    Examples
+    --------
+    >>> Origin(("a.csv",), None, None, 9, 1, 0, Fingerprint(9, "", ()), "", Join("b.csv", "id")).named
+    "a.csv joined with b.csv on 'id'"
+    """
+
+    tables: tuple[str, ...]
+    start: str | None
+    until: str | None
+    n_rows: int
+    n_held_out: int
+    seed: int
+    fingerprint: Fingerprint
+    command: str = ""
+    join: Join | None = None
+    roles: Roles = field(default_factory=Roles)
+
+    @property
+    def named(self) -> str:
+        """The tables in words."""
+        joined = f" joined with {self.join.table} on '{self.join.on}'" if self.join else ""
+        return ", ".join(self.tables) + joined

@@ -8,8 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table as Grid
 
-from oddrow.evaluate.evaluation import Evaluation
-from oddrow.evaluate.text import Shown, at_threshold, counts, ranking
+from oddrow.evaluate.evaluation import Evaluation, Shown, at_threshold, counts, ranking
 from oddrow.explain import Explanation
 from oddrow.resampling.comparison import Comparison
 from oddrow.table.schema import Schema
@@ -37,12 +36,12 @@ def show_schema(schema: Schema) -> None:
     grid = _grid("column", "kind", "missing", "reason")
     for column in schema.columns:
         missing = f"{column.n_missing:,}" if column.n_missing else ""
-        grid.add_row(column.name, column.kind, missing, column.why, style=None if column.is_feature else "dim")
+        grid.add_row(column.name, column.kind, missing, column.reason, style=None if column.is_feature else "dim")
     out.print(grid)
     for column in schema.columns:
         if column.kind == "identifier":
             tell(
-                f"'{column.name}' is not used: it looks like an identifier ({column.why}). "
+                f"'{column.name}' is not used: it looks like an identifier ({column.reason}). "
                 f"To use it: --set schema.{column.name}=category"
             )
 

@@ -18,8 +18,8 @@ from oddrow.detectors.training_set import TrainingSet
 from oddrow.encoding.encoder import TableEncoder
 from oddrow.errors import check_choice, check_number
 from oddrow.nets.autoencoder import NUMBER_ERRORS, Autoencoder, BinaryAutoencoder
-from oddrow.nets.layers import ACTIVATIONS
-from oddrow.nets.parameters import (
+from oddrow.nets.layers import (
+    ACTIVATIONS,
     check_activations,
     check_activity,
     check_dropout,

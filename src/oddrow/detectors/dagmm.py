@@ -16,7 +16,7 @@ from oddrow.detectors.training_set import TrainingSet
 from oddrow.encoding.encoder import TableEncoder
 from oddrow.errors import NotFiniteError, ParameterError, TrainingError, check_choice, check_number
 from oddrow.nets.dagmm import DAGMM, FEATURES, Mixture
-from oddrow.nets.parameters import check_activations, check_widths, named_activations
+from oddrow.nets.layers import check_activations, check_widths, named_activations
 from oddrow.train.shards import row_count
 from oddrow.train.training import Training
 from oddrow.typing import Floats

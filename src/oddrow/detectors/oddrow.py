@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from oddrow.detectors.base import Detector
+from oddrow.detectors.hooks import FittedState
 from oddrow.detectors.reference import (
     MIN_CLUSTER_SIZE,
     N_CLUSTERS,
@@ -26,7 +27,6 @@ from oddrow.detectors.reference import (
     subsample,
 )
 from oddrow.detectors.scoring import score_in_blocks
-from oddrow.detectors.state import FittedState
 from oddrow.detectors.training_set import TrainingSet
 from oddrow.encoding.encoder import TableEncoder
 from oddrow.errors import ParameterError, TableError, check_choice, check_number

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
-from oddrow.train.blocks import block_of, blocks
+from oddrow.train.compilation import block_of, blocks
 from oddrow.train.shards import parts_of, row_count
 
 # From the largest size on, XLA spreads a block over the cores.

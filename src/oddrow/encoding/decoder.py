@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from oddrow.encoding.columns import CategoryColumn
+from oddrow.encoding.columns import CYCLES, ELAPSED, CategoryColumn, circle_position, move_times, times_from_days
 from oddrow.encoding.encoder import Encoded, TableEncoder
-from oddrow.encoding.times import CYCLES, ELAPSED, circle_position, move_times, times_from_days
 from oddrow.table.convert import as_text
 from oddrow.table.schema import Schema
 from oddrow.typing import Floats

@@ -13,9 +13,18 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from oddrow.encoding.columns import MISSING, CategoryColumn, NumberColumn, knot_deviates, scale_numbers
+from oddrow.encoding.columns import (
+    ELAPSED,
+    MICROSECONDS_PER_DAY,
+    MISSING,
+    SECONDS_PER_DAY,
+    TIME_PARTS,
+    CategoryColumn,
+    NumberColumn,
+    knot_deviates,
+    scale_numbers,
+)
 from oddrow.encoding.encoder import Encoded, TableEncoder
-from oddrow.encoding.times import ELAPSED, MICROSECONDS_PER_DAY, SECONDS_PER_DAY, TIME_PARTS
 from oddrow.errors import TableError, raise_all
 from oddrow.table.schema import Schema
 from oddrow.typing import Floats

@@ -44,7 +44,7 @@ class Explanation:
     row 7: score 9, above the threshold 3 (fixed:3).
     column  seen  expected  share of the score  code
     amount   500  about 50                100%  HIGH
-    Nearest normal row (score 2.9): amount 80 instead of 500.
+    Counterfactual (score 2.9): amount 80 instead of 500.
     """
 
     named: str
@@ -71,7 +71,7 @@ class Explanation:
         """The counterfactual, in a sentence."""
         if self.normal_score is None:
             return "No row below the threshold was found that has only values as training rows had them."
-        return f"Nearest normal row (score {self.normal_score:.6g}): {'; '.join(map(str, self.changes))}."
+        return f"Counterfactual (score {self.normal_score:.6g}): {'; '.join(map(str, self.changes))}."
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Return the reasons as a table of texts.

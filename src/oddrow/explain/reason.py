@@ -11,9 +11,8 @@ import numpy as np
 import polars as pl
 
 from oddrow.detectors.base import Detector
-from oddrow.encoding.columns import MISSING, RARE, UNSEEN, CategoryColumn, NumberColumn
+from oddrow.encoding.columns import MISSING, RARE, UNSEEN, CategoryColumn, NumberColumn, circle_position
 from oddrow.encoding.decoder import TableDecoder
-from oddrow.encoding.times import circle_position
 from oddrow.errors import check_number
 from oddrow.table.history import History
 from oddrow.table.table import Table, as_table

@@ -10,10 +10,9 @@ import numpy as np
 import polars as pl
 
 from oddrow.detectors.base import Detector
-from oddrow.encoding.columns import MISSING, UNSEEN, CategoryColumn, NumberColumn
+from oddrow.encoding.columns import ELAPSED, MISSING, TIME_PARTS, UNSEEN, CategoryColumn, NumberColumn
 from oddrow.encoding.decoder import TableDecoder, restore_dtype
 from oddrow.encoding.encoder import Encoded
-from oddrow.encoding.times import ELAPSED, TIME_PARTS
 from oddrow.table.schema import Column, Schema
 from oddrow.table.table import Table
 from oddrow.typing import Floats, Ints, Mask

@@ -12,12 +12,13 @@ import polars as pl
 from oddrow.encoding.columns import (
     LARGEST_ENCODED,
     MISSING,
+    SECONDS_PER_DAY,
+    TIME_PARTS,
     CategoryColumn,
     NumberColumn,
     knot_deviates,
 )
 from oddrow.encoding.encoder import TableEncoder
-from oddrow.encoding.times import SECONDS_PER_DAY, TIME_PARTS
 from oddrow.export.graph import FLOAT, INT64, ML, Graph
 from oddrow.typing import Floats, Ints
 

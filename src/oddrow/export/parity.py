@@ -9,8 +9,7 @@ import numpy as np
 import polars as pl
 
 from oddrow.detectors.base import Detector
-from oddrow.encoding.columns import CategoryColumn, NumberColumn
-from oddrow.encoding.times import SECONDS_PER_DAY
+from oddrow.encoding.columns import SECONDS_PER_DAY, CategoryColumn, NumberColumn
 from oddrow.errors import ArtifactError, ParameterError
 from oddrow.export.convert import SCORE, input_columns, model_inputs
 from oddrow.export.graph import NEEDS, load_onnx

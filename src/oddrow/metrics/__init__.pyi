@@ -1,14 +1,14 @@
 from .classification import Confusion as Confusion
+from .classification import brier as brier
+from .classification import calibration_error as calibration_error
 from .classification import confusion as confusion
 from .classification import cost as cost
+from .classification import prior_corrected as prior_corrected
 from .classification import value_caught as value_caught
 from .daily import DailyPrecision as DailyPrecision
 from .daily import alerts_per_day as alerts_per_day
 from .daily import card_precision_at_k as card_precision_at_k
 from .daily import precision_at_k_per_day as precision_at_k_per_day
-from .probability import brier as brier
-from .probability import calibration_error as calibration_error
-from .probability import prior_corrected as prior_corrected
 from .ranking import auroc as auroc
 from .ranking import average_precision as average_precision
 from .ranking import precision_at_k as precision_at_k

@@ -21,7 +21,7 @@ from oddrow.encoding.matrix import NumericMatrix, TableScorer
 from oddrow.errors import TrainingError, counted
 from oddrow.evaluate.baselines import Baseline, Forest, Mahalanobis, OneClass
 from oddrow.evaluate.result import measure
-from oddrow.nets.parameters import named_activations
+from oddrow.nets.layers import named_activations
 from oddrow.recipes.data import Case, CaseSplit, LabelledTable, split_case
 from oddrow.recipes.recipe import METRICS, DetectionProtocol, Recipe
 from oddrow.recipes.results import METRIC_NAMES, TIMES, Line, Results
@@ -32,7 +32,7 @@ from oddrow.table.table import Table
 from oddrow.thresholds.rule import Rule
 from oddrow.thresholds.threshold import Threshold
 from oddrow.typing import Floats, Ints, Tell
-from oddrow.workflow.baselines import RankedScores
+from oddrow.workflow.evaluating import RankedScores
 from oddrow.workflow.settings import Settings
 
 BASELINES: dict[str, Callable[[int], Baseline]] = {

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from oddrow.evaluate.text import Shown
+from oddrow.evaluate.evaluation import Shown
 from oddrow.files import write_json, write_text
 from oddrow.recipes.data import LabelledTable
 from oddrow.recipes.recipe import SHOWN_METRICS, Published, Recipe

@@ -22,14 +22,12 @@ from oddrow.recipes.data import LabelledTable
 from oddrow.recipes.recipe import P, Recipe
 from oddrow.recipes.results import HEADINGS, Line, Results, write_results
 from oddrow.report import Page, PageTable, Picture, Section, check_packages, render
-from oddrow.report.contents import VERSIONS, build_page
-from oddrow.report.data import ReportData
+from oddrow.report.contents import VERSIONS, ReportData, build_page
 from oddrow.report.sections import reproduce_section
 from oddrow.table.dataset import Dataset
 from oddrow.table.write import write_table
 from oddrow.typing import Floats, Ints, Tell
-from oddrow.workflow.baselines import RankedScores
-from oddrow.workflow.evaluating import of_ranked
+from oddrow.workflow.evaluating import RankedScores, of_ranked
 
 C = TypeVar("C")
 

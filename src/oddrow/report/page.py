@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Any
 
 from oddrow.errors import ParameterError
-from oddrow.evaluate.text import Shown
+from oddrow.evaluate.evaluation import Shown
 from oddrow.plots import as_svg
 from oddrow.plots.canvas import load_matplotlib
 

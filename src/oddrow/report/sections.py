@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from oddrow.evaluate.evaluation import Evaluation
+from oddrow.evaluate.evaluation import Evaluation, at_threshold, counts, ranking
 from oddrow.evaluate.result import K, Result
-from oddrow.evaluate.text import at_threshold, counts, ranking
 from oddrow.report.page import PageTable, Picture, Section
 from oddrow.report.pictures import PlotData, plot_ranking, plot_scores, plot_threshold
 from oddrow.table.schema import Schema
@@ -75,8 +74,8 @@ def schema_tables(schema: Schema) -> Iterator[PageTable]:
     others = [column for column in schema.columns if not column.is_feature]
     for caption, columns in (("Columns used", used), ("Columns not used", others)):
         if columns:
-            lines = [(column.name, column.kind, column.why, f"{column.n_missing:,}") for column in columns]
-            headings, counted = ("column", "kind", "why", "missing values"), f"{caption} ({len(lines)})"
+            lines = [(column.name, column.kind, column.reason, f"{column.n_missing:,}") for column in columns]
+            headings, counted = ("column", "kind", "reason", "missing values"), f"{caption} ({len(lines)})"
             yield PageTable(headings, lines, counted, n_texts=3, is_folded=len(lines) > MOST_COLUMNS)
 
 

@@ -14,15 +14,14 @@ import numpy.typing as npt
 import polars as pl
 from sklearn.utils.validation import check_is_fitted
 
-from oddrow.encoding.columns import MISSING
+from oddrow.encoding.columns import ELAPSED, MISSING
 from oddrow.encoding.decoder import TableDecoder
 from oddrow.encoding.encoder import Encoded, TableEncoder
 from oddrow.encoding.input import check_table
-from oddrow.encoding.times import ELAPSED
 from oddrow.errors import TableError, check_choice, check_number, first_names
 from oddrow.estimator import Estimator, OneToOneFeatureMixin
 from oddrow.nets.cvae import CVAE
-from oddrow.nets.parameters import check_widths
+from oddrow.nets.layers import check_widths
 from oddrow.resampling.contract import (
     Labels,
     SamplerTags,
@@ -36,9 +35,8 @@ from oddrow.resampling.contract import (
 from oddrow.table.schema import check_features
 from oddrow.table.split import split_random
 from oddrow.table.table import Table
-from oddrow.train.blocks import block_of, blocks
 from oddrow.train.checkpoint import signature_of
-from oddrow.train.compilation import keep_compiled_code
+from oddrow.train.compilation import block_of, blocks, keep_compiled_code
 from oddrow.train.loop import train
 from oddrow.train.training import Training, as_training, generator
 from oddrow.typing import Ints

@@ -17,8 +17,7 @@ from sklearn.utils import _safe_indexing, get_tags
 from oddrow.errors import EvaluationError, ParameterError, TrainingError, counted
 from oddrow.evaluate.folds import Fold, check_folds, thinned
 from oddrow.evaluate.intervals import N_DRAWS, average_precisions, draws_of_rows
-from oddrow.metrics.classification import confusion
-from oddrow.metrics.probability import brier, prior_corrected
+from oddrow.metrics.classification import brier, confusion, prior_corrected
 from oddrow.metrics.ranking import auroc, average_precision, precision_at_k, recall_at_precision
 from oddrow.resampling.candidates import CLASS_WEIGHTS, NOTHING
 from oddrow.resampling.comparison import LEAST_PRECISION, Cell, Comparison, K

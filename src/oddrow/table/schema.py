@@ -28,7 +28,7 @@ MIN_ROWS_FOR_IDENTIFIER = 50
 # `card_id`, `UUID`, `TransactionID`, but not `paid` or `valid`.
 IDENTIFIER_NAME = re.compile(r"(?i:(?:^|[_\s.-])(?:id|uuid|guid)$)|[a-z](?:ID|Id)$")
 
-HEADINGS = ("column", "kind", "why", "missing")
+HEADINGS = ("column", "kind", "reason", "missing")
 
 # Rows are converted in slices, so that no second copy of a large table is in memory.
 ROWS_AT_ONCE = 65_536
@@ -44,7 +44,7 @@ class Column:
         Name of the column.
     kind : str
         `numeric`, `category`, `boolean` or `time` for a feature; `identifier`, `constant` or `dropped` otherwise.
-    why : str
+    reason : str
         Reason for the kind, in words.
     n_missing : int, default 0
         Number of missing values, NaN included.
@@ -57,7 +57,7 @@ class Column:
 
     name: str
     kind: str
-    why: str
+    reason: str
     n_missing: int = 0
 
     @property
@@ -86,7 +86,7 @@ class Schema:
     --------
     >>> frame = pl.DataFrame({"amount": [1.5, 2.0, None], "shop": ["a", "b", "a"]})
     >>> Schema.infer(frame)
-    column  kind      why                           missing
+    column  kind      reason                        missing
     amount  numeric   values of type Float64              1
     shop    category  text with 2 different values
     """
@@ -219,13 +219,13 @@ class Schema:
         return html_table(HEADINGS, self._cells(), n_left=3)
 
     def _cells(self) -> list[tuple[str, ...]]:
-        return [(c.name, c.kind, c.why, f"{c.n_missing:,}" if c.n_missing else "") for c in self.columns]
+        return [(c.name, c.kind, c.reason, f"{c.n_missing:,}" if c.n_missing else "") for c in self.columns]
 
 
 def check_features(schema: Schema) -> None:
     """Raise `TableError` if no column is a feature."""
     if not schema.features:
-        listed = "; ".join(f"'{column.name}' is {column.kind}: {column.why}" for column in schema.columns[:5])
+        listed = "; ".join(f"'{column.name}' is {column.kind}: {column.reason}" for column in schema.columns[:5])
         raise TableError(f"no column can be scored ({listed}). Expected at least one feature whose values vary.")
 
 

@@ -19,10 +19,9 @@ from oddrow.resampling.comparison import Comparison
 from oddrow.resampling.cvae import CVAESampler
 from oddrow.resampling.trial import compare
 from oddrow.table.dataset import Dataset, tell_columns
-from oddrow.table.fingerprint import table_hashes
 from oddrow.table.schema import Schema, check_features
 from oddrow.table.split import clock, duration, moment_on_clock
-from oddrow.table.table import Table
+from oddrow.table.table import Table, table_hashes
 from oddrow.typing import Floats, Tell, silent
 from oddrow.workflow.settings import Settings
 

@@ -13,8 +13,7 @@ from oddrow.artifact import Artifact
 from oddrow.artifact.manifest import REPORT
 from oddrow.files import check_output_file, write_text
 from oddrow.report import check_packages, render
-from oddrow.report.contents import build_page
-from oddrow.report.data import ReportData
+from oddrow.report.contents import ReportData, build_page
 from oddrow.table.dataset import Dataset, describe_span
 from oddrow.table.roles import Roles
 from oddrow.typing import Tell, silent

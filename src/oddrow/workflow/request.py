@@ -17,12 +17,11 @@ from oddrow.detectors.base import Detector
 from oddrow.errors import ParameterError, TableError, raise_all
 from oddrow.structure import build, unknown_keys
 from oddrow.table.dataset import Dataset, read_dataset
-from oddrow.table.fingerprint import row_hashes, table_hashes
 from oddrow.table.history import History
 from oddrow.table.join import Join
 from oddrow.table.roles import Roles
 from oddrow.table.schema import Schema
-from oddrow.table.table import Table
+from oddrow.table.table import Table, row_hashes, table_hashes
 from oddrow.typing import Tell
 
 
