@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pytest
@@ -14,7 +16,7 @@ from oddrow.errors import ParameterError
 from oddrow.table.schema import Schema
 
 
-def fitted(values: list[float | None], **parameters: str) -> NumberColumn:
+def fitted(values: list[float | None], **parameters: Any) -> NumberColumn:
     frame = pl.DataFrame({"a": pl.Series(values, dtype=pl.Float64)})
     (column,) = TableEncoder(**parameters).fit(frame, Schema.infer(frame, {"a": "numeric"})).number_columns_
     return column

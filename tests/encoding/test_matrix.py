@@ -21,7 +21,8 @@ class Sum:
 
     def anomaly_score(self, X: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         self.shown.append(len(X))
-        return X.sum(axis=1, dtype=np.float64)
+        scores: npt.NDArray[np.float64] = X.sum(axis=1, dtype=np.float64)
+        return scores
 
 
 # Columns for missing, unseen and rare beside those of the levels.

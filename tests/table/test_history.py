@@ -239,7 +239,13 @@ row = st.tuples(
     st.one_of(st.none(), st.just(float("nan")), st.floats(-1e6, 1e6, allow_subnormal=False)),
     st.sampled_from([0.0, 1.0, float("nan")]),
 )
-SCHEMA = {"time": pl.Datetime("us"), "card": pl.String, "shop": pl.Int64, "amount": pl.Float64, "y": pl.Float64}
+SCHEMA: dict[str, Any] = {
+    "time": pl.Datetime("us"),
+    "card": pl.String,
+    "shop": pl.Int64,
+    "amount": pl.Float64,
+    "y": pl.Float64,
+}
 
 
 def framed(rows: list[Any]) -> pl.DataFrame:

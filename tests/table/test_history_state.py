@@ -30,7 +30,7 @@ HISTORY = History.of(
         {"by": "shop", "windows": ["12h"], "features": ["count"]},
     ]
 )
-SCHEMA = {
+SCHEMA: dict[str, Any] = {
     "time": pl.Datetime("us"),
     "card": pl.String,
     "shop": pl.Int64,

@@ -37,7 +37,7 @@ def test_every_row_stays_in_order_and_those_without_a_partner_have_missing_value
         table(amount=[1.0, 2.0, 3.0, 4.0], id=[9, 7, 9, 1]), other(shop=["a", "b", "c"], id=[7, 9, 8]), "id"
     )
     expected = {"amount": [1.0, 2.0, 3.0, 4.0], "id": [9, 7, 9, 1], "shop": ["b", "a", "b", None]}
-    assert_frame_equal(joined.frame, pl.DataFrame(expected))
+    assert_frame_equal(joined.in_memory, pl.DataFrame(expected))
     assert joined.note == "3 of 4 rows have a partner in right.csv by 'id'."
     assert joined.source == "left.csv with right.csv"
 
@@ -68,7 +68,7 @@ def test_the_join_equals_a_lookup_row_by_row(keys: list[int | None], others: lis
 def test_keys_of_one_kind_match_and_a_missing_key_matches_nothing(keys: list[Any], others: list[Any]) -> None:
     joined = left_join(table(id=keys), other(id=others, x=["two", "one", "none"]), "id")
     assert joined.frame["x"].to_list() == ["one", "two", None]
-    assert_frame_equal(joined.frame.select("id"), pl.DataFrame({"id": keys}))
+    assert_frame_equal(joined.in_memory.select("id"), pl.DataFrame({"id": keys}))
 
 
 def test_long_numbers_and_levels_match_exactly() -> None:
@@ -89,7 +89,8 @@ def test_a_second_table_with_only_the_key_adds_nothing() -> None:
 
 
 def test_a_row_is_synthetic_if_either_part_is() -> None:
-    left = table(id=[1, 2, 3, 4], **{SYNTHETIC: [True, False, False, False]})
+    marks: dict[str, Any] = {SYNTHETIC: [True, False, False, False]}
+    left = table(id=[1, 2, 3, 4], **marks)
     joined = left_join(left, other(id=[1, 2, 3], x=[0, 0, 0], **{SYNTHETIC: [False, True, False]}), "id")
     assert joined.synthetic.tolist() == [True, True, False, False]
     assert joined.columns == ["id", "x"]
@@ -132,7 +133,7 @@ def test_keys_that_cannot_be_compared(keys: list[Any], others: list[Any], expect
 
 
 def test_columns_of_one_name() -> None:
-    shared = {name: [0] for name in "abcd"}
+    shared: dict[str, Any] = {name: [0] for name in "abcd"}
     assert refusal(table(id=[1], z=[0], **shared), other(id=[1], y=[0], **shared)) == (
         "right.csv: besides the key 'id', left.csv has 4 columns of the same name ('a', 'b', 'c' and 1 more). "
         "Rename or remove them in one of the two tables."
@@ -154,5 +155,5 @@ def test_given_names_are_those_of_the_first_table_and_missing_texts_hold_for_bot
     (tmp_path / "b2.csv").write_text("id,x\n1,7\n")
     read = ReadOptions(names=("id", "w"), missing=("-",))
     joined = read_joined(str(tmp_path / "a.csv"), read, Join(str(tmp_path / "b*.csv"), "id"))
-    assert joined.frame.rows() == [(1, None, 7), (2, 5, None)]
+    assert joined.in_memory.rows() == [(1, None, 7), (2, 5, None)]
     assert read_joined(str(tmp_path / "a.csv"), read).columns == ["id", "w"]

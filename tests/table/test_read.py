@@ -40,7 +40,7 @@ def write(tmp_path: Path) -> Write:
 
 
 def rows(source: Any, **options: Any) -> list[tuple[Any, ...]]:
-    return read_table(source, **options).frame.rows()
+    return read_table(source, **options).in_memory.rows()
 
 
 def refusal(source: Any, **options: Any) -> str:
@@ -55,7 +55,7 @@ def refusal(source: Any, **options: Any) -> str:
 def test_csv_has_its_names_in_the_first_line(write: Write) -> None:
     table = read_table(write("a.csv", "amount,shop\n1.5,books\n2,food\n"))
     assert table.columns == ["amount", "shop"]
-    assert table.frame.rows() == [(1.5, "books"), (2.0, "food")]
+    assert table.in_memory.rows() == [(1.5, "books"), (2.0, "food")]
     assert table.source.endswith("a.csv")
     assert not table.synthetic.any()
 
@@ -65,13 +65,13 @@ def test_csv_without_a_header_line(write: Write) -> None:
     assert read_table(path, header=False).columns == ["column_1", "column_2"]
     named = read_table(path, names=["n", "c"])
     assert named.columns == ["n", "c"]
-    assert named.frame.rows() == [(1, "x"), (2, "y")]
+    assert named.in_memory.rows() == [(1, "x"), (2, "y")]
 
 
 def test_given_names_replace_those_of_the_header(write: Write) -> None:
     table = read_table(write("a.csv", "a,b\n1,2\n"), names=["p", "q"], header=True)
     assert table.columns == ["p", "q"]
-    assert table.frame.rows() == [(1, 2)]
+    assert table.in_memory.rows() == [(1, 2)]
 
 
 def test_the_header_may_leave_a_name_out(write: Write) -> None:
@@ -103,7 +103,7 @@ def test_tsv_is_split_at_tabs(name: str, write: Write) -> None:
 def test_a_byte_order_mark_is_not_part_of_a_name(text: str, write: Write) -> None:
     table = read_table(write("a.csv", text))
     assert table.columns == ["a", "b"]
-    assert table.frame.rows() == [(1, 2)]
+    assert table.in_memory.rows() == [(1, 2)]
 
 
 def test_an_empty_field_is_missing(write: Write) -> None:
@@ -130,7 +130,7 @@ def test_a_late_value_changes_the_type_of_the_whole_column(
     late: str, kind: type[pl.DataType], value: object, name: str, write: Write
 ) -> None:
     text = ("n,m\n" + "7,1\n" * (N_ROWS_FOR_TYPES + 500) + f"{late},2\n").encode()
-    frame = read_table(write(name, gzip.compress(text) if name.endswith("gz") else text)).frame
+    frame = read_table(write(name, gzip.compress(text) if name.endswith("gz") else text)).in_memory
     assert frame.dtypes == [kind, pl.Int64]
     assert frame.height == N_ROWS_FOR_TYPES + 501
     assert frame.row(-1) == (value, 2)
@@ -139,13 +139,13 @@ def test_a_late_value_changes_the_type_of_the_whole_column(
 
 def test_late_values_change_the_types_of_several_named_columns(write: Write) -> None:
     path = write("a.csv", "7,1,2024-01-01\n" * (N_ROWS_FOR_TYPES + 500) + "1.5,x,soon\n")
-    frame = read_table(path, names=["p", "q", "r"]).frame
+    frame = read_table(path, names=["p", "q", "r"]).in_memory
     assert frame.schema == {"p": pl.Float64, "q": pl.String, "r": pl.String}
     assert frame.row(-1) == (1.5, "x", "soon")
 
 
 def test_dates_and_booleans_are_recognised(write: Write) -> None:
-    frame = read_table(write("a.csv", "d,t,b\n2024-01-31,2024-01-31T12:30:00,true\n2024-02-01,,false\n")).frame
+    frame = read_table(write("a.csv", "d,t,b\n2024-01-31,2024-01-31T12:30:00,true\n2024-02-01,,false\n")).in_memory
     assert frame.dtypes == [pl.Date, pl.Datetime("us"), pl.Boolean]
 
 
@@ -196,15 +196,15 @@ def frame() -> pl.DataFrame:
 @pytest.mark.parametrize("name", ["a.parquet", "a.pq", "a[1].parquet"])
 def test_parquet(name: str, frame: pl.DataFrame, tmp_path: Path) -> None:
     frame.write_parquet(tmp_path / name)
-    assert_frame_equal(read_table(tmp_path / name).frame, frame)
+    assert_frame_equal(read_table(tmp_path / name).in_memory, frame)
 
 
 @pytest.mark.parametrize("name", ["a.arrow", "a.feather", "a.ipc", "a[1].arrow"])
 def test_arrow_ipc_as_file_and_as_stream(name: str, frame: pl.DataFrame, tmp_path: Path) -> None:
     frame.write_ipc(tmp_path / name)
-    assert_frame_equal(read_table(tmp_path / name).frame, frame)
+    assert_frame_equal(read_table(tmp_path / name).in_memory, frame)
     frame.write_ipc_stream(tmp_path / name)
-    assert_frame_equal(read_table(tmp_path / name).frame, frame)
+    assert_frame_equal(read_table(tmp_path / name).in_memory, frame)
 
 
 def test_npz_holds_x_and_perhaps_y(tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_npz_holds_x_and_perhaps_y(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", X=X, y=y)
     table = read_table(tmp_path / "a.npz")
     assert table.columns == ["x0", "x1", "y"]
-    np.testing.assert_array_equal(table.frame.select("x0", "x1").to_numpy(), X)
+    np.testing.assert_array_equal(table.in_memory.select("x0", "x1").to_numpy(), X)
     assert table.frame["y"].to_list() == [0, 1, 0]
     np.savez_compressed(tmp_path / "b.npz", X=X)
     assert read_table(tmp_path / "b.npz", names=["p", "q"]).columns == ["p", "q"]
@@ -248,13 +248,13 @@ def test_a_mat_file_gives_the_columns_of_an_npz_file(shape: tuple[int, ...], wri
     X, y = np.array([[0.0, 1.0], [2.5, 3.0], [np.nan, 5.0]]), np.array([0.0, 1.0, 0.0])
     np.savez(tmp_path / "a.npz", X=X, y=y)
     path = write("a.mat", mat_bytes(X=X, y=y.reshape(shape), other="not looked at"))
-    assert_frame_equal(read_table(path).frame, read_table(tmp_path / "a.npz").frame)
+    assert_frame_equal(read_table(path).in_memory, read_table(tmp_path / "a.npz").in_memory)
     assert read_table(path, names=["p", "q"]).columns == ["p", "q", "y"]
     assert read_table(write("b.mat", mat_bytes(X=X))).columns == ["x0", "x1"]
 
 
 def test_arrhythmia_is_read_as_it_was_published(data: Path) -> None:
-    frame = read_table(data / "arrhythmia" / "arrhythmia.mat").frame
+    frame = read_table(data / "arrhythmia" / "arrhythmia.mat").in_memory
     assert (frame.height, frame.columns) == (452, [*(f"x{column}" for column in range(274)), "y"])
     assert int(frame["y"].sum()) == 66
     assert set(frame.dtypes) == {pl.Float64}
@@ -307,14 +307,14 @@ def test_a_mat_file_is_read_whatever_else_it_holds_and_however_it_is_stored(writ
 def test_numbers_have_the_type_of_their_matlab_class(write: Write) -> None:
     """MATLAB stores a double matrix of zeros and ones as bytes, with the class double."""
     whole = bytearray(mat_bytes(X=np.array([[0, 1], [1, 0]], dtype=np.uint8)))
-    assert set(read_table(write("a.mat", bytes(whole))).frame.dtypes) == {pl.UInt8}
+    assert set(read_table(write("a.mat", bytes(whole))).in_memory.dtypes) == {pl.UInt8}
     whole[144] = 6
-    assert set(read_table(write("a.mat", bytes(whole))).frame.dtypes) == {pl.Float64}
+    assert set(read_table(write("a.mat", bytes(whole))).in_memory.dtypes) == {pl.Float64}
 
 
 @pytest.mark.parametrize("name", ["a.npz", "a.mat"])
 def test_names_for_arrays_are_checked(name: str, write: Write, tmp_path: Path) -> None:
-    arrays = {"X": np.zeros((3, 2)), "y": np.zeros(3)}
+    arrays: dict[str, Any] = {"X": np.zeros((3, 2)), "y": np.zeros(3)}
     path = write(name, mat_bytes(**arrays))
     if name == "a.npz":
         np.savez(path, **arrays)
@@ -414,7 +414,7 @@ def test_lists_and_globs_stack_files_in_order(write: Write, tmp_path: Path) -> N
     write("b1.csv", "a,b\n1,x\n2,y\n")
     write("b2.csv", "b,a\nz,2.5\n")
     table = read_table(str(tmp_path / "b*.csv"))
-    assert table.frame.rows() == [(1.0, "x"), (2.0, "y"), (2.5, "z")]
+    assert table.in_memory.rows() == [(1.0, "x"), (2.0, "y"), (2.5, "z")]
     assert table.source == f"{tmp_path / 'b1.csv'} and 1 more"
     assert rows([tmp_path / "b2.csv", str(tmp_path / "b1.csv")]) == [("z", 2.5), ("x", 1.0), ("y", 2.0)]
 
@@ -454,7 +454,7 @@ def test_polars_pandas_arrow_and_numpy_become_the_same_table() -> None:
         as_table(expected),
     ]
     for source in sources:
-        assert_frame_equal(read_table(source).frame, expected)
+        assert_frame_equal(read_table(source).in_memory, expected)
 
 
 def test_a_pandas_frame_keeps_missing_values_categories_and_times() -> None:
@@ -468,8 +468,8 @@ def test_a_pandas_frame_keeps_missing_values_categories_and_times() -> None:
     )
     table = as_table(frame)
     assert table.columns == ["n", "c", "t", "7"]
-    assert table.frame.null_count().row(0) == (1, 1, 1, 0)
-    assert isinstance(table.frame["t"].dtype, pl.Datetime)
+    assert table.in_memory.null_count().row(0) == (1, 1, 1, 0)
+    assert isinstance(table.in_memory["t"].dtype, pl.Datetime)
 
 
 @pytest.mark.parametrize(
@@ -544,13 +544,13 @@ def test_options_are_plain_values() -> None:
 def test_blank_lines_at_the_end_are_ignored(tmp_path: Path, end: str) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("x,y\n1,2\n3,\n" + end)
-    assert read_table(path).frame.rows() == [(1, 2), (3, None)]
+    assert read_table(path).in_memory.rows() == [(1, 2), (3, None)]
 
 
 def test_a_last_row_of_empty_fields_is_a_row(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("x,y\n1,2\n,\n")
-    assert read_table(path).frame.rows() == [(1, 2), (None, None)]
+    assert read_table(path).in_memory.rows() == [(1, 2), (None, None)]
 
 
 @pytest.mark.parametrize(("delimiter", "name"), [(";", "a.csv"), ("\t", "a.csv"), (";", "a.csv.gz"), ("\t", "a.tsv")])
@@ -559,7 +559,7 @@ def test_fields_may_be_delimited_by_semicolons_and_tabs(tmp_path: Path, delimite
     text = "\n".join(lines).replace(";", delimiter, -1).replace(f"books{delimiter} new", "books; new") + "\n"
     path = tmp_path / name
     path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
-    frame = read_table(path).frame
+    frame = read_table(path).in_memory
     assert frame.columns == ["amount", "shop", "n"]
     assert frame.rows() == [(12.5, "books; new, old", 1), (3.25, "food", 2)]
 
@@ -580,7 +580,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.parquet", "a.arrow", "a.npz"])
 def test_blocks_are_the_rows_of_the_table_in_order(name: str, tmp_path: Path) -> None:
     frame = pl.DataFrame({"x0": np.arange(1030.0), "x1": np.arange(1030.0) ** 2})
-    writers = {
+    writers: dict[str, Callable[[Path], object]] = {
         ".csv": frame.write_csv,
         ".gz": lambda path: path.write_bytes(gzip.compress(frame.write_csv().encode())),
         ".parquet": frame.write_parquet,
@@ -590,14 +590,14 @@ def test_blocks_are_the_rows_of_the_table_in_order(name: str, tmp_path: Path) ->
     writers[Path(name).suffix](tmp_path / name)
     blocks = in_blocks(tmp_path / name)
     assert max(block.n_rows for block in blocks) <= 100
-    assert pl.concat([block.frame for block in blocks]).equals(frame)
+    assert pl.concat([block.in_memory for block in blocks]).equals(frame)
     assert {block.source for block in blocks} == {str(tmp_path / name)}
 
 
 @pytest.mark.usefixtures("small_blocks")
 def test_blocks_of_several_files_have_the_columns_in_the_order_of_the_first(write: Write) -> None:
     paths = [write("a.csv", "p,q\n1,2\n"), write("b.csv", "q,p\n4,3\n")]
-    assert [block.frame.rows() for block in in_blocks(paths)] == [[(1, 2)], [(3, 4)]]
+    assert [block.in_memory.rows() for block in in_blocks(paths)] == [[(1, 2)], [(3, 4)]]
     with pytest.raises(TableError, match=r"c.csv: its columns are not those of .*a.csv \(they differ in 'q', 'r'\)"):
         in_blocks([paths[0], write("c.csv", "p,r\n1,2\n")])
 

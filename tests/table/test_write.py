@@ -20,7 +20,7 @@ FRAME = pl.DataFrame({"a": [1, 2], "b": ["x", None]})
 @pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
 def test_what_is_written_is_read_back(name: str, tmp_path: Path) -> None:
     write_table(FRAME, tmp_path / name)
-    assert_frame_equal(read_table(tmp_path / name).frame, FRAME)
+    assert_frame_equal(read_table(tmp_path / name).in_memory, FRAME)
     assert os.listdir(tmp_path) == [name]
 
 
@@ -66,7 +66,7 @@ def test_a_read_only_folder_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
 def test_blocks_are_written_one_below_the_other(name: str, tmp_path: Path) -> None:
     write_blocks((FRAME for _ in range(3)), tmp_path / name)
-    assert_frame_equal(read_table(tmp_path / name).frame, pl.concat([FRAME] * 3))
+    assert_frame_equal(read_table(tmp_path / name).in_memory, pl.concat([FRAME] * 3))
     assert os.listdir(tmp_path) == [name]
 
 
