@@ -11,23 +11,18 @@ import numpy as np
 import pytest
 from sklearn.metrics import mean_squared_log_error
 
-from oddrow.nets.autoencoder import Autoencoder, BinaryAutoencoder, EncodedRows
-from oddrow.nets.layers import Dense, Stack, drop_factors
+from oddrow.nets.autoencoder import Autoencoder, BinaryAutoencoder
+from oddrow.nets.layers import Dense, EncodedRows, Stack, drop_factors
 
 KEY = jax.random.key(7)
 WEIGHT = np.array([1, 0, 2, 0.5, 1], dtype=np.float32)
 
 # Compiled whole: one by one, the operations of a network take seconds to compile.
-errors, score, row_errors, layers, reconstruct = (
-    eqx.filter_jit(verb)
-    for verb in (
-        Autoencoder.errors,
-        Autoencoder.score,
-        Autoencoder.row_errors,
-        Autoencoder.layers,
-        Autoencoder.reconstruct,
-    )
-)
+errors = eqx.filter_jit(Autoencoder.errors)
+score = eqx.filter_jit(Autoencoder.score)
+row_errors = eqx.filter_jit(Autoencoder.row_errors)
+layers = eqx.filter_jit(Autoencoder.layers)
+reconstruct = eqx.filter_jit(Autoencoder.reconstruct)
 made = eqx.filter_jit(Autoencoder)
 loss = eqx.filter_jit(lambda net, batch, key: net.loss(batch, key)[0])
 
@@ -48,7 +43,8 @@ def first_layer(net: Autoencoder, of: EncodedRows) -> np.ndarray:
     """What comes out of the first hidden layer, in float64 from the weights alone."""
     vectors = np.asarray(net.embeddings.tables[0])[np.asarray(of[1])[:, 0]]
     layer = net.stack.layers[0]
-    return np.tanh(np.column_stack([of[0], vectors]).astype(np.float64) @ np.asarray(layer.weight) + layer.bias)
+    inputs = np.column_stack([of[0], vectors]).astype(np.float64)
+    return np.asarray(np.tanh(inputs @ np.asarray(layer.weight) + layer.bias))
 
 
 # Dropout.
@@ -59,12 +55,13 @@ def passing_on(*dropout: float, width: int = 300) -> Stack:
     stack = Stack([2, width, width, width], ["tanh", "linear", "linear"], dropout, key=jax.random.key(0))
     same = Dense(width, width, key=KEY)
     same = eqx.tree_at(lambda layer: layer.weight, same, jnp.eye(width))
-    return eqx.tree_at(lambda stack: stack.layers[1:], stack, (same, same))
+    passing: Stack = eqx.tree_at(lambda stack: stack.layers[1:], stack, (same, same))
+    return passing
 
 
 def kept(before: Any, after: Any, share: float) -> np.ndarray:
     """Which values came through; those have been scaled, the others are 0."""
-    through = np.asarray(after) != 0
+    through: np.ndarray = np.asarray(after) != 0
     np.testing.assert_allclose(after, np.where(through, np.asarray(before) / (1 - share), 0), rtol=1e-6)
     return through
 
@@ -175,7 +172,11 @@ def test_numbers_below_0_count_as_least_and_gradients_stay_finite() -> None:
     np.testing.assert_array_equal(below, errors(net, seen, seen))
     assert (np.asarray(reconstruct(net, seen)[0]) < 0).any(), "some rebuilt numbers are clamped too"
     wild = jnp.asarray([[-1e6, 1e6], [0.0, -1.0]]), none[:2]
-    gradient = eqx.filter_jit(eqx.filter_grad(lambda net: net.loss((wild, jnp.ones(2)), None)[0]))(net)
+
+    def loss_of_wild(net: Autoencoder) -> jax.Array:
+        return net.loss((wild, jnp.ones(2)), None)[0]
+
+    gradient = eqx.filter_jit(eqx.filter_grad(loss_of_wild))(net)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
 
 

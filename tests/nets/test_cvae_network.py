@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -19,17 +20,20 @@ N_LEVELS = (5, 6)
 FLAG = 3
 
 # Compiled whole: one by one, the operations of a network take seconds to compile.
-encode, decode, loss_of, surprise, likeliest, draw = (
-    eqx.filter_jit(verb)
-    for verb in (CVAE.encode, CVAE.decode, CVAE.loss, CVAE.reconstruction_loss, CVAE.likeliest, CVAE.draw)
-)
+encode = eqx.filter_jit(CVAE.encode)
+decode = eqx.filter_jit(CVAE.decode)
+loss_of = eqx.filter_jit(CVAE.loss)
+surprise = eqx.filter_jit(CVAE.reconstruction_loss)
+likeliest = eqx.filter_jit(CVAE.likeliest)
+draw = eqx.filter_jit(CVAE.draw)
 made = eqx.filter_jit(CVAE)
 
 
 @cache
-def network(**parameters: int) -> CVAE:
+def network(**parameters: Any) -> CVAE:
     net = made(4, N_LEVELS, 3, (7,), 2, flags=(FLAG,), key=jax.random.key(1), **parameters)
-    return eqx.tree_at(lambda net: net.log_spread, net, jnp.log(jnp.linspace(0.5, 2, 12).reshape(3, 4)))
+    changed: CVAE = eqx.tree_at(lambda net: net.log_spread, net, jnp.log(jnp.linspace(0.5, 2, 12).reshape(3, 4)))
+    return changed
 
 
 @cache
@@ -53,7 +57,7 @@ def surprise_by_hand(row: int) -> float:
     spread = np.linspace(0.5, 2, 12).reshape(3, 4)[labels[row]]
     flag = float(numbers[row, FLAG])
     places = [0, 1] if flag else [0, 1, 2]
-    total = -sum(norm.logpdf(float(numbers[row, i]), float(mean[row, i]), spread[i]) for i in places)
+    total: float = -sum(norm.logpdf(float(numbers[row, i]), float(mean[row, i]), spread[i]) for i in places)
     chance = 1 / (1 + np.exp(-float(mean[row, FLAG])))
     total -= np.log(chance if flag else 1 - chance)
     for scores, level in zip(logits, categories[row], strict=True):
@@ -87,9 +91,11 @@ def test_classes_count_by_their_weights_and_training_does_not_move_these() -> No
     only_third = loss_of(net, ((numbers, categories, labels), jnp.ones(30)), None)[0]
     of_third = loss_of(net, ((numbers, categories, labels), (labels == 2).astype(jnp.float32)), None)[0]
     assert float(only_third) == pytest.approx(float(of_third), rel=1e-5)
-    slope = eqx.filter_jit(eqx.filter_grad(lambda each, batch: each.loss(batch, None)[0]))(
-        net, ((numbers, categories, labels), jnp.ones(30))
-    )
+
+    def loss_alone(each: CVAE, batch: Any) -> jax.Array:
+        return each.loss(batch, None)[0]
+
+    slope = eqx.filter_jit(eqx.filter_grad(loss_alone))(net, ((numbers, categories, labels), jnp.ones(30)))
     np.testing.assert_array_equal(slope.class_weight, 0)
 
 

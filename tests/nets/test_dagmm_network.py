@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from itertools import pairwise
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -12,18 +13,22 @@ import numpy as np
 import pytest
 from sklearn.mixture import GaussianMixture
 
-from oddrow.nets.autoencoder import EncodedRows
 from oddrow.nets.dagmm import DAGMM, Mixture
-from oddrow.nets.layers import Stack
+from oddrow.nets.layers import EncodedRows, Stack
 
 N_LEVELS = (3, 5)
 
 # Compiled whole: one by one, the operations of a network take seconds to compile.
-energy, compress, memberships_of = (
-    eqx.filter_jit(verb) for verb in (Mixture.energy, DAGMM.compress, DAGMM.memberships)
-)
-
+energy = eqx.filter_jit(Mixture.energy)
+compress = eqx.filter_jit(DAGMM.compress)
+memberships_of = eqx.filter_jit(DAGMM.memberships)
 run = eqx.filter_jit(Stack.__call__)
+
+
+@eqx.filter_jit
+@eqx.filter_grad
+def gradient_of_loss(net: DAGMM, batch: Any) -> jax.Array:
+    return net.loss(batch, None)[0]
 
 
 @cache
@@ -163,13 +168,13 @@ def test_memberships_add_up_and_dropout_needs_a_key() -> None:
 def test_a_row_of_zeros_has_a_finite_slope() -> None:
     net = network(n_levels=())
     zeros = (jnp.zeros((8, 4)), jnp.zeros((8, 0), jnp.int32))
-    gradient = eqx.filter_jit(eqx.filter_grad(lambda net: net.loss((zeros, jnp.ones(8)), None)[0]))(net)
+    gradient = gradient_of_loss(net, (zeros, jnp.ones(8)))
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
 
 
 def test_every_weight_is_trained() -> None:
     """Of public versions one never trained at all: its loss had lost its gradient."""
-    gradient = eqx.filter_jit(eqx.filter_grad(lambda net: net.loss((rows(), jnp.ones(40)), None)[0]))(network())
+    gradient = gradient_of_loss(network(), (rows(), jnp.ones(40)))
     trained = [gradient.embeddings, gradient.encoder, gradient.decoder, gradient.estimator]
     assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(trained))
     assert all(np.abs(leaf).max() == 0 for leaf in jax.tree.leaves(gradient.mixture)), "the mixture is set, not trained"

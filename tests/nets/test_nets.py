@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 from jaxtyping import TypeCheckError
 
-from oddrow.nets.autoencoder import Autoencoder, EncodedRows
-from oddrow.nets.layers import ACTIVATIONS, Dense, Embeddings, Stack, embedding_width
+from oddrow.nets.autoencoder import Autoencoder
+from oddrow.nets.layers import ACTIVATIONS, Dense, Embeddings, EncodedRows, Stack, embedding_width
 
 N_LEVELS = (4, 9)
 
 # Compiled whole: one by one, the operations of a network take seconds to compile.
-errors, score = (eqx.filter_jit(verb) for verb in (Autoencoder.errors, Autoencoder.score))
+errors = eqx.filter_jit(Autoencoder.errors)
+score = eqx.filter_jit(Autoencoder.score)
 loss = eqx.filter_jit(lambda net, batch, key: net.loss(batch, key)[0])
 
 
@@ -70,7 +71,8 @@ def test_the_output_is_a_number_each_and_the_logits_of_each_category() -> None:
 
 
 def test_errors_are_squares_and_cross_entropies_by_hand() -> None:
-    net, target, seen = network(), rows(), tuple(leaf[::-1] for leaf in rows())
+    net, target = network(), rows()
+    seen = target[0][::-1], target[1][::-1]
     np.testing.assert_allclose(errors(net, target, seen), errors_by_hand(net, target, seen), rtol=1e-4, atol=1e-6)
 
 
