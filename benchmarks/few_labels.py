@@ -18,7 +18,7 @@ import polars as pl
 
 from oddrow.detectors.autoencoder import AutoencoderDetector
 from oddrow.metrics.ranking import average_precision
-from oddrow.recipes.prequential import Transactions
+from oddrow.recipes.prequential_runner import Transactions
 from oddrow.recipes.recipe import load_recipe
 from oddrow.table.table import Table
 

@@ -73,7 +73,7 @@ def _anomaly_score(folder: Path, rows: Any) -> Once:
 def oddrow_network(*, models: str, n_rows: int, threads: int) -> Once:
     """The network of the saved model alone, in the detector's blocks, on rows encoded already."""
     from oddrow.artifact import Artifact
-    from oddrow.detectors.scoring import score_in_blocks
+    from oddrow.detectors.block_scoring import score_in_blocks
     from oddrow.nets.autoencoder import Autoencoder
 
     network = Artifact.load(Path(models, ARRAY)).detector.network_

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 import oddrow.detectors.oddrow as parts_of_oddrow
 from oddrow import AutoencoderDetector, OddRowDetector, Table, TableEncoder, Training
-from oddrow.detectors.scoring import score_in_blocks
+from oddrow.detectors.block_scoring import score_in_blocks
 from oddrow.nets.oddrow import LEAD, OddRow
 
 Floats = npt.NDArray[np.float64]

@@ -20,7 +20,7 @@ from typing import Any
 from oddrow import AutoencoderDetector, OddRowDetector, Settings, workflow
 from oddrow.metrics.daily import card_precision_at_k
 from oddrow.metrics.ranking import auroc, average_precision
-from oddrow.recipes.prequential import Transactions
+from oddrow.recipes.prequential_runner import Transactions
 from oddrow.recipes.recipe import load_recipe
 from race import machine, table, versions, write_json
 

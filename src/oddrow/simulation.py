@@ -17,7 +17,7 @@ from oddrow.errors import ParameterError, check_number, raise_all
 from oddrow.table.history.events import check_absent, check_frame, read_events
 from oddrow.table.history.features import CALENDAR
 from oddrow.table.history.history import History
-from oddrow.table.validation import missing_column
+from oddrow.table.invalid_values import missing_column
 from oddrow.typing import Floats, Ints, Mask
 
 FRAUD_KINDS: Final = ("none", "large amount", "compromised terminal", "stolen card")

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oddrow.artifact import Artifact, Origin
-from oddrow.artifact.manifest import CARD, MANIFEST, TENSORS, check_writable
+from oddrow.artifact.saved_folder import CARD, MANIFEST, TENSORS, check_writable
 from oddrow.detectors.autoencoder import AutoencoderDetector
 from oddrow.encoding.encoder import TableEncoder
 from oddrow.errors import ArtifactError

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 
 from laws import DETECTORS, QUICK_DETECTORS, New, normal_rows
 from oddrow.artifact import Artifact, Origin
-from oddrow.artifact.manifest import CARD, LARGEST_MANIFEST, MANIFEST, TENSORS
+from oddrow.artifact.saved_folder import CARD, LARGEST_MANIFEST, MANIFEST, TENSORS
 from oddrow.encoding.encoder import TableEncoder
 from oddrow.errors import ArtifactError, OddrowError
 from oddrow.table.join import Join

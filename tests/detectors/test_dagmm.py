@@ -65,7 +65,7 @@ def test_a_score_is_the_energy_of_scikit_learns_mixture(fitted: DAGMMDetector) -
 
 
 def test_chunks_change_nothing_about_the_mixture(fitted: DAGMMDetector, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("oddrow.detectors.scoring.SUMMED_BYTES", 1)
+    monkeypatch.setattr("oddrow.detectors.block_scoring.SUMMED_BYTES", 1)
     again = detector().fit(two_groups())
     for one, other in zip(
         jax.tree.leaves(fitted.network_.mixture), jax.tree.leaves(again.network_.mixture), strict=True
@@ -147,7 +147,7 @@ def test_a_wide_code_is_summed_in_smaller_blocks(monkeypatch: pytest.MonkeyPatch
     """The scatter of a row has components x width x width numbers; of 400 rows at once that is what a budget ends."""
     rows, wide = two_groups(400), {"latent": 8, "epochs": 1}
     whole = detector(**wide).fit(rows)
-    monkeypatch.setattr("oddrow.detectors.scoring.SUMMED_BYTES", 300 * 2 * 10 * 10 * 4)
+    monkeypatch.setattr("oddrow.detectors.block_scoring.SUMMED_BYTES", 300 * 2 * 10 * 10 * 4)
     found = detector(**wide).fit(rows)
     np.testing.assert_allclose(found.anomaly_score(rows), whole.anomaly_score(rows), rtol=1e-4, atol=1e-4)
 

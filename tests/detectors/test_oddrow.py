@@ -15,7 +15,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from laws import normal_rows
 from oddrow.artifact import Artifact
-from oddrow.artifact.manifest import MANIFEST, TENSORS
+from oddrow.artifact.saved_folder import MANIFEST, TENSORS
 from oddrow.detectors import oddrow as module
 from oddrow.detectors.oddrow import OddRowDetector
 from oddrow.encoding.encoder import TableEncoder

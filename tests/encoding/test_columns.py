@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oddrow.encoding.columns import MISSING, MOST_DECIMALS, CategoryColumn, NumberColumn, scale_numbers
+from oddrow.encoding.column_encoding import MISSING, MOST_DECIMALS, CategoryColumn, NumberColumn, scale_numbers
 from oddrow.encoding.encoder import SCALINGS, TableEncoder
 from oddrow.errors import ParameterError
 from oddrow.table.schema import Schema

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from laws import normal_rows
-from oddrow.encoding.columns import TIME_PARTS, circle_position, move_times, times_from_days
+from oddrow.encoding.column_encoding import TIME_PARTS, circle_position, move_times, times_from_days
 from oddrow.encoding.decoder import TableDecoder, restore_dtype
 from oddrow.encoding.encoder import SCALINGS, Encoded, TableEncoder
 from oddrow.table.schema import Column, Schema

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oddrow.encoding.columns import LARGEST_ENCODED, MISSING, RARE, SPECIAL_LEVELS, UNEXPECTED_MISSING, UNSEEN
+from oddrow.encoding.column_encoding import LARGEST_ENCODED, MISSING, RARE, SPECIAL_LEVELS, UNEXPECTED_MISSING, UNSEEN
 from oddrow.encoding.encoder import SCALINGS, Encoded, LearnedColumns, TableEncoder
 from oddrow.errors import ParameterError
 from oddrow.structure import build, to_plain

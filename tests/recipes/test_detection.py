@@ -15,8 +15,8 @@ from test_recipe import values
 
 from oddrow.artifact import Artifact
 from oddrow.errors import ArtifactError, EvaluationError, ParameterError, TrainingError
-from oddrow.recipes import detection
-from oddrow.recipes.data import Case, LabelledTable, split_case
+from oddrow.recipes import detection_runner
+from oddrow.recipes.labelled_table import Case, LabelledTable, split_case
 from oddrow.recipes.recipe import CONTESTANTS as BY_DETECTOR
 from oddrow.recipes.recipe import Recipe
 from oddrow.recipes.results import Results
@@ -138,7 +138,7 @@ def test_what_is_there_is_not_run_again(out: Path, folder: Path, monkeypatch: py
 
     before = (out / "results.json").read_text()
     with monkeypatch.context() as patch:
-        patch.setattr(detection, "fit_models", never)
+        patch.setattr(detection_runner, "fit_models", never)
         run_recipe(recipe(), folder, out, 2, tell=quiet)
     assert (out / "results.json").read_text() == before
 
@@ -146,8 +146,8 @@ def test_what_is_there_is_not_run_again(out: Path, folder: Path, monkeypatch: py
 def test_an_interrupted_recipe_goes_on_where_it_was(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(detection, "TOGETHER_BYTES", 1)
-    usual, fitted = detection.fit_models, []
+    monkeypatch.setattr(detection_runner, "TOGETHER_BYTES", 1)
+    usual, fitted = detection_runner.fit_models, []
 
     def stop_in_the_second_run(name: str, *rest: Any) -> Any:
         fitted.append(name)
@@ -156,7 +156,7 @@ def test_an_interrupted_recipe_goes_on_where_it_was(
         return usual(name, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(detection, "fit_models", stop_in_the_second_run)
+        patch.setattr(detection_runner, "fit_models", stop_in_the_second_run)
         with pytest.raises(TrainingError, match=r"The finished runs are kept in .* to continue from there"):
             run_recipe(recipe(), folder, tmp_path, None, tell=quiet)
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["run-00-0.json", "run-01-0.json"]
@@ -164,7 +164,7 @@ def test_an_interrupted_recipe_goes_on_where_it_was(
     told: list[str] = []
     fitted.clear()
     with monkeypatch.context() as patch:
-        patch.setattr(detection, "fit_models", lambda name, *rest: (fitted.append(name), usual(name, *rest))[1])
+        patch.setattr(detection_runner, "fit_models", lambda name, *rest: (fitted.append(name), usual(name, *rest))[1])
         results = run_recipe(recipe(), folder, tmp_path, None, tell=told.append)
     assert any(line.startswith("1 of 2 runs are in") for line in told)
     assert fitted == [*CONTESTANTS[1:]], "what was measured before is not fitted again"

@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 from oddrow.errors import EvaluationError, ParameterError, TableError
-from oddrow.recipes import prequential
-from oddrow.recipes.prequential import Transactions
+from oddrow.recipes import prequential_runner
+from oddrow.recipes.prequential_runner import Transactions
 from oddrow.recipes.recipe import Recipe, load_recipe, recipe_values
 from oddrow.recipes.run import run_recipe
 from oddrow.simulation import simulate
@@ -116,21 +116,21 @@ def test_what_was_measured_is_not_measured_again(folder: Path, out: Path) -> Non
 def test_tuning_takes_the_best_of_the_grid_on_earlier_weeks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = Transactions.read(recipe(), folder)
     fold = rows.fold("2018-05-04")
-    week = prequential.FoldData.of(rows.data, fold, 0)
-    monkeypatch.setattr(prequential, "TUNED", "gradient boosting")
-    monkeypatch.setattr(prequential, "GRID", {"max_iter": (1, 30)})
+    week = prequential_runner.FoldData.of(rows.data, fold, 0)
+    monkeypatch.setattr(prequential_runner, "TUNED", "gradient boosting")
+    monkeypatch.setattr(prequential_runner, "GRID", {"max_iter": (1, 30)})
     told: list[str] = []
-    best = prequential.tune([week], told.append)
+    best = prequential_runner.tune([week], told.append)
     assert best in ({"max_iter": 1}, {"max_iter": 30})
-    found = {n: prequential._tuning_score({"max_iter": n}, *_numbers(week)) for n in (1, 30)}
+    found = {n: prequential_runner._tuning_score({"max_iter": n}, *_numbers(week)) for n in (1, 30)}
     assert best == {"max_iter": max(found, key=lambda n: found[n])}
-    monkeypatch.setattr(prequential, "TUNED", "nobody")
-    assert prequential.tune([week], told.append) is None
+    monkeypatch.setattr(prequential_runner, "TUNED", "nobody")
+    assert prequential_runner.tune([week], told.append) is None
     assert "is not installed" in told[-1]
 
 
-def _numbers(week: prequential.FoldData) -> tuple[Any, Any, Any, Any]:
-    numbers = prequential.NumericMatrix(week.train)
+def _numbers(week: prequential_runner.FoldData) -> tuple[Any, Any, Any, Any]:
+    numbers = prequential_runner.NumericMatrix(week.train)
     return numbers(week.train), week.y, numbers(week.test), week.outcomes.labels
 
 

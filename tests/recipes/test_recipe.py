@@ -106,8 +106,8 @@ def test_an_absent_file_is_named_with_the_place_where_it_is_public(tmp_path: Pat
 
 def test_kdd99_becomes_the_120_columns_of_the_paper(data: Path) -> None:
     """Whichever rows train: the levels are those of the file."""
-    from oddrow.recipes.data import LabelledTable
-    from oddrow.recipes.detection import DetectionRunner
+    from oddrow.recipes.detection_runner import DetectionRunner
+    from oddrow.recipes.labelled_table import LabelledTable
 
     recipe = load_recipe("kdd99")
     rows = LabelledTable.read(recipe, data)

@@ -13,7 +13,7 @@ import pytest
 
 from oddrow.artifact import Artifact
 from oddrow.errors import ArtifactError
-from oddrow.recipes.data import Case, LabelledTable, split_case
+from oddrow.recipes.labelled_table import Case, LabelledTable, split_case
 from oddrow.recipes.recipe import CONTESTANTS, Recipe, recipe_values
 from oddrow.recipes.run import run_recipe
 from oddrow.recipes.runner import load_scores
@@ -134,14 +134,14 @@ def test_a_report_that_is_gone_is_written_again_without_fitting(
 ) -> None:
     before = (out / "report.html").read_text()
     (out / "report.html").unlink()
-    monkeypatch.setattr("oddrow.recipes.detection.fit_models", None)
+    monkeypatch.setattr("oddrow.recipes.detection_runner.fit_models", None)
     run_recipe(recipe(), folder, out, 2, tell=quiet, command="oddrow recipe creditcard-autoencoder")
     assert (out / "report.html").read_text() == before
 
 
 def test_fewer_runs_than_before_still_end_in_a_report(out: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kept model is that of a run that does not count now."""
-    monkeypatch.setattr("oddrow.recipes.detection.fit_models", None)
+    monkeypatch.setattr("oddrow.recipes.detection_runner.fit_models", None)
     run_recipe(recipe(), folder, out, 1, tell=quiet)
     page = (out / "report.html").read_text()
     assert "autoencoder, as published" in page

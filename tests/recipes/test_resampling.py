@@ -11,10 +11,10 @@ import polars as pl
 import pytest
 
 from oddrow.errors import ParameterError, TableError
-from oddrow.recipes import resampling
-from oddrow.recipes.data import LabelledTable
+from oddrow.recipes import resampling_runner
+from oddrow.recipes.labelled_table import LabelledTable
 from oddrow.recipes.recipe import Recipe, ResamplingProtocol, load_recipe, recipe_values
-from oddrow.recipes.resampling import CLASSIFIERS, ResamplingRunner
+from oddrow.recipes.resampling_runner import CLASSIFIERS, ResamplingRunner
 from oddrow.recipes.run import run_recipe
 
 
@@ -133,7 +133,7 @@ def test_what_is_there_is_not_run_again(out: Path, folder: Path, monkeypatch: py
         raise AssertionError("nothing was to be fitted")
 
     before = (out / "results.json").read_text()
-    monkeypatch.setattr(resampling, "default_classifiers", never)
+    monkeypatch.setattr(resampling_runner, "default_classifiers", never)
     run_recipe(recipe(), folder, out, 2, tell=quiet)
     assert (out / "results.json").read_text() == before
 

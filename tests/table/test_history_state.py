@@ -19,7 +19,7 @@ from oddrow.errors import ArtifactError, ParameterError, TableError
 from oddrow.structure import to_plain
 from oddrow.table.history import History
 from oddrow.table.history.state import HistoryState
-from oddrow.table.history.store import read_state, write_state
+from oddrow.table.history.state_file import read_state, write_state
 
 START = datetime(2018, 4, 2)
 HISTORY = History.of(

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from oddrow.detectors.scoring import mean_in_blocks, score_in_blocks
+from oddrow.detectors.block_scoring import mean_in_blocks, score_in_blocks
 from oddrow.errors import ParameterError, TrainingError
 from oddrow.nets.autoencoder import Autoencoder
 from oddrow.train.epochs import ShardedEpochs

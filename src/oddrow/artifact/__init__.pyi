@@ -1,4 +1,4 @@
 from .artifact import Artifact as Artifact
 from .artifact import Decision as Decision
 from .artifact import RowDecider as RowDecider
-from .manifest import Origin as Origin
+from .saved_folder import Origin as Origin

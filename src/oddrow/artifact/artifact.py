@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from safetensors.numpy import save_file
 
-from oddrow.artifact.manifest import (
+from oddrow.artifact.saved_folder import (
     CARD,
     CLASSES,
     FORMAT,

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from oddrow.detectors.base import Detector
-from oddrow.detectors.scoring import mean_in_blocks, score_in_blocks
+from oddrow.detectors.block_scoring import mean_in_blocks, score_in_blocks
 from oddrow.detectors.training_set import TrainingSet
 from oddrow.encoding.encoder import TableEncoder
 from oddrow.errors import check_choice, check_number

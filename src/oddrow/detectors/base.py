@@ -12,9 +12,9 @@ import numpy.typing as npt
 import polars as pl
 from sklearn.utils.validation import check_is_fitted
 
+from oddrow.detectors.block_scoring import BLOCKS, score_in_blocks, two_at_a_time
 from oddrow.detectors.fit_many import fit_many
 from oddrow.detectors.hooks import DetectorHooks
-from oddrow.detectors.scoring import BLOCKS, score_in_blocks, two_at_a_time
 from oddrow.detectors.training_set import (
     EncodedRows,
     TrainingSet,
@@ -23,7 +23,7 @@ from oddrow.detectors.training_set import (
     encode_validation,
     split_by_label,
 )
-from oddrow.encoding.input import check_row_count, check_table
+from oddrow.encoding.check_input import check_row_count, check_table
 from oddrow.errors import ParameterError, TableError, TrainingError
 from oddrow.estimator import OutlierMixin
 from oddrow.nets.attribution import Occlusion, ScoreDescent

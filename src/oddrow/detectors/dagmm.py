@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from oddrow.detectors.base import Detector
-from oddrow.detectors.scoring import mean_in_blocks
+from oddrow.detectors.block_scoring import mean_in_blocks
 from oddrow.detectors.training_set import TrainingSet
 from oddrow.encoding.encoder import TableEncoder
 from oddrow.errors import NotFiniteError, ParameterError, TrainingError, check_choice, check_number

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
 from oddrow.detectors.base import Detector
-from oddrow.detectors.scoring import BLOCKS, score_in_blocks
+from oddrow.detectors.block_scoring import BLOCKS, score_in_blocks
 from oddrow.encoding.encoder import Encoded, TableEncoder
 from oddrow.encoding.row_encoder import RowEncoder
 from oddrow.train.compilation import keep_compiled_code

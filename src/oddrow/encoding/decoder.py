@@ -9,7 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from oddrow.encoding.columns import CYCLES, ELAPSED, CategoryColumn, circle_position, move_times, times_from_days
+from oddrow.encoding.column_encoding import (
+    CYCLES,
+    ELAPSED,
+    CategoryColumn,
+    circle_position,
+    move_times,
+    times_from_days,
+)
 from oddrow.encoding.encoder import Encoded, TableEncoder
 from oddrow.table.convert import as_text
 from oddrow.table.schema import Schema

@@ -12,7 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from oddrow.encoding.columns import TIME_PARTS, CategoryColumn, NumberColumn, knot_probabilities, range_and_decimals
+from oddrow.encoding.column_encoding import (
+    TIME_PARTS,
+    CategoryColumn,
+    NumberColumn,
+    knot_probabilities,
+    range_and_decimals,
+)
 from oddrow.errors import ParameterError, TableError, check_choice, check_number
 from oddrow.estimator import Estimator
 from oddrow.table.parquet import Frame

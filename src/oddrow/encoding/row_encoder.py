@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from oddrow.encoding.columns import (
+from oddrow.encoding.column_encoding import (
     ELAPSED,
     MICROSECONDS_PER_DAY,
     MISSING,

@@ -13,8 +13,8 @@ import polars as pl
 from oddrow.detectors.base import Detector
 from oddrow.encoding.decoder import restore_dtype
 from oddrow.errors import check_number
+from oddrow.explain.counterfactual_search import FeasibleValues, Scored, Search
 from oddrow.explain.reason import format_value
-from oddrow.explain.search import FeasibleValues, Scored, Search
 from oddrow.table.history import History
 from oddrow.table.schema import Column
 from oddrow.table.table import as_table

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from oddrow.detectors.base import Detector
-from oddrow.encoding.columns import MISSING, RARE, UNSEEN, CategoryColumn, NumberColumn, circle_position
+from oddrow.encoding.column_encoding import MISSING, RARE, UNSEEN, CategoryColumn, NumberColumn, circle_position
 from oddrow.encoding.decoder import TableDecoder
 from oddrow.errors import check_number
 from oddrow.table.history import History

@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 
 from oddrow.detectors.base import Detector
-from oddrow.encoding.columns import SECONDS_PER_DAY, CategoryColumn, NumberColumn
+from oddrow.encoding.column_encoding import SECONDS_PER_DAY, CategoryColumn, NumberColumn
 from oddrow.errors import ArtifactError, ParameterError
-from oddrow.export.convert import SCORE, input_columns, model_inputs
 from oddrow.export.graph import NEEDS, load_onnx
+from oddrow.export.onnx_model import SCORE, input_columns, model_inputs
 from oddrow.typing import Floats, Mask
 
 N_PARITY_ROWS = 4096

@@ -23,7 +23,7 @@ Posterior = tuple[Float[Array, "rows latent"], Float[Array, "rows latent"]]
 LEAST_SPREAD = 0.01
 
 # The first levels of every category: no value, values unseen in training, rare values. They repeat constants of
-# encoding/columns.py, as networks import nothing that knows tables.
+# encoding/column_encoding.py, as networks import nothing that knows tables.
 MISSING, UNSEEN, RARE = 0, 1, 2
 
 

@@ -4,8 +4,7 @@ Every function draws given arrays on matplotlib axes and returns the axes. Needs
 'oddrow[report]'`.
 """
 
-from oddrow.plots.canvas import ANOMALY, NORMAL, UNKNOWN, as_svg, new_axes, save
-from oddrow.plots.classes import (
+from oddrow.plots.by_class import (
     amount_by_row,
     class_counts,
     column_by_class,
@@ -14,7 +13,8 @@ from oddrow.plots.classes import (
     marginals,
     reconstruction,
 )
-from oddrow.plots.ranking import (
+from oddrow.plots.canvas import ANOMALY, NORMAL, UNKNOWN, as_svg, new_axes, save
+from oddrow.plots.curves import (
     calibration,
     confusion_matrix,
     cost_curve,
@@ -26,7 +26,7 @@ from oddrow.plots.ranking import (
     scores_by_row,
     threshold_curve,
 )
-from oddrow.plots.space import LATENT_NAMES, latent_plane, latent_space
+from oddrow.plots.latent import LATENT_NAMES, latent_plane, latent_space
 
 __all__ = [
     "ANOMALY",

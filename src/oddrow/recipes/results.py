@@ -11,7 +11,7 @@ from typing import Any
 
 from oddrow.evaluate.evaluation import Shown
 from oddrow.files import write_json, write_text
-from oddrow.recipes.data import LabelledTable
+from oddrow.recipes.labelled_table import LabelledTable
 from oddrow.recipes.recipe import SHOWN_METRICS, Published, Recipe
 
 # What one model scored in one run: its name, the threshold rule, metrics and times.

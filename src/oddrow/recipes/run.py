@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from oddrow.errors import TrainingError, check_number
-from oddrow.recipes.data import LabelledTable
-from oddrow.recipes.detection import DetectionRunner
-from oddrow.recipes.prequential import PrequentialRunner, Transactions
+from oddrow.recipes.detection_runner import DetectionRunner
+from oddrow.recipes.labelled_table import LabelledTable
+from oddrow.recipes.prequential_runner import PrequentialRunner, Transactions
 from oddrow.recipes.recipe import PrequentialProtocol, Recipe, ResamplingProtocol
-from oddrow.recipes.resampling import ResamplingRunner
+from oddrow.recipes.resampling_runner import ResamplingRunner
 from oddrow.recipes.results import Results
 from oddrow.recipes.runner import Runner, check_folder
 from oddrow.typing import Tell

@@ -14,15 +14,15 @@ import numpy as np
 import polars as pl
 
 from oddrow.artifact import Artifact
-from oddrow.artifact.manifest import REPORT, check_writable
+from oddrow.artifact.saved_folder import REPORT, check_writable
 from oddrow.errors import ArtifactError, ParameterError
 from oddrow.evaluate.result import HeldOutSet
 from oddrow.files import reason, write_json, write_text
-from oddrow.recipes.data import LabelledTable
+from oddrow.recipes.labelled_table import LabelledTable
 from oddrow.recipes.recipe import P, Recipe
 from oddrow.recipes.results import HEADINGS, Line, Results, write_results
 from oddrow.report import Page, PageTable, Picture, Section, check_packages, render
-from oddrow.report.contents import VERSIONS, ReportData, build_page
+from oddrow.report.model_report import VERSIONS, ReportData, build_page
 from oddrow.report.sections import reproduce_section
 from oddrow.table.dataset import Dataset
 from oddrow.table.write import write_table

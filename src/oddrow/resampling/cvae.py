@@ -14,10 +14,10 @@ import numpy.typing as npt
 import polars as pl
 from sklearn.utils.validation import check_is_fitted
 
-from oddrow.encoding.columns import ELAPSED, MISSING
+from oddrow.encoding.check_input import check_table
+from oddrow.encoding.column_encoding import ELAPSED, MISSING
 from oddrow.encoding.decoder import TableDecoder
 from oddrow.encoding.encoder import Encoded, TableEncoder
-from oddrow.encoding.input import check_table
 from oddrow.errors import TableError, check_choice, check_number, first_names
 from oddrow.estimator import Estimator, OneToOneFeatureMixin
 from oddrow.nets.cvae import CVAE

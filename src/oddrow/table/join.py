@@ -10,10 +10,10 @@ import polars as pl
 from oddrow.errors import ParameterError, TableError, counted, first_names, raise_all
 from oddrow.table.convert import as_text, describe_type
 from oddrow.table.delimited import ReadOptions
+from oddrow.table.invalid_values import missing_column
 from oddrow.table.parquet import MemoryBudget
 from oddrow.table.read import read_table, read_within_memory
 from oddrow.table.table import Table
-from oddrow.table.validation import missing_column
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import polars as pl
 
 from oddrow.errors import TableError, did_you_mean, first_names
 from oddrow.files import read_failures_as
+from oddrow.table.array_files import read_mat, read_npz
 from oddrow.table.delimited import MAX_BLOCK_ROWS, ReadOptions, TextFile, repeat_until_types_hold
-from oddrow.table.matrices import read_mat, read_npz
 from oddrow.table.parquet import MemoryBudget, ParquetFrame
 from oddrow.table.table import Table, as_table, check_column_names
 from oddrow.table.write import write_blocks

@@ -12,9 +12,9 @@ import polars as pl
 from oddrow.errors import ParameterError, TableError, did_you_mean, first_names, offenders, raise_all
 from oddrow.outcomes import Outcomes
 from oddrow.table.convert import as_numbers, as_text, describe_type
+from oddrow.table.invalid_values import missing_column, n_of
 from oddrow.table.parquet import Frame
 from oddrow.table.split import wall_clock
-from oddrow.table.validation import missing_column, n_of
 from oddrow.typing import Floats, Ints
 
 COLUMN_ROLES = ("label", "time", "id", "weight", "amount", "entity")

@@ -11,8 +11,8 @@ import polars as pl
 from oddrow.display import html_table, text_table
 from oddrow.errors import TableError, check_choice, counted, raise_all
 from oddrow.table.convert import parse_numbers
+from oddrow.table.invalid_values import ValidationReport, convert_column, missing_column
 from oddrow.table.parquet import Frame
-from oddrow.table.validation import ValidationReport, convert_column, missing_column
 from oddrow.typing import Ints
 
 FEATURE_KINDS = ("numeric", "category", "boolean", "time")

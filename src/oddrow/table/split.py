@@ -12,7 +12,7 @@ import polars as pl
 
 from oddrow.errors import ParameterError, TableError, check_number, offenders
 from oddrow.table.convert import describe_type
-from oddrow.table.validation import n_of
+from oddrow.table.invalid_values import n_of
 from oddrow.typing import Floats, Ints, Mask
 
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from oddrow.encoding.matrix import NumericMatrix
+from oddrow.encoding.numeric_matrix import NumericMatrix
 from oddrow.errors import ParameterError, check_number, counted
 from oddrow.evaluate.folds import Fold, Spans, blocks_in_time, check_folds, stratified_folds, walk_forward
 from oddrow.files import check_output_file, write_json, write_text

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple, Unpack
 
 from oddrow.artifact import Artifact
-from oddrow.encoding.matrix import NumericMatrix, TableScorer
+from oddrow.encoding.numeric_matrix import NumericMatrix, TableScorer
 from oddrow.errors import EvaluationError, OddrowError, ParameterError, counted
 from oddrow.evaluate.baselines import FEWEST_LABELLED, Supervised, baselines
 from oddrow.evaluate.evaluation import Evaluation

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from oddrow.artifact import Artifact, Origin
-from oddrow.artifact.manifest import check_writable
+from oddrow.artifact.saved_folder import check_writable
 from oddrow.detectors.base import Detector
-from oddrow.encoding.input import check_row_count
+from oddrow.encoding.check_input import check_row_count
 from oddrow.errors import ArtifactError, EvaluationError, TrainingError, counted
 from oddrow.table.dataset import Dataset, Split, read_dataset, split_dataset, tell_columns
 from oddrow.table.parquet import MemoryBudget, ParquetFrame, memory_budget

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Unpack
 
 from oddrow.artifact import Artifact
-from oddrow.artifact.manifest import REPORT
+from oddrow.artifact.saved_folder import REPORT
 from oddrow.files import check_output_file, write_text
 from oddrow.report import check_packages, render
-from oddrow.report.contents import ReportData, build_page
+from oddrow.report.model_report import ReportData, build_page
 from oddrow.table.dataset import Dataset, describe_span
 from oddrow.table.roles import Roles
 from oddrow.typing import Tell, silent

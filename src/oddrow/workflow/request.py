@@ -12,7 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from oddrow.artifact import Artifact
-from oddrow.artifact.manifest import CARD, MANIFEST, TENSORS
+from oddrow.artifact.saved_folder import CARD, MANIFEST, TENSORS
 from oddrow.detectors.base import Detector
 from oddrow.errors import ParameterError, TableError, raise_all
 from oddrow.structure import build, unknown_keys

@@ -14,11 +14,11 @@ from oddrow.artifact import Artifact
 from oddrow.errors import TableError, check_number, counted
 from oddrow.explain import reasons
 from oddrow.table.dataset import Dataset, no_rows_between, select_from_block
+from oddrow.table.invalid_values import ValidationReport
 from oddrow.table.read import consume_blocks
 from oddrow.table.roles import Roles
 from oddrow.table.schema import Schema
 from oddrow.table.table import SYNTHETIC, Table
-from oddrow.table.validation import ValidationReport
 from oddrow.table.write import check_output_table, write_blocks, write_table
 from oddrow.thresholds.threshold import Threshold, bands
 from oddrow.typing import Mask, Tell, silent

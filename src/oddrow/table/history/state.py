@@ -14,7 +14,8 @@ import polars as pl
 
 from oddrow.errors import ArtifactError, OddrowError, offenders, raise_all
 from oddrow.structure import to_plain
-from oddrow.table.history import store
+from oddrow.table.history import state_file
+from oddrow.table.history.entity_events import EventLog, Track, Tracks
 from oddrow.table.history.events import (
     LATEST,
     NUMBERS,
@@ -28,7 +29,6 @@ from oddrow.table.history.events import (
 )
 from oddrow.table.history.features import LABEL, SINCE_LAST, FeatureBlock
 from oddrow.table.history.history import History
-from oddrow.table.history.tracks import EventLog, Track, Tracks
 from oddrow.table.history.windows import FeatureColumns, Values, time_since, window_values
 from oddrow.typing import Floats, Ints
 
@@ -203,8 +203,8 @@ class HistoryState:
         TableError
             If the file cannot be written.
         """
-        metadata = store.StateMetadata(self.history.blocks, self.time, self.clock, self.kinds, self._newest)
-        store.write_state(self._to_table(), to_plain(metadata), Path(path))
+        metadata = state_file.StateMetadata(self.history.blocks, self.time, self.clock, self.kinds, self._newest)
+        state_file.write_state(self._to_table(), to_plain(metadata), Path(path))
 
     @classmethod
     def load(cls, path: str | Path) -> HistoryState:
@@ -225,7 +225,7 @@ class HistoryState:
         ArtifactError
             If the file is damaged or was not written by `save`.
         """
-        rows, metadata = store.read_state(Path(path))
+        rows, metadata = state_file.read_state(Path(path))
         try:
             return cls._from_table(rows, metadata)
         except (OddrowError, ValueError, pl.exceptions.PolarsError) as error:
@@ -352,23 +352,25 @@ class HistoryState:
         """Return the events in reach; below them, with time and entity alone, older ones that `since last` needs."""
         ids, time, numbers = self._log.kept()
         columns = [pl.Series("time", time)]
-        columns += [store.entity_texts(by, tracks.items(), ids) for by, tracks in self._tracks.items()]
-        columns += [pl.Series(store.number_column(name), numbers[place]) for place, name in enumerate(self._names)]
+        columns += [state_file.entity_texts(by, tracks.items(), ids) for by, tracks in self._tracks.items()]
+        columns += [pl.Series(state_file.number_column(name), numbers[place]) for place, name in enumerate(self._names)]
         parts = [pl.DataFrame(columns).filter(pl.Series(time > self._horizon))]
         for by, last in self._last.items():
             old = {key: moment for key, moment in last.items() if moment <= self._horizon}
-            texts = pl.Series(store.entity_column(by), map(store.entity_text, old), dtype=pl.String)
+            texts = pl.Series(state_file.entity_column(by), map(state_file.entity_text, old), dtype=pl.String)
             parts.append(pl.DataFrame([pl.Series("time", list(old.values()), dtype=pl.Int64), texts]))
         return pl.concat(parts, how="diagonal").with_columns(pl.selectors.float().fill_null(float("nan")))
 
     @classmethod
-    def _from_table(cls, rows: pl.DataFrame, metadata: store.StateMetadata) -> HistoryState:
+    def _from_table(cls, rows: pl.DataFrame, metadata: state_file.StateMetadata) -> HistoryState:
         history = History(metadata.history)
-        store.check_metadata(metadata, history.entities)
+        state_file.check_metadata(metadata, history.entities)
         state = cls(history, metadata.time, metadata.clock, metadata.kinds)
-        store.check_rows(rows, history.entities, state._names, metadata.newest)
-        numbers = {name: rows[store.number_column(name)].to_numpy() for name in state._names}
-        entities = {by: store.parse_entities(rows[store.entity_column(by)], kind) for by, kind in state.kinds.items()}
+        state_file.check_rows(rows, history.entities, state._names, metadata.newest)
+        numbers = {name: rows[state_file.number_column(name)].to_numpy() for name in state._names}
+        entities = {
+            by: state_file.parse_entities(rows[state_file.entity_column(by)], kind) for by, kind in state.kinds.items()
+        }
         state._fill(Events(rows["time"].to_numpy(), entities, numbers), metadata.newest)
         return state
 

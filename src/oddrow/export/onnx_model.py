@@ -10,9 +10,9 @@ import polars as pl
 
 from oddrow.detectors.base import Detector
 from oddrow.errors import ParameterError, raise_all
-from oddrow.export.encoding import encoded_categories, encoded_numbers
+from oddrow.export.encoder_nodes import encoded_categories, encoded_numbers
 from oddrow.export.graph import DOUBLE, STRING, Graph
-from oddrow.export.networks import InputValues, autoencoder_score, dagmm_score, oddrow_score
+from oddrow.export.network_nodes import InputValues, autoencoder_score, dagmm_score, oddrow_score
 from oddrow.nets.autoencoder import Autoencoder
 from oddrow.nets.dagmm import DAGMM
 from oddrow.nets.oddrow import OddRow

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.cluster import MiniBatchKMeans
 
-from oddrow.detectors.scoring import score_in_blocks
+from oddrow.detectors.block_scoring import score_in_blocks
 from oddrow.nets.neighbours import Neighbours
 from oddrow.train.shards import Shards
 from oddrow.typing import Ints, Mask

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from oddrow.encoding.columns import (
+from oddrow.encoding.column_encoding import (
     LARGEST_ENCODED,
     MISSING,
     SECONDS_PER_DAY,

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from oddrow.detectors.base import Detector
-from oddrow.encoding.columns import ELAPSED, MISSING, TIME_PARTS, UNSEEN, CategoryColumn, NumberColumn
+from oddrow.encoding.column_encoding import ELAPSED, MISSING, TIME_PARTS, UNSEEN, CategoryColumn, NumberColumn
 from oddrow.encoding.decoder import TableDecoder, restore_dtype
 from oddrow.encoding.encoder import Encoded
 from oddrow.table.schema import Column, Schema

@@ -16,9 +16,9 @@ from oddrow.errors import ParameterError, raise_all
 from oddrow.evaluate.result import HeldOutSet
 from oddrow.outcomes import Outcomes
 from oddrow.recipes.recipe import DetectionProtocol, Recipe
+from oddrow.table.invalid_values import missing_column
 from oddrow.table.join import Join, read_joined
 from oddrow.table.table import Table, table_hashes
-from oddrow.table.validation import missing_column
 from oddrow.thresholds.fingerprint import Fingerprint
 from oddrow.typing import Floats, Ints
 

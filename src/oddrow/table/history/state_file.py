@@ -15,9 +15,9 @@ import polars as pl
 from oddrow.errors import ArtifactError, ParameterError, TableError
 from oddrow.files import check_output_file, read_failures_as, replaced_file
 from oddrow.structure import build
+from oddrow.table.history.entity_events import Track
 from oddrow.table.history.events import BOOLEAN, DATES, LATEST, NUMBERS, TEXT, WHOLE
 from oddrow.table.history.features import LABEL, FeatureBlock
-from oddrow.table.history.tracks import Track
 from oddrow.table.table import row_hashes
 from oddrow.typing import Ints
 

@@ -17,12 +17,12 @@ from oddrow.detectors.base import Detector
 from oddrow.detectors.dagmm import DAGMMDetector
 from oddrow.detectors.fit_many import fit_many
 from oddrow.encoding.encoder import TableEncoder
-from oddrow.encoding.matrix import NumericMatrix, TableScorer
+from oddrow.encoding.numeric_matrix import NumericMatrix, TableScorer
 from oddrow.errors import TrainingError, counted
 from oddrow.evaluate.baselines import Baseline, Forest, Mahalanobis, OneClass
 from oddrow.evaluate.result import measure
 from oddrow.nets.layers import named_activations
-from oddrow.recipes.data import Case, CaseSplit, LabelledTable, split_case
+from oddrow.recipes.labelled_table import Case, CaseSplit, LabelledTable, split_case
 from oddrow.recipes.recipe import METRICS, DetectionProtocol, Recipe
 from oddrow.recipes.results import METRIC_NAMES, TIMES, Line, Results
 from oddrow.recipes.runner import Runner, load_scores, model_page, results_page, save_scores

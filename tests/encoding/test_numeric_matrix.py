@@ -9,7 +9,7 @@ import pytest
 
 from oddrow.encoding import matrix as numbers
 from oddrow.encoding.encoder import TableEncoder
-from oddrow.encoding.matrix import MOST_LEVELS, NumericMatrix
+from oddrow.encoding.numeric_matrix import MOST_LEVELS, NumericMatrix
 from oddrow.table.table import Table
 
 

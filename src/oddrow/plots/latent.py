@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oddrow.errors import ParameterError, counted, offenders
+from oddrow.plots.by_class import points_by_class
 from oddrow.plots.canvas import (
     DOTS_PER_INCH,
     choose_rows,
@@ -17,7 +18,6 @@ from oddrow.plots.canvas import (
     load_matplotlib,
     show_text_literally,
 )
-from oddrow.plots.classes import points_by_class
 from oddrow.typing import Floats
 
 if TYPE_CHECKING:

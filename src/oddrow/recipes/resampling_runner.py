@@ -19,14 +19,14 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import normalize
 from sklearn.utils.validation import has_fit_parameter
 
-from oddrow.encoding.matrix import NumericMatrix
+from oddrow.encoding.numeric_matrix import NumericMatrix
 from oddrow.errors import OddrowError
 from oddrow.files import write_text
 from oddrow.metrics.classification import confusion
 from oddrow.metrics.ranking import auroc, average_precision
 from oddrow.nets.cvae import CVAE
 from oddrow.plots import as_svg, loss_curve, marginals
-from oddrow.recipes.data import LabelledTable
+from oddrow.recipes.labelled_table import LabelledTable
 from oddrow.recipes.recipe import Recipe, ResamplingProtocol
 from oddrow.recipes.results import HEADINGS, TIMES, Line, Results
 from oddrow.recipes.runner import Runner, results_page

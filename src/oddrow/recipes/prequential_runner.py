@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
-from oddrow.encoding.matrix import NumericMatrix, TableScorer
+from oddrow.encoding.numeric_matrix import NumericMatrix, TableScorer
 from oddrow.evaluate.baselines import Baseline, baselines
 from oddrow.evaluate.folds import Fold, Spans, check_folds, walk_forward, without_compromised
 from oddrow.metrics.daily import card_precision_at_k
 from oddrow.metrics.ranking import auroc, average_precision
 from oddrow.outcomes import Outcomes
-from oddrow.recipes.data import LabelledTable
+from oddrow.recipes.labelled_table import LabelledTable
 from oddrow.recipes.recipe import PrequentialProtocol, Recipe
 from oddrow.recipes.results import TIMES, Line, Results
 from oddrow.recipes.runner import Runner, results_page

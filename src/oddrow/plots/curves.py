@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from oddrow.errors import ParameterError
+from oddrow.plots.by_class import column_by_class, points_by_class
 from oddrow.plots.canvas import label_axes, new_axes
-from oddrow.plots.classes import column_by_class, points_by_class
 
 if TYPE_CHECKING:
     from oddrow.plots.canvas import Axes
