@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from oddrow.errors import ParameterError, TableError
 from oddrow.outcomes import Outcomes
-from oddrow.table.dataset import Dataset, Split, columns_rising_with_time, read_dataset, split_dataset
+from oddrow.table.dataset import Dataset, columns_rising_with_time, read_dataset
 from oddrow.table.delimited import ReadOptions
 from oddrow.table.join import Join
 from oddrow.table.roles import Roles
 from oddrow.table.schema import Schema
+from oddrow.table.split import Split, split_dataset
 from oddrow.table.table import Table
 
 

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oddrow.errors import ParameterError, TableError
-from oddrow.table.split import check_times, clock, duration, moment_on_clock, rows_between, split_latest, split_random
+from oddrow.table.split import split_latest, split_random
+from oddrow.table.times import check_times, clock, duration, moment_on_clock, rows_between
 
 
 def a_generator(seed: int = 0) -> np.random.Generator:

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 import jax
 import numpy as np
 
-from oddrow.detectors.hooks import named_leaves
+from oddrow.detectors.fitted_state import named_leaves
 from oddrow.detectors.training_set import TrainingSet
 from oddrow.errors import NotFiniteError, ParameterError
 from oddrow.train.compilation import forget_compiled_code

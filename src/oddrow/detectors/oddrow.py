@@ -13,7 +13,7 @@ import numpy as np
 
 from oddrow.detectors.base import Detector
 from oddrow.detectors.block_scoring import score_in_blocks
-from oddrow.detectors.hooks import FittedState
+from oddrow.detectors.fitted_state import FittedState
 from oddrow.detectors.reference_rows import (
     MIN_CLUSTER_SIZE,
     N_CLUSTERS,

@@ -27,8 +27,8 @@ from oddrow.recipes.runner import Runner, results_page
 from oddrow.report import Page
 from oddrow.resampling.candidates import default_classifiers
 from oddrow.resampling.trial import scores_of
-from oddrow.table.split import duration, moment_on_clock
 from oddrow.table.table import Table
+from oddrow.table.times import duration, moment_on_clock
 from oddrow.typing import Floats, Tell
 from oddrow.workflow.settings import Settings
 

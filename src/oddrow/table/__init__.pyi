@@ -1,5 +1,4 @@
 from .dataset import Dataset as Dataset
-from .dataset import Split as Split
 from .dataset import read_dataset as read_dataset
 from .delimited import ReadOptions as ReadOptions
 from .history import History as History
@@ -10,6 +9,7 @@ from .read import read_table as read_table
 from .roles import Roles as Roles
 from .schema import Column as Column
 from .schema import Schema as Schema
+from .split import Split as Split
 from .split import split_latest as split_latest
 from .split import split_random as split_random
 from .table import Table as Table

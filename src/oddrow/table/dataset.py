@@ -19,12 +19,13 @@ from oddrow.table.join import Join, read_joined
 from oddrow.table.parquet import Frame, MemoryBudget
 from oddrow.table.roles import Roles
 from oddrow.table.schema import Schema
-from oddrow.table.split import check_times, clock, orders_rows, rows_between, split_latest, split_random
 from oddrow.table.table import Table
-from oddrow.typing import Ints, Mask, Tell
+from oddrow.table.times import check_times, clock, orders_rows, rows_between
+from oddrow.typing import Ints, Tell
 
 # A column that only counts up has almost the ranks of the time column. This many rows tell it from a mere trend.
 N_ROWS_RANKED = 10_000
+
 MIN_RANK_CORRELATION = 0.99
 
 
@@ -78,29 +79,6 @@ class Dataset:
         if rows.dtype == bool and rows.all():
             return self
         return Dataset(self.table.take(rows), self.rows[rows], self.outcomes.take(rows))
-
-
-@dataclass(frozen=True)
-class Split:
-    """Hold training rows and held-out rows. Both may include known anomalies, which are never trained on.
-
-    Parameters
-    ----------
-    fitting : Dataset
-        Training rows.
-    held_out : Dataset or None
-        Validation rows; None if there are too few rows to hold any out.
-
-    Examples
-    --------
-    >>> table = Table.from_frame(pl.DataFrame({"amount": [1.0, 2.5, 80.0]}))
-    >>> whole = Dataset(table, np.arange(3), Outcomes(n_rows=3))
-    >>> Split(whole.take(np.array([0, 1])), whole.take(np.array([2]))).held_out.rows
-    array([2])
-    """
-
-    fitting: Dataset
-    held_out: Dataset | None
 
 
 def read_dataset(
@@ -288,35 +266,3 @@ def columns_rising_with_time(frame: Frame, schema: Schema, time: str | None) -> 
     numbers = {name: values for name in names if (values := as_numbers(rows[name])) is not None}
     correlations = {name: pl.select(pl.corr(ranks, values.rank())).item() for name, values in numbers.items()}
     return [name for name, found in correlations.items() if found is not None and found > MIN_RANK_CORRELATION]
-
-
-# Training rows and held-out rows
-
-
-def split_dataset(dataset: Dataset, roles: Roles, fraction: float, seed: int) -> Split:
-    """Hold out a share of the rows: the latest ones if there is a time, else random ones of each class."""
-    anomalous = dataset.outcomes.anomalous
-    normal = np.flatnonzero(~anomalous)
-    if roles.time is None:
-        held_out = _random_rows(normal, np.flatnonzero(anomalous), fraction, seed)
-    else:
-        held_out = _latest_rows(dataset.table.frame[roles.time], normal, fraction)
-    return Split(dataset.take(~held_out), dataset.take(held_out)) if held_out.any() else Split(dataset, None)
-
-
-def _random_rows(normal: Ints, anomalous: Ints, fraction: float, seed: int) -> Mask:
-    rng = np.random.default_rng(seed)
-    held_out = np.zeros(len(normal) + len(anomalous), bool)
-    for rows in (normal, anomalous):
-        held_out[rows[split_random(len(rows), fraction, rng)[1]]] = True
-    # Without a normal row, held-out anomalies could set no threshold.
-    held_out &= held_out[normal].any()
-    return held_out
-
-
-def _latest_rows(times: pl.Series, normal: Ints, fraction: float) -> Mask:
-    """Return the mask of the latest normal rows, and of the anomalies that are as late."""
-    _, latest = split_latest(times[normal], fraction)
-    if not len(latest):
-        return np.zeros(len(times), bool)
-    return (times >= times[normal[latest]].min()).to_numpy()

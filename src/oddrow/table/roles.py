@@ -14,7 +14,7 @@ from oddrow.outcomes import Outcomes
 from oddrow.table.convert import as_numbers, as_text, describe_type
 from oddrow.table.invalid_values import missing_column, n_of
 from oddrow.table.parquet import Frame
-from oddrow.table.split import wall_clock
+from oddrow.table.times import wall_clock
 from oddrow.typing import Floats, Ints
 
 COLUMN_ROLES = ("label", "time", "id", "weight", "amount", "entity")

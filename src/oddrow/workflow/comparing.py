@@ -20,8 +20,8 @@ from oddrow.resampling.cvae import CVAESampler
 from oddrow.resampling.trial import compare
 from oddrow.table.dataset import Dataset, tell_columns
 from oddrow.table.schema import Schema, check_features
-from oddrow.table.split import clock, duration, moment_on_clock
 from oddrow.table.table import Table, table_hashes
+from oddrow.table.times import clock, duration, moment_on_clock
 from oddrow.typing import Floats, Tell, silent
 from oddrow.workflow.settings import Settings
 

@@ -15,7 +15,8 @@ from oddrow.evaluate.evaluation import Evaluation
 from oddrow.evaluate.result import HeldOutSet, measure
 from oddrow.files import check_output_file, write_json
 from oddrow.metrics.classification import confusion
-from oddrow.table.dataset import Dataset, Split
+from oddrow.table.dataset import Dataset
+from oddrow.table.split import Split
 from oddrow.thresholds.fingerprint import Fingerprint
 from oddrow.thresholds.rule import SOURCES, Rule
 from oddrow.thresholds.threshold import Threshold

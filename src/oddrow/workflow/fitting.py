@@ -11,9 +11,10 @@ from oddrow.artifact.saved_folder import check_writable
 from oddrow.detectors.base import Detector
 from oddrow.encoding.check_input import check_row_count
 from oddrow.errors import ArtifactError, EvaluationError, TrainingError, counted
-from oddrow.table.dataset import Dataset, Split, read_dataset, split_dataset, tell_columns
+from oddrow.table.dataset import Dataset, read_dataset, tell_columns
 from oddrow.table.parquet import MemoryBudget, ParquetFrame, memory_budget
 from oddrow.table.schema import check_features
+from oddrow.table.split import Split, split_dataset
 from oddrow.thresholds.fingerprint import Fingerprint
 from oddrow.thresholds.rule import Rule
 from oddrow.thresholds.threshold import Threshold

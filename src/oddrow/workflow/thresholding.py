@@ -12,8 +12,9 @@ import numpy as np
 from oddrow.artifact import Artifact
 from oddrow.detectors.base import Detector
 from oddrow.errors import EvaluationError, ParameterError
-from oddrow.table.dataset import Dataset, Split
+from oddrow.table.dataset import Dataset
 from oddrow.table.history import History
+from oddrow.table.split import Split
 from oddrow.thresholds.fingerprint import Fingerprint
 from oddrow.thresholds.rule import Rule
 from oddrow.thresholds.threshold import Threshold, check_bands

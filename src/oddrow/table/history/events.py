@@ -14,7 +14,7 @@ from oddrow.errors import TableError, first_names, offenders, raise_all
 from oddrow.table.history.features import LABEL
 from oddrow.table.history.windows import TICKS
 from oddrow.table.invalid_values import missing_column, n_of
-from oddrow.table.split import check_times
+from oddrow.table.times import check_times
 from oddrow.typing import Floats, Ints, Mask
 
 # All times are between -LATEST and LATEST, in ticks.

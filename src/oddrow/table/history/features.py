@@ -13,7 +13,7 @@ import polars as pl
 
 from oddrow.errors import ParameterError, did_you_mean
 from oddrow.structure import build
-from oddrow.table.split import SECONDS, duration
+from oddrow.table.times import SECONDS, duration
 
 # Features of the event's own time; of the events in a window; of their amounts.
 CALENDAR: Final = ("weekend", "night")

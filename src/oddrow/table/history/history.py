@@ -15,7 +15,7 @@ from oddrow.errors import ParameterError, first_names, raise_all
 from oddrow.table.history.events import Events, check_absent, read_events
 from oddrow.table.history.features import SINCE_LAST, FeatureBlock, is_numeric_span
 from oddrow.table.history.windows import TICKS, FeatureColumns, SortedEvents, Values, calendar_values, window_values
-from oddrow.table.split import duration
+from oddrow.table.times import duration
 
 
 @dataclass(frozen=True)
