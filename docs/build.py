@@ -16,6 +16,7 @@ import sys
 import tempfile
 import tomllib
 import zlib
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -115,11 +116,12 @@ def write_sample_report() -> None:
     left_out = "fraud_kind,customer_count_30d,customer_mean_amount_30d,terminal_count_30d,terminal_risk_30d"
     settings = Settings.gather(options={**roles, "until": "2018-04-19", "drop": left_out, "threshold": "budget:20"})
     (DOCS / "gallery").mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        table, model = str(Path(folder, "rows.csv")), str(Path(folder, "model"))
-        simulate(20_000).write_csv(table)
-        workflow.fit(table, model, settings)
-        workflow.report(table, model, DOCS / "gallery" / "demo.html", start="2018-04-19")
+    report = DOCS / "gallery" / "demo.html"
+    # The report names its files: relative ones, as a reader's would be.
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
+        simulate(20_000).write_csv("rows.csv")
+        workflow.fit("rows.csv", "model", settings)
+        workflow.report("rows.csv", "model", report, start="2018-04-19")
 
 
 def problems() -> list[str]:
