@@ -207,6 +207,7 @@ def test_parameters_that_json_does_not_hold_are_not_in_the_way(tmp_path: Path) -
     odd = detector(random_state=np.random.default_rng(0), noise=np.float32(0.25), hidden=(np.int64(4),))
     Artifact(odd, Threshold(1.0, "fixed:1")).save(tmp_path / "model")
     loaded = Artifact.load(tmp_path / "model").detector
+    assert isinstance(loaded, AutoencoderDetector)
     assert (loaded.random_state, loaded.noise, loaded.hidden) == (None, 0.25, (4,))
     np.testing.assert_array_equal(loaded.anomaly_score(rows()), odd.anomaly_score(rows()))
 

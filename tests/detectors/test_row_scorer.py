@@ -59,6 +59,7 @@ def known_rows(n_rows: int = 300, seed: int = 0) -> pl.DataFrame:
     """Numbers, two of them with gaps, text with seldom levels, codes, a boolean, times and dates."""
     rng = np.random.default_rng(seed)
     amount = rng.lognormal(3, 1, n_rows).round(2)
+    shops = np.array(["food", "fuel", "books", "toys", None])
     moments = START + rng.integers(0, 10**13, n_rows) * np.timedelta64(1, "us").astype(object)
     return pl.DataFrame(
         {
@@ -66,8 +67,8 @@ def known_rows(n_rows: int = 300, seed: int = 0) -> pl.DataFrame:
             "amount": amount,
             "fee": 0.1 * amount + rng.normal(0, 0.1, n_rows),
             "age": np.where(rng.random(n_rows) < 0.1, np.nan, rng.normal(40, 9, n_rows)),
-            "visits": np.where(rng.random(n_rows) < 0.2, None, rng.integers(0, 4, n_rows)).tolist(),
-            "shop": rng.choice(["food", "fuel", "books", "toys", None], n_rows, p=[0.5, 0.3, 0.1, 0.05, 0.05]).tolist(),
+            "visits": np.where(rng.random(n_rows) < 0.2, np.array(None), rng.integers(0, 4, n_rows)).tolist(),
+            "shop": rng.choice(shops, n_rows, p=[0.5, 0.3, 0.1, 0.05, 0.05]).tolist(),
             "zone": rng.choice([1, 2, 30], n_rows),
             "online": rng.random(n_rows) < 0.4,
             "time": moments.tolist(),
@@ -77,7 +78,7 @@ def known_rows(n_rows: int = 300, seed: int = 0) -> pl.DataFrame:
 
 
 # What a column of each kind may get beside what it had in training.
-NUMBERS = (
+NUMBERS: tuple[Any, ...] = (
     None,
     float("nan"),
     0,
@@ -93,10 +94,11 @@ NUMBERS = (
     np.float32(0.1),
 )
 NUMBERS += (np.int64(7), np.int32(-7), np.uint8(3), np.bool_(True), Decimal("12.30"), "3.5", " 7 ", timedelta(hours=1))
-TEXTS = (None, "food", "toys", "new", "", " food", "1", 1, 30, 30.0, 1.5, True, float("nan"), np.int64(2), 2**70)
-TEXTS += (Decimal("1.5"), date(2024, 2, 3), np.str_("fuel"), Shop.FOOD)
-BOOLEANS = (None, True, False, 1, 0, 1.0, "true", " FALSE", "1", np.bool_(False), float("nan"), np.float64(0))
-MOMENTS = (
+TEXTS: tuple[Any, ...] = (None, "food", "toys", "new", "", " food", "1", 1, 30, 30.0, 1.5, True, float("nan"))
+TEXTS += (np.int64(2), 2**70, Decimal("1.5"), date(2024, 2, 3), np.str_("fuel"), Shop.FOOD)
+BOOLEANS: tuple[Any, ...] = (None, True, False, 1, 0, 1.0, "true", " FALSE", "1")
+BOOLEANS += (np.bool_(False), float("nan"), np.float64(0))
+MOMENTS: tuple[Any, ...] = (
     None,
     date(2024, 2, 29),
     datetime(1969, 12, 31, 23, 59, 59, 999_999),
@@ -252,14 +254,14 @@ def test_numpy_times_are_times() -> None:
     frame = pl.DataFrame({"time": [START + timedelta(hours=hour) for hour in range(40)] + [None]})
     schema = Schema.infer(frame)
     encode = RowEncoder(schema, TableEncoder().fit(frame, schema))
-    for unit, text in (
-        ("D", "2024-02-03"),
-        ("s", "2024-02-03T04:05:06"),
-        ("ns", "2024-02-03T04:05:06.789"),
-        ("us", "NaT"),
+    for moment, text in (
+        (np.datetime64("2024-02-03", "D"), "2024-02-03"),
+        (np.datetime64("2024-02-03T04:05:06", "s"), "2024-02-03T04:05:06"),
+        (np.datetime64("2024-02-03T04:05:06.789", "ns"), "2024-02-03T04:05:06.789"),
+        (np.datetime64("NaT", "us"), "NaT"),
     ):
         given = None if text == "NaT" else datetime.fromisoformat(text)
-        found = encode({"time": np.datetime64(text, unit)}).numbers
+        found = encode({"time": moment}).numbers
         np.testing.assert_array_equal(found, encode({"time": given}).numbers)
     with pytest.raises(TableError, match="cannot be read as kind 'time'"):
         encode({"time": np.datetime64("20000-01-01", "us")})
@@ -274,7 +276,7 @@ def test_threads_share_a_scorer(scorer: RowScorer) -> None:
 
 def test_a_row_stays_its_owners(scorer: RowScorer) -> None:
     """The dict is left as it is, extra keys and all, and writing to it afterwards changes no score."""
-    row: Row = {**known_rows(1).to_dicts()[0], "note": object(), 3: "x"}
+    row: dict[Any, Any] = {**known_rows(1).to_dicts()[0], "note": object(), 3: "x"}
     before, score = dict(row), scorer(row)
     assert row == before
     row["amount"] = 1e6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,6 @@ from oddrow.detectors.dagmm import DAGMMDetector
 from oddrow.detectors.oddrow import OddRowDetector
 from oddrow.encoding.encoder import TableEncoder
 from oddrow.errors import TableError
-from oddrow.estimator import Estimator
 from oddrow.resampling.cvae import CVAESampler
 from oddrow.table.table import Table
 from oddrow.train.training import Training
@@ -80,6 +80,8 @@ def test_nested_parameters_are_read_and_set_by_their_path() -> None:
     nested = detector(encoder=TableEncoder())
     assert nested.get_params()["training__epochs"] == 2
     nested.set_params(training__learning_rate=0.01, encoder__numbers="minmax", noise=0.1)
+    assert nested.training is not None
+    assert nested.encoder is not None
     assert (nested.training.learning_rate, nested.encoder.numbers, nested.noise) == (0.01, "minmax", 0.1)
     with pytest.raises(ValueError, match="Invalid parameter 'speed'"):
         nested.set_params(training__speed=9)
@@ -96,9 +98,7 @@ def test_nested_parameters_are_read_and_set_by_their_path() -> None:
     ],
     ids=["autoencoder", "dagmm", "oddrow novelty", "oddrow outlier", "sampler"],
 )
-def test_a_nested_parameter_of_a_part_that_is_none_changes_the_default_part(
-    estimator: Estimator, training: Training
-) -> None:
+def test_a_nested_parameter_of_a_part_that_is_none_changes_the_default_part(estimator: Any, training: Training) -> None:
     changed = clone(estimator).set_params(training__epochs=3)
     assert changed.training.get_params() == {**training.get_params(), "epochs": 3}
     assert estimator.training is None
@@ -108,8 +108,10 @@ def test_a_nested_parameter_of_a_part_that_is_none_changes_the_default_part(
 
 def test_a_nested_parameter_of_the_encoder_too_and_the_default_is_that_of_the_new_mode() -> None:
     changed = OddRowDetector().set_params(encoder__max_levels=5, mode="novelty")
+    assert changed.encoder is not None
     assert changed.encoder.get_params() == TableEncoder(numbers="robust", soft_limit=30.0, max_levels=5).get_params()
     given = detector().set_params(training=None, training__epochs=3)
+    assert given.training is not None
     assert given.training.get_params() == Training(epochs=3).get_params()
     with pytest.raises(ValueError, match="Invalid parameter 'coder'"):
         OddRowDetector().set_params(coder__max_levels=5)
@@ -165,7 +167,7 @@ def test_fit_predict_is_fit_and_predict() -> None:
     np.testing.assert_array_equal(detector().fit_predict(array()), detector().fit(array()).predict(array()))
 
 
-MAKES = {
+MAKES: dict[str, Callable[[], Any]] = {
     "numpy": array,
     "numpy, Fortran order": lambda: np.asfortranarray(array()),
     "list": lambda: array().tolist(),

@@ -336,5 +336,5 @@ def test_a_broken_value_that_training_rows_had_too_goes_back_to_the_middle() -> 
     assert alone.sum() > 10
     near = counterfactuals(fitted, odd, cut)
     assert near.found[alone].all()
-    changed = [[change.column for change in near.changes(row)] for row in np.flatnonzero(alone)]
+    changed = [[change.column for change in near.changes(row)] for row in np.flatnonzero(alone).tolist()]
     assert sum(columns == ["s3"] for columns in changed) >= 0.9 * len(changed)

@@ -90,7 +90,8 @@ def test_contributions_by_replacement_are_what_scores_fall_by(trained: Detector)
 
 def test_a_network_expects_rows_of_its_own_form(trained: Detector) -> None:
     rows = odd_rows(20)
-    encoded = tuple(map(jnp.asarray, trained.encoder_.transform(trained.schema_.conform(rows))))
+    seen = trained.encoder_.transform(trained.schema_.conform(rows))
+    encoded = jnp.asarray(seen.numbers), jnp.asarray(seen.categories)
     masks = jnp.zeros((1, encoded[0].shape[1]), bool), jnp.zeros((1, encoded[1].shape[1]), bool)
     numbers, categories = Occlusion(trained.network_, *masks).expected(encoded)
     assert numbers.shape == encoded[0].shape
