@@ -23,11 +23,10 @@ from sklearn.base import clone
 
 from oddrow.detectors.autoencoder import AutoencoderDetector
 from oddrow.errors import TrainingError
-from oddrow.train import loop
 from oddrow.train.checkpoint import FILE, Checkpoint
 from oddrow.train.epochs import Loss, Trained
 from oddrow.train.loop import train
-from oddrow.train.monitor import LossCurve
+from oddrow.train.monitor import LossCurve, Progress
 from oddrow.train.training import Training
 
 
@@ -60,13 +59,12 @@ def stop_at(monkeypatch: pytest.MonkeyPatch) -> Stop:
     def train_until(epoch: int, folder: Path, error: BaseException | None = None, **parameters: Any) -> None:
         error = error or KeyboardInterrupt()
 
-        class Stopping(loop.Progress):
-            def show(self, curve: LossCurve) -> None:
-                if len(curve) == epoch:
-                    raise error
+        def stop(progress: Progress, curve: LossCurve, error: BaseException = error) -> None:
+            if len(curve) == epoch:
+                raise error
 
         with monkeypatch.context() as patch:
-            patch.setattr(loop, "Progress", Stopping)
+            patch.setattr(Progress, "show", stop)
             with pytest.raises(type(error)):
                 trained(folder, **parameters)
 
@@ -101,7 +99,7 @@ def test_resumed_training_ends_as_if_never_interrupted(stopped: Path) -> None:
 
 def test_five_epochs_are_kept_and_only_the_rest_is_trained(stopped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[int] = []
-    monkeypatch.setattr(loop.Progress, "show", lambda self, curve: shown.append(len(curve)))
+    monkeypatch.setattr(Progress, "show", lambda self, curve: shown.append(len(curve)))
     trained(stopped)
     assert shown == [6, 7, 8, 9]
 
@@ -120,10 +118,10 @@ def test_any_crash_is_survived_but_a_failed_training_is_not_kept(tmp_path: Path,
 
 
 def test_interrupted_before_the_first_epoch_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(progress: loop.Progress) -> None:
+    def interrupt(progress: Progress) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(loop.Progress, "__enter__", interrupt)
+    monkeypatch.setattr(Progress, "__enter__", interrupt)
     with pytest.raises(KeyboardInterrupt):
         trained(tmp_path / "kept")
     assert list(tmp_path.iterdir()) == []
@@ -136,7 +134,7 @@ def test_the_state_is_written_while_training_goes_on(tmp_path: Path, monkeypatch
     def show(self: Any, curve: Any) -> None:
         seen.append([path.name for path in (tmp_path / "kept").glob("*")])
 
-    monkeypatch.setattr(loop.Progress, "show", show)
+    monkeypatch.setattr(Progress, "show", show)
     trained(tmp_path / "kept", epochs=4)
     assert seen == [[FILE]] * 4
 
@@ -193,22 +191,22 @@ def test_tensors_of_other_names_shapes_or_types_are_refused(stopped: Path) -> No
 def test_a_full_disk_leaves_the_older_checkpoint_whole(tmp_path: Path) -> None:
     state = {"weights": jnp.arange(100.0)}
     checkpoint = Checkpoint(str(tmp_path), "rows")
-    checkpoint.update(state, [{"epoch": 1}])
+    checkpoint.update(state, [[{"epoch": 1}]])
     checkpoint.write()
-    checkpoint.update({"weights": jnp.zeros(100)}, [{"epoch": 1}, {"epoch": 2}])
+    checkpoint.update({"weights": jnp.zeros(100)}, [[{"epoch": 1}, {"epoch": 2}]])
     with full_disk(), pytest.raises(TrainingError, match=f"{FILE}: cannot be written"):
         checkpoint.write()
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
     restored = checkpoint.read(state)
     assert restored is not None
     assert eqx.tree_equal(restored[0], state)
-    assert restored[1] == [{"epoch": 1}]
+    assert restored[1] == [[{"epoch": 1.0}]]
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     checkpoint = Checkpoint(str(tmp_path / "file"), "rows")
-    checkpoint.update({"weights": jnp.zeros(2)}, [{"epoch": 1}])
+    checkpoint.update({"weights": jnp.zeros(2)}, [[{"epoch": 1}]])
     with pytest.raises(TrainingError, match=f"file/{FILE}: cannot be written"):
         checkpoint.write()
 
@@ -220,12 +218,12 @@ def test_the_users_own_files_beside_a_checkpoint_stay(stopped: Path) -> None:
 
 
 def test_other_rows_or_parameters_are_another_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(progress: loop.Progress, curve: LossCurve) -> None:
+    def interrupt(progress: Progress, curve: LossCurve) -> None:
         raise KeyboardInterrupt
 
     kept = detector(str(tmp_path / "kept"))
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Progress, "show", interrupt)
+        patch.setattr(Progress, "show", interrupt)
         with pytest.raises(KeyboardInterrupt):
             kept.fit(table(), validation=table()[:50])
     for other, rows, validation in (

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import pytest
@@ -29,7 +30,7 @@ jax.jit(lambda key: jax.random.normal(key, (9, 9)) @ jax.random.uniform(key, (9,
 
 
 def test_compiled_code_can_be_forgotten() -> None:
-    doubled = jax.jit(lambda x: 2 * x)
+    doubled: Any = jax.jit(lambda x: 2 * x)
     assert (doubled(3), doubled._cache_size()) == (6, 1)
     forget_compiled_code()
     assert doubled._cache_size() == 0

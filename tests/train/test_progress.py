@@ -110,9 +110,13 @@ def test_a_notebook_has_one_line_that_is_updated_in_place() -> None:
 def test_a_notebook_is_not_flooded_by_short_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     updates: list[str] = []
     handle = SimpleNamespace(update=lambda data, raw: updates.append(data["text/plain"]))
-    shell = SimpleNamespace(display=lambda data, raw, display_id: updates.append(data["text/plain"]) or handle)
+
+    def display(data: dict[str, str], raw: bool, display_id: bool) -> SimpleNamespace:
+        handle.update(data, raw)
+        return handle
+
     monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
-    monkeypatch.setitem(sys.modules, "IPython.display", shell)
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=display))
     with Progress(3200, shown=True) as progress:
         for epoch in range(1, 3201):
             progress.show([{"epoch": epoch, "loss": 0.25}])

@@ -18,10 +18,9 @@ import pytest
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from oddrow.errors import ParameterError
-from oddrow.train import loop
-from oddrow.train.epochs import Loss
+from oddrow.train.epochs import Epochs, Loss
 from oddrow.train.loop import train, train_together
-from oddrow.train.monitor import LossCurve, Scalars
+from oddrow.train.monitor import LossCurve, Progress, Scalars
 from oddrow.train.training import Training
 
 pytest.importorskip("tensorboardX", reason="the extra oddrow[tensorboard] is not installed")
@@ -84,7 +83,7 @@ def _before(step: int, line: dict[int, float]) -> dict[int, float]:
     return {epoch: number for epoch, number in line.items() if epoch < step}
 
 
-def wanted(curve: LossCurve) -> Shown:
+def wanted(curve: LossCurve) -> dict[str, dict[int, Any]]:
     names = curve[0].keys() - {"epoch"}
     return {name: {int(point["epoch"]): pytest.approx(point[name], rel=1e-6) for point in curve} for name in names}
 
@@ -120,7 +119,7 @@ def interrupted(folder: Path, kept: Path, monkeypatch: pytest.MonkeyPatch, epoch
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Progress, "show", interrupt)
+        patch.setattr(Progress, "show", interrupt)
         with pytest.raises(KeyboardInterrupt):
             trained(folder, checkpoint=str(kept))
 
@@ -164,7 +163,7 @@ def test_a_file_in_the_way_is_refused_before_training(
     tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("in the way")
-    monkeypatch.setattr(loop.Epochs, "run", lambda *arguments: pytest.fail("it trained"))
+    monkeypatch.setattr(Epochs, "run", lambda *arguments: pytest.fail("it trained"))
     with pytest.raises(ParameterError, match=rf"^training.tensorboard: {tmp_path}/{place} cannot be written \(.+\)"):
         trained(tmp_path / place)
 
