@@ -26,7 +26,7 @@ install_import_hook("oddrow.nets", "beartype.beartype")
 # Compiling takes most of the tests' time. The cache that users have, but for quick compilations too, shares what is
 # compiled among all test files, their processes and later runs.
 keep_compiled_code()
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)  # type: ignore[no-untyped-call]
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("calm", deadline=None)
@@ -37,7 +37,7 @@ settings.load_profile("calm")
 def compiled_code_of_one_file() -> Iterator[None]:
     """All that the tests compile takes more memory maps than Linux grants a process; each file has its own."""
     yield
-    jax.clear_caches()
+    jax.clear_caches()  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture(scope="session")

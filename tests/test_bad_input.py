@@ -568,7 +568,7 @@ def test_a_comparison_needs_both_classes(refused: Callable[..., str], write: Wri
 
 
 def test_synthetic_rows_are_never_compared_on(refused: Callable[..., str], write: Write) -> None:
-    marks = {"oddrow_synthetic": [row == 3 for row in range(40)]}
+    marks: dict[str, Any] = {"oddrow_synthetic": [row == 3 for row in range(40)]}
     path = write(table(fraud=[int(row < 10) for row in range(40)], **marks))
     assert "1 test row is synthetic" in refused("compare", path, "--label", "fraud", "--folds", "2")
 

@@ -35,7 +35,7 @@ def test_pictures_come_out_of_reports(tmp_path: Path) -> None:
     page = tmp_path / "r.html"
     source = base64.b64encode(b'<?xml version="1.0"?><svg width="5"/>').decode()
     page.write_text(f'<img src="data:image/svg+xml;base64,{source}" alt="Of the alerts, most.">')
-    run = [sys.executable, DOCS / "pictures.py", page]
+    run = [sys.executable, str(DOCS / "pictures.py"), str(page)]
     done = subprocess.run([*run, "Of the"], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == '<?xml version="1.0"?><svg style="background: white" width="5"/>'
     done = subprocess.run([*run, "Off"], capture_output=True, text=True, check=False, timeout=60)

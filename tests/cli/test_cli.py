@@ -65,9 +65,10 @@ def test_importing_oddrow_brings_neither_jax_nor_scikit_learn() -> None:
     assert python(code).split() == []
     import oddrow
 
-    assert all(getattr(oddrow, name) is not None for name in oddrow.__all__)
+    package: Any = oddrow
+    assert all(getattr(package, name) is not None for name in package.__all__)
     with pytest.raises(AttributeError, match="No oddrow attribute Detektor"):
-        oddrow.Detektor  # noqa: B018
+        package.Detektor  # noqa: B018
 
 
 @pytest.mark.parametrize(

@@ -181,7 +181,8 @@ def test_fewer_entities_of_a_class_than_folds_are_refused() -> None:
 def known(y: list[int], entity: list[int], times: list[float], fold: Fold, delay: float, begin: float = 0) -> list[int]:
     """The rows that are still tested, days of length 1."""
     arrays = np.array(y, float), np.array(entity), np.array(times, float)
-    return without_compromised(fold, *arrays, delay=delay, day=1, begin=begin).test.tolist()
+    test: list[int] = without_compromised(fold, *arrays, delay=delay, day=1, begin=begin).test.tolist()
+    return test
 
 
 def test_a_card_is_known_once_its_anomaly_is_older_than_the_delay() -> None:

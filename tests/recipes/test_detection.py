@@ -18,14 +18,14 @@ from oddrow.errors import ArtifactError, EvaluationError, ParameterError, Traini
 from oddrow.recipes import detection_runner
 from oddrow.recipes.labelled_table import Case, LabelledTable, split_case
 from oddrow.recipes.recipe import CONTESTANTS as BY_DETECTOR
-from oddrow.recipes.recipe import Recipe
+from oddrow.recipes.recipe import DetectionProtocol, Recipe
 from oddrow.recipes.results import Results
 from oddrow.recipes.run import run_recipe
 
 CONTESTANTS = BY_DETECTOR["dagmm"]
 
 
-def recipe(**protocol: Any) -> Recipe:
+def recipe(**protocol: Any) -> Recipe[DetectionProtocol]:
     """Thyroid's, on a small table and quick."""
     changed = values() | {"training": {"epochs": 3, "batch_size": 64, "log_every": 2}}
     changed["protocol"] = {"known_ratio": 0.1, "runs": 2, **protocol}
@@ -163,8 +163,13 @@ def test_an_interrupted_recipe_goes_on_where_it_was(
     assert not (tmp_path / "results.json").exists()
     told: list[str] = []
     fitted.clear()
+
+    def fit(name: str, *rest: Any) -> Any:
+        fitted.append(name)
+        return usual(name, *rest)
+
     with monkeypatch.context() as patch:
-        patch.setattr(detection_runner, "fit_models", lambda name, *rest: (fitted.append(name), usual(name, *rest))[1])
+        patch.setattr(detection_runner, "fit_models", fit)
         results = run_recipe(recipe(), folder, tmp_path, None, tell=told.append)
     assert any(line.startswith("1 of 2 runs are in") for line in told)
     assert fitted == [*CONTESTANTS[1:]], "what was measured before is not fitted again"

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from oddrow.encoding.numeric_matrix import NumericMatrix
 from oddrow.errors import EvaluationError, ParameterError, TableError
 from oddrow.recipes import prequential_runner
 from oddrow.recipes.prequential_runner import Transactions
@@ -130,7 +131,7 @@ def test_tuning_takes_the_best_of_the_grid_on_earlier_weeks(folder: Path, monkey
 
 
 def _numbers(week: prequential_runner.FoldData) -> tuple[Any, Any, Any, Any]:
-    numbers = prequential_runner.NumericMatrix(week.train)
+    numbers = NumericMatrix(week.train)
     return numbers(week.train), week.y, numbers(week.test), week.outcomes.labels
 
 

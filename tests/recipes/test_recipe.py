@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from oddrow.cli.app import RECIPES
+from oddrow.detectors.dagmm import DAGMMDetector
 from oddrow.errors import ParameterError, TableError
 from oddrow.recipes.recipe import DetectionProtocol, Recipe, known_recipes, load_recipe, recipe_values
 
@@ -25,7 +26,9 @@ def test_all_recipes_load_and_stand_beside_published_rows() -> None:
         recipe = load_recipe(name)
         assert recipe.published or name in ("ieee-cis", "ecg")
         if isinstance(recipe.protocol, DetectionProtocol):
-            assert recipe.settings.detector != "dagmm" or recipe.settings.new_detector().n_components >= 2
+            detector = recipe.settings.new_detector()
+            assert not isinstance(detector, DAGMMDetector) or detector.n_components >= 2
+            assert isinstance(detector, DAGMMDetector) == (recipe.settings.detector == "dagmm")
             rules = {row.rule for row in recipe.published if row.rule != "published"}
             assert rules <= {cut.name for cut in recipe.cuts}, "what was published stands beside ours by the same rule"
 
@@ -114,6 +117,7 @@ def test_kdd99_becomes_the_120_columns_of_the_paper(data: Path) -> None:
     table, y = rows.table, rows.y
     experiment = DetectionRunner(recipe, rows, Path("unused"), print)
     encoder = experiment.recipe.settings.new_detector().encoder
+    assert encoder is not None
     assert (table.n_rows, int((y == 1).sum())) == (494_021, 97_278)
     frame = table.fitted_schema().conform(table.frame)
     encoded = encoder.fit(frame[:1000], table.fitted_schema()).transform(frame[-1000:])

@@ -173,11 +173,11 @@ def test_a_grid_walks_the_plane_of_the_code(learned: CVAESampler) -> None:
 
 
 def test_the_same_seed_gives_the_same_rows_and_global_chance_is_untouched() -> None:
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    before = np.random.get_state(legacy=False)["state"]["key"].copy()  # noqa: NPY002
     first, again, other = (sampler(random_state=seed).fit_resample(*rows())[0] for seed in (3, 3, 4))
     assert first.equals(again)
     assert not first.equals(other)
-    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+    np.testing.assert_array_equal(np.random.get_state(legacy=False)["state"]["key"], before)  # noqa: NPY002
 
 
 def test_samples_go_on_from_each_other() -> None:

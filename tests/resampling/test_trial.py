@@ -35,7 +35,7 @@ FOLDS = stratified_folds(Y, 2, 1, seed=0)
 LOGISTIC = {"logistic": LogisticRegression()}
 
 
-class Spy(BaseEstimator):
+class Spy(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type hints
     """Gives back what it is given, and remembers how many rows that were and of what type."""
 
     seen: ClassVar[list[tuple[str, int]]] = []
@@ -210,7 +210,7 @@ def made(sampler: str, ap: float, draws: list[float], ap_without: float = 0.5, c
 )
 def test_verdicts(draws: list[float], said: str) -> None:
     found = Comparison(
-        (made(NOTHING, 0.5, [0.5] * len(draws)), made("SMOTE", np.mean(draws), draws)), 1, (9,), (9,), 30, None
+        (made(NOTHING, 0.5, [0.5] * len(draws)), made("SMOTE", float(np.mean(draws)), draws)), 1, (9,), (9,), 30, None
     )
     (verdict,) = found.verdicts
     assert said in str(verdict)

@@ -159,7 +159,7 @@ def test_the_fewest_rows_are_the_fewest(rate: float, confidence: float | None) -
 def test_what_rows_cannot_support_is_refused(rule: str, n: int, m: int, said: str) -> None:
     y = np.repeat([0.0, 1.0], [n, m])
     with pytest.raises(EvaluationError, match=said):
-        Rule.parse(rule).threshold(np.arange(n + m) % 7.0, Outcomes(y=y))
+        Rule.parse(rule).threshold(np.arange(n + m, dtype=float) % 7, Outcomes(y=y))
 
 
 def test_a_budget_beyond_the_rows_is_refused() -> None:
@@ -260,9 +260,9 @@ def test_a_budget_needs_to_know_the_day() -> None:
     ],
 )
 def test_rows_that_mean_nothing_choose_nothing(change: dict[str, np.ndarray], said: str) -> None:
-    known = {"y": np.array([0.0, 0.0, 1.0]), "amount": np.ones(3), **change}
+    known: dict[str, Any] = {"y": np.array([0.0, 0.0, 1.0]), "amount": np.ones(3), "time": np.zeros(3), **change}
     with pytest.raises(EvaluationError, match=said):
-        Rule.parse("budget:1").threshold(np.arange(3.0), Outcomes(**{"time": np.zeros(3), **known}))
+        Rule.parse("budget:1").threshold(np.arange(3.0), Outcomes(**known))
 
 
 def test_rows_of_one_entity_are_said_to_be_dependent() -> None:

@@ -107,7 +107,7 @@ def test_scores_that_choose_nothing_are_refused(name: str) -> None:
     rule = Rule.parse(WRITTEN[name])
 
     def rows(scores: list[float], weight: float = 1.0) -> tuple[np.ndarray, Outcomes]:
-        zeros, y = np.zeros(len(scores)), np.arange(len(scores)) % 2.0
+        zeros, y = np.zeros(len(scores)), np.arange(len(scores), dtype=float) % 2
         known = Outcomes(y=y, weight=zeros + weight, amount=zeros, time=zeros, entity=zeros.astype(np.int64))
         return np.array(scores), known
 

@@ -154,6 +154,6 @@ def test_the_memory_given_is_the_most_that_is_taken(tmp_path: Path) -> None:
     for part in range(8):
         block.write_parquet(tmp_path / f"{part}.parquet", row_group_size=25_000)
     assert 8 * block.estimated_size() > 800e6
-    command = [sys.executable, "-c", FIT, str(tmp_path / "*.parquet"), tmp_path / "model", "800MB"]
+    command = [sys.executable, "-c", FIT, str(tmp_path / "*.parquet"), str(tmp_path / "model"), "800MB"]
     taken = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert taken < 800e6

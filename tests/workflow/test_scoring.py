@@ -149,7 +149,7 @@ def test_memory_does_not_grow_with_the_rows(ending: str, tmp_path: Path) -> None
     workflow.fit(str(path), tmp_path / "model", settings)
 
     def peak(n_files: int) -> int:
-        arguments = [str(n_files), path, tmp_path / "model", tmp_path / f"s.{ending}"]
+        arguments = [str(n_files), str(path), str(tmp_path / "model"), str(tmp_path / f"s.{ending}")]
         ran = subprocess.run([sys.executable, "-c", SCORE, *arguments], check=True, capture_output=True, text=True)
         return 1024 * int(ran.stdout)
 
