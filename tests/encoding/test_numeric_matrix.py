@@ -7,7 +7,7 @@ import numpy.typing as npt
 import polars as pl
 import pytest
 
-from oddrow.encoding import matrix as numbers
+from oddrow.encoding import numeric_matrix
 from oddrow.encoding.encoder import TableEncoder
 from oddrow.encoding.numeric_matrix import MOST_LEVELS, NumericMatrix
 from oddrow.table.table import Table
@@ -47,7 +47,7 @@ def test_a_one_hot_encoder_keeps_its_parameters() -> None:
 
 def test_slices_do_not_change_a_score(monkeypatch: pytest.MonkeyPatch) -> None:
     taken, rows = NumericMatrix(table()), table()
-    monkeypatch.setattr(numbers, "ROWS_AT_ONCE", 40)
+    monkeypatch.setattr(numeric_matrix, "ROWS_AT_ONCE", 40)
     model = Sum()
     np.testing.assert_array_equal(taken.scorer(model)(rows), taken(rows).sum(axis=1, dtype=np.float64))
     assert model.shown == [40, 40, 20]
