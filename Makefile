@@ -8,10 +8,11 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ODDROW_DATA ?= $(abspath $(wildcard ../shared/data))
 export ODDROW_DATA
 RESULTS := benchmarks/results
+RECIPES ?= ecg arrhythmia thyroid
 # Compiling takes most of the time and runs on one core; tests in one file share what was compiled.
 ALL_CORES := --numprocesses auto --dist loadfile
 
-.PHONY: help setup bench-setup sdv-setup demo test test-all check matrix dist bench bench-quality tables bench-large docs docs-outputs format clean
+.PHONY: help setup bench-setup sdv-setup demo test test-all check matrix dist bench bench-quality tables bench-large docs docs-outputs docs-reports format clean
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -89,6 +90,13 @@ docs: setup  ## build the documentation site in site/, strictly
 
 docs-outputs: setup  ## run the examples of the documentation and README.md, and rewrite their outputs
 	$(BIN)/python docs/outputs.py
+
+docs-reports: setup  ## run RECIPES on the files in ODDROW_DATA and put their reports into the gallery of the site
+	@mkdir -p docs/gallery
+	for recipe in $(RECIPES); do \
+	  $(BIN)/oddrow recipe $$recipe --data "$(ODDROW_DATA)" --out build/$$recipe && \
+	  cp build/$$recipe/report.html docs/gallery/$$recipe.html || exit 1; \
+	done
 
 format: setup  ## format the code and apply safe fixes
 	$(BIN)/ruff check --fix .

@@ -124,6 +124,16 @@ def write_sample_report() -> None:
         workflow.report("rows.csv", "model", report, start="2018-04-19")
 
 
+def write_list_of_reports() -> None:
+    """Write gallery/reports.txt, links to the recipes' reports that `make docs-reports` has put there."""
+    from oddrow.recipes.recipe import load_recipe
+
+    names = sorted(page.stem for page in (DOCS / "gallery").glob("*.html") if page.stem != "demo")
+    lines = [f"- [{load_recipe(name).title}](gallery/{name}.html)" for name in names]
+    text = "\n".join(lines or ["This site was built without them."])
+    (DOCS / "gallery" / "reports.txt").write_text(text + "\n", encoding="utf-8")
+
+
 def problems() -> list[str]:
     """Return what is wrong with the built site."""
     return [*_of_navigation(), *_of_api(), *_of_hosts()]
@@ -174,6 +184,7 @@ def main() -> int:
     write_command_line()
     write_api()
     write_sample_report()
+    write_list_of_reports()
     write_notebooks()
     command = [str(Path(sys.executable).with_name("zensical")), "build", "--clean", "--strict"]
     done = subprocess.run(command, cwd=ROOT, check=False)

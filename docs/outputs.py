@@ -30,7 +30,10 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 TUTORIAL = DOCS / "tutorial.md"
 # Pages that run in a folder where the tutorial has been through: rows.csv, model and scores.csv are there.
-AFTER_TUTORIAL = sorted([*(DOCS / "how-to").glob("*.md"), *(DOCS / "explanation").glob("*.md")])
+AFTER_TUTORIAL = [
+    DOCS / "index.md",
+    *sorted([*(DOCS / "how-to").glob("*.md"), *(DOCS / "explanation").glob("*.md")]),
+]
 EXECUTED = [ROOT / "README.md", TUTORIAL, *AFTER_TUTORIAL]
 
 BLOCK = re.compile(

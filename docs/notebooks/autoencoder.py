@@ -56,7 +56,7 @@ SVG(plots.as_svg(plots.loss_curve({"training": losses}, unit="loss")))
 # %% [markdown]
 # ## Set a threshold
 #
-# At most 1 % of future normal rows shall be alerts.
+# At most 1 % of future normal rows should be alerts.
 
 # %%
 threshold = Rule.parse("false-alarms:0.01").threshold(detector.anomaly_score(normal[columns]))
