@@ -103,5 +103,5 @@ format: setup  ## format the code and apply safe fixes
 	$(BIN)/ruff format .
 
 clean:  ## remove everything that make and Python wrote
-	rm -rf $(VENV) $(BENCH) $(SDV) .venv-matrix dist site .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis demo tables
+	rm -rf $(VENV) $(BENCH) $(SDV) .venv-matrix build dist site .cache docs/gallery docs/reference/api docs/reference/cli.md .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis demo tables
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
