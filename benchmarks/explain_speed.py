@@ -1,4 +1,4 @@
-"""Explaining speed: reasons, and nearest normal rows, of many alerts at once.
+"""Explaining speed: reasons and counterfactuals of many alerts at once.
 
 Mixed rows of 30 columns (27 numbers, a category, a boolean, a time), 20,000 normal ones to fit default networks to;
 in each alert some cells are moved far out. Needs `make setup`; then
@@ -6,7 +6,7 @@ in each alert some cells are moved far out. Needs `make setup`; then
     .venv/bin/python benchmarks/explain_speed.py --json explain_speed.json
 
 Every contestant runs in a process of its own, one after the other in each round; the first call, which compiles, is
-timed apart. What a nearest normal row costs depends on how many columns have to change; that is shown too.
+timed apart. The time for a counterfactual depends on how many columns have to change; that is shown too.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def odd_rows(n_rows: int) -> pl.DataFrame:
 
 @cache
 def fitted(name: str) -> tuple[Any, float]:
-    """A default detector, and the cut that one normal row in a hundred reaches."""
+    """A default detector, and the threshold that one normal row in a hundred reaches."""
     import oddrow
 
     detector = getattr(oddrow, name)(training=oddrow.Training(epochs=20), random_state=0).fit(normal_rows(N_FIT, 1))
@@ -69,13 +69,13 @@ def fitted(name: str) -> tuple[Any, float]:
 
 
 def alerts_of(name: str, n_rows: int) -> tuple[Any, float, pl.DataFrame]:
-    """A detector, its cut, and as many rows that reach it."""
-    detector, cut = fitted(name)
+    """A detector, its threshold, and as many rows that reach it."""
+    detector, threshold = fitted(name)
     odd = odd_rows(ODD_ROWS_PER_ALERT * n_rows)
-    alerts = odd.filter(pl.Series(detector.anomaly_score(odd) >= cut))
+    alerts = odd.filter(pl.Series(detector.anomaly_score(odd) >= threshold))
     if alerts.height < n_rows:
         raise SystemExit(f"{name}: only {alerts.height:,} of {odd.height:,} rows are alerts")
-    return detector, cut, alerts.head(n_rows)
+    return detector, threshold, alerts.head(n_rows)
 
 
 def explaining(*, name: str, n_rows: int, threads: int | None) -> Callable[[], float]:
@@ -87,19 +87,19 @@ def explaining(*, name: str, n_rows: int, threads: int | None) -> Callable[[], f
 
 
 def searching(*, name: str, n_rows: int, threads: int | None) -> Callable[[], float]:
-    """The nearest normal row of every alert; the outcome is the share found."""
+    """The counterfactual of every alert; the outcome is the share found."""
     from oddrow.explain import counterfactuals
 
-    detector, cut, alerts = alerts_of(name, n_rows)
-    return lambda: float(counterfactuals(detector, alerts, cut).found.mean())
+    detector, threshold, alerts = alerts_of(name, n_rows)
+    return lambda: float(counterfactuals(detector, alerts, threshold).found.mean())
 
 
 def columns_changed(name: str, n_rows: int) -> str:
     """The share of the found rows in which one, two, three and more columns changed."""
     from oddrow.explain import counterfactuals
 
-    detector, cut, alerts = alerts_of(name, n_rows)
-    near = counterfactuals(detector, alerts, cut)
+    detector, threshold, alerts = alerts_of(name, n_rows)
+    near = counterfactuals(detector, alerts, threshold)
     changed = np.sum([near.rows[name].ne_missing(near.seen[name]).to_numpy() for name in alerts.columns], axis=0)
     shares = [np.mean(changed[near.found] == n) for n in (1, 2, 3)]
     return ", ".join(f"{share:.0%}" for share in [*shares, 1 - sum(shares)])
@@ -109,7 +109,7 @@ def entered(n_rows: int) -> list[Contestant]:
     """Both verbs of both detectors."""
     return [
         Contestant(f"{verb}, {name}", build, {"name": name, "n_rows": n_rows}, n_rows)
-        for verb, build in (("reasons", explaining), ("nearest normal rows", searching))
+        for verb, build in (("reasons", explaining), ("counterfactuals", searching))
         for name in DETECTORS
     ]
 

@@ -88,7 +88,7 @@ for of_row in reasons(detector, oddest, n=2):
     print(*of_row, sep="; ")
 
 # %%
-counterfactuals(detector, oddest, cut=threshold.value)
+counterfactuals(detector, oddest, threshold.value)
 
 # %% [markdown]
 # ## Where to go next

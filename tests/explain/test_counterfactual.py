@@ -176,7 +176,7 @@ def test_a_cut_that_no_row_can_reach_is_not_reached(trained: Detector) -> None:
     assert near.rows.equals(odd.select(trained.schema_.feature_names))
     np.testing.assert_array_equal(near.scores, trained.anomaly_score(odd))
     assert near.changes(0) == []
-    with pytest.raises(ParameterError, match="cut=nan is not a finite number"):
+    with pytest.raises(ParameterError, match="threshold=nan is not a finite number"):
         counterfactuals(trained, odd, float("nan"))
 
 
@@ -186,7 +186,7 @@ def test_changes_are_said_in_words() -> None:
     history = History.of([{"by": "shop", "windows": ["1d"], "features": ["count"]}])
     near = counterfactuals(detector, odd, usual_cut(detector), history=history)
     amount, shop = near.changes(0)
-    assert (amount.column, amount.seen, amount.normal) == ("amount", "400", f"{near.rows['amount'][0]:,.6g}")
+    assert (amount.column, amount.before, amount.after) == ("amount", "400", f"{near.rows['amount'][0]:,.6g}")
     assert str(shop) == f"shop '{near.rows['shop'][0]}' instead of 'nowhere'"
 
 
@@ -197,7 +197,7 @@ def test_columns_of_history_are_named_in_words() -> None:
     cut = float(np.quantile(detector.anomaly_score(frame), 0.99))
     [change] = counterfactuals(detector, frame[:1].with_columns(card_count_1d=900), cut, history=past).changes(0)
     assert change.column == "rows of the card in 1 day"
-    assert change.normal.isdecimal()
+    assert change.after.isdecimal()
 
 
 # Times
@@ -303,7 +303,7 @@ def test_arrays_are_taken_too(either: str) -> None:
 # The command line
 
 
-def test_an_alert_is_explained_by_its_nearest_normal_row(
+def test_an_alert_is_explained_by_its_counterfactual(
     mixed: pl.DataFrame, model: Path, oddrow: Oddrow, tmp_path: Path
 ) -> None:
     odd = mixed.with_columns(age=pl.when(pl.col("row_id") == 17).then(4000.0).otherwise("age"))
@@ -316,10 +316,10 @@ def test_an_alert_is_explained_by_its_nearest_normal_row(
     assert last.endswith(".")
 
 
-def test_a_row_that_is_no_alert_has_no_other_beside_it(mixed_csv: Path, model: Path, oddrow: Oddrow) -> None:
+def test_a_row_that_is_not_an_alert_has_no_counterfactual(mixed_csv: Path, model: Path, oddrow: Oddrow) -> None:
     ran = oddrow("explain", mixed_csv, "--model", model, "--id", 17)
     assert "below the threshold" in ran.out
-    assert "ormal row" not in ran.out
+    assert "ounterfactual" not in ran.out
 
 
 def test_a_broken_value_that_training_rows_had_too_goes_back_to_the_middle() -> None:

@@ -114,10 +114,10 @@ def test_numbers_are_high_or_low(detector: AutoencoderDetector) -> None:
     assert (low.code, low.seen) == ("LOW", "-500")
     assert high.expected.startswith("about ")
     assert float(high.expected.removeprefix("about ").replace(",", "")) < 400
-    assert high.times is not None
-    assert high.times > 3
+    assert high.error_ratio is not None
+    assert high.error_ratio > 3
     assert str(high).startswith("amount 500, expected about ")
-    assert "times its usual error" in str(high)
+    assert "times its typical error" in str(high)
 
 
 def test_levels_are_new_or_unusual_and_say_how_likely() -> None:
@@ -225,22 +225,23 @@ def test_what_would_be_normal_is_said_or_that_nothing_was_found() -> None:
     changes = (Change("amount", "933.6", "212.4"), Change("shop", "'fuel'", "'food'"))
     found = Explanation("row 7", 9.0, 3.0, "fixed:3", (), changes, 2.614)
     said = "Counterfactual (score 2.614): amount 212.4 instead of 933.6; shop 'food' instead of 'fuel'."
-    assert found.nearest == said
-    assert found.is_above
-    assert Explanation("row 7", 9.0, 3.0, "fixed:3", ()).nearest.startswith("No row below the threshold was found")
+    assert found.counterfactual_in_words == said
+    assert found.is_alert
+    none_found = "No counterfactual found within the values of the training rows."
+    assert Explanation("row 7", 9.0, 3.0, "fixed:3", ()).counterfactual_in_words == none_found
 
 
 def test_an_explanation_shows_itself_as_text_and_as_escaped_html() -> None:
     reason = Reason("<shop>", "NEW", "'<b>'", "'food'", 0.75, 12.0)
     found = Explanation("row 7", 9.0, 3.0, "fixed:3", (reason,))
-    assert str(found).startswith("row 7: score 9, above the threshold 3 (fixed:3).\ncolumn")
-    assert str(found).endswith("as training rows had them.")
-    assert "times its usual error" in str(found)
+    assert str(found).startswith("row 7: score 9, at or above the threshold 3 (fixed:3).\ncolumn")
+    assert str(found).endswith("within the values of the training rows.")
+    assert "times its typical error" in str(found)
     html = found._repr_html_()
     assert "&lt;shop&gt;" in html
     assert "<b>" not in html
-    assert "No row below the threshold" in html
-    assert "No row below" not in str(Explanation("row 7", 1.0, 3.0, "fixed:3", (reason,)))
+    assert "No counterfactual found" in html
+    assert "No counterfactual" not in str(Explanation("row 7", 1.0, 3.0, "fixed:3", (reason,)))
 
 
 # The command line
@@ -262,7 +263,7 @@ def test_a_row_is_explained_by_its_id(mixed_csv: Path, model: Path, oddrow: Oddr
     ran = oddrow("explain", mixed_csv, "--model", model, "--id", 17, "--reasons", 3)
     assert ran.code == 0, ran.err
     assert ran.out.startswith("row_id 17: score ")
-    assert "times its usual error" in ran.out
+    assert "times its typical error" in ran.out
     assert len(ran.out.strip().splitlines()) == 2 + 3
     assert oddrow("score", mixed_csv, "--model", model, "--out", tmp_path / "s.csv").code == 0
     score = pl.read_csv(tmp_path / "s.csv").filter(pl.col("row_id") == 17)["anomaly_score"].item()

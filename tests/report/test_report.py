@@ -120,7 +120,7 @@ def test_the_highest_scores_have_ids_labels_and_reasons(reported: Path, mixed_cs
     part = page[page.index("<h2>Highest scores") : page.index("<h2>Important columns")]
     assert re.findall(r'<tr>\s*<td class="text short">(\d+)</td>', part) == [str(id) for id in highest["row_id"]]
     assert set(re.findall(r">(anomaly|normal)</td>", part)) == {"anomaly", "normal"}
-    assert part.count("% of the score)") >= 20
+    assert part.count("% of the explanation)") >= 20
 
 
 def test_the_report_says_how_to_reproduce_it(reported: Path, model: Path) -> None:
@@ -199,7 +199,7 @@ def test_budgets_and_weights_are_told_as_they_are(mixed: pl.DataFrame, tmp_path:
     assert "rows.parquet, time >= 2024-01-15" in page
     assert "counts of rows are sums of weights" in page
     part = page[page.index("<h2>Highest scores") : page.index("<h2>Important columns")]
-    lines = [line for line in part.split("</tr>") if "% of the score)" in line]
+    lines = [line for line in part.split("</tr>") if "% of the explanation)" in line]
     passing = [">yes</td>" in line for line in lines]
     assert 0 < sum(passing) < len(passing), "of some days there are more than two"
     assert [" instead of " in line for line in lines] == passing, "only alerts have something to pass with"

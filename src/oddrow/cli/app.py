@@ -118,7 +118,7 @@ def explain(
 ) -> None:
     """Explain the score of one row.
 
-    Shows the oddest columns, the expected values and, for an alert, the changes that would make it none.
+    Shows the oddest columns, the expected values and, for an alert, the smallest changes found that would clear it.
     """
     workflow.explain(tables, model, id, n_reasons=reasons, tell=_tell, **options)
 

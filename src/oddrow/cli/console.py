@@ -75,8 +75,8 @@ def show_explanation(explanation: Explanation) -> None:
     for row in rows:
         grid.add_row(*row)
     out.print(grid)
-    if explanation.is_above:
-        tell(explanation.nearest)
+    if explanation.is_alert:
+        tell(explanation.counterfactual_in_words)
 
 
 def show_comparison(comparison: Comparison) -> None:

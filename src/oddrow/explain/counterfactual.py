@@ -21,10 +21,11 @@ from oddrow.table.table import as_table
 
 ROWS_AT_ONCE = 16_384
 
-# Scores differ in their last digits with the number of rows that are scored together: a found row must stay found.
+# The last digits of a score depend on how many rows are scored together. The search stays this far below the
+# threshold, so that a counterfactual also scores below it alone.
 MARGIN = 1e-4
 
-# What a type with fewer digits may add to the ends of a range.
+# A value written in a type with fewer digits may exceed its range by this much.
 SLACK = 1e-7
 
 
@@ -36,10 +37,10 @@ class Change:
     ----------
     column : str
         Name of the column.
-    seen : str
-        What the row holds.
-    normal : str
-        What the counterfactual holds.
+    before : str
+        Value in the row.
+    after : str
+        Value in the counterfactual.
 
     Examples
     --------
@@ -48,32 +49,32 @@ class Change:
     """
 
     column: str
-    seen: str
-    normal: str
+    before: str
+    after: str
 
     def __str__(self) -> str:
-        return f"{self.column} {self.normal} instead of {self.seen}"
+        return f"{self.column} {self.after} instead of {self.before}"
 
 
 @dataclass(frozen=True)
 class Counterfactuals:
-    """A nearby normal row for each of n rows.
+    """Counterfactuals of n rows.
 
     Parameters
     ----------
     rows : polars.DataFrame, shape (n, columns)
-        The counterfactuals in the types of the rows given. A row that was no alert, and one for which nothing was
-        found, is as it was given.
+        The counterfactuals, in the types of the given rows. Rows that were not alerts, or for which none was found,
+        are unchanged.
     found : ndarray of bool, shape (n,)
         Whether the row scores below the threshold.
     scores : ndarray of float64, shape (n,)
-        Scores of the counterfactuals.
+        Anomaly scores of `rows`.
     seen : polars.DataFrame, shape (n, columns)
         The rows as they were given.
     detector : Detector
         The detector that scores them.
-    named : dict of str to str
-        Names of columns of history in words.
+    column_names : dict of str to str
+        Descriptions of history columns, by column.
 
     See Also
     --------
@@ -89,10 +90,10 @@ class Counterfactuals:
     scores: npt.NDArray[np.float64]
     seen: pl.DataFrame
     detector: Detector
-    named: dict[str, str]
+    column_names: dict[str, str]
 
     def changes(self, row: int) -> list[Change]:
-        """Return what the counterfactual of a row changes.
+        """Return the changes that the counterfactual of a row makes.
 
         Parameters
         ----------
@@ -104,29 +105,30 @@ class Counterfactuals:
         list of Change
             The changes, column by column; empty if none was found or needed.
         """
-        seen, normal = (rows.row(row) for rows in self._read)
-        cells = zip(self.detector.schema_.feature_names, seen, normal, strict=True)
-        return [Change(self.named.get(name, name), *_told_apart(old, new)) for name, old, new in cells if old != new]
+        before, after = (rows.row(row) for rows in self._conformed)
+        cells = zip(self.detector.schema_.feature_names, before, after, strict=True)
+        names = self.column_names
+        return [Change(names.get(name, name), *_distinct_texts(old, new)) for name, old, new in cells if old != new]
 
     @cached_property
-    def _read(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def _conformed(self) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Given rows and counterfactuals as the detector reads them."""
         conform = self.detector.schema_.conform
         return conform(self.seen), conform(self.rows)
 
 
-def _told_apart(old: Any, new: Any) -> tuple[str, str]:
-    """Return texts of two different values that differ too."""
-    seen, normal = format_value(old), format_value(new)
-    return (seen, normal) if seen != normal else (f"{old}", f"{new}")
+def _distinct_texts(old: Any, new: Any) -> tuple[str, str]:
+    """Return different texts for two different values."""
+    before, after = format_value(old), format_value(new)
+    return (before, after) if before != after else (f"{old}", f"{new}")
 
 
-def counterfactuals(detector: Detector, X: Any, cut: float, *, history: History | None = None) -> Counterfactuals:
+def counterfactuals(detector: Detector, X: Any, threshold: float, *, history: History | None = None) -> Counterfactuals:
     """Find the smallest changes that bring odd rows below a threshold.
 
-    Few columns change, and numbers by no more than they must. Changed cells have values that training rows had, or
-    between two of them: numbers stay in their range, and whole if they were whole; categories take known levels;
-    nothing is missing that never was. Missing times, and times given as text, stay unless dates are encoded.
+    Changes as few columns as possible, and each by as little as needed. Numbers stay within the range of the training
+    rows, and whole if they were whole there; categories take known levels. A counterfactual never introduces a missing
+    value that training rows did not have. Missing times, and times given as text, stay unless dates are encoded.
 
     Parameters
     ----------
@@ -134,16 +136,16 @@ def counterfactuals(detector: Detector, X: Any, cut: float, *, history: History 
         A fitted detector.
     X : frame or ndarray, shape (n, columns)
         Rows to change.
-    cut : float
-        The threshold: rows that score less are normal.
+    threshold : float
+        Rows that reach it are alerts.
     history : History, optional
-        The history whose columns are in X, so that they are named in words. They are changed like all others, whether
-        or not a past could have led to them.
+        The history whose columns are in X, to describe them in words. They may change to values that no real history
+        would produce.
 
     Returns
     -------
     Counterfactuals
-        A row for each of the given rows.
+        The rows, changed where a counterfactual was found.
 
     Raises
     ------
@@ -156,10 +158,10 @@ def counterfactuals(detector: Detector, X: Any, cut: float, *, history: History 
 
     Notes
     -----
-    The columns that add most to the score take the values that the network expects, or move along the gradient of the
-    score, alone, then more and more at once; then changes are undone as far as the threshold allows. The search proves
-    nothing: where nothing is found a normal row may exist, and nearer ones than those found. The distance counts
-    changed columns first, unlike that of Wachter et al. [1]_. 10,000 rows of 30 columns take two seconds on two cores.
+    The columns that contribute most to the score take the values that the network expects, or move down the gradient
+    of the score: first one column alone, then more and more at once. Then changes are undone as far as the threshold
+    allows. The search is heuristic: it may miss counterfactuals, or nearer ones. The distance counts changed columns
+    first, unlike that of Wachter et al. [1]_. 10,000 rows of 30 columns take two seconds on two cores.
 
     References
     ----------
@@ -173,37 +175,37 @@ def counterfactuals(detector: Detector, X: Any, cut: float, *, history: History 
     >>> rng = np.random.default_rng(0)
     >>> rows = pl.DataFrame({"amount": rng.normal(50, 5, 300), "items": rng.integers(1, 9, 300)})
     >>> detector = AutoencoderDetector(training=Training(epochs=2), random_state=0).fit(rows)
-    >>> cut = float(np.quantile(detector.anomaly_score(rows), 0.9))
-    >>> normal = counterfactuals(detector, pl.DataFrame({"amount": [500.0], "items": [4]}), cut)
-    >>> normal.found.tolist(), normal.rows["items"].to_list(), [change.seen for change in normal.changes(0)]
+    >>> threshold = float(np.quantile(detector.anomaly_score(rows), 0.9))
+    >>> found = counterfactuals(detector, pl.DataFrame({"amount": [500.0], "items": [4]}), threshold)
+    >>> found.found.tolist(), found.rows["items"].to_list(), [change.before for change in found.changes(0)]
     ([True], [4], ['500'])
     """
-    check_number("cut", cut)
+    check_number("threshold", threshold)
     table = as_table(X)
     scores = detector.anomaly_score(table)
     seen = table.in_memory.select(detector.schema_.feature_names)
-    alerts = np.flatnonzero(scores >= cut)
-    nearest = Scored(seen, scores)
+    alerts = np.flatnonzero(scores >= threshold)
+    best = Scored(seen, scores)
     for start in range(0, len(alerts), ROWS_AT_ONCE):
         places = alerts[start : start + ROWS_AT_ONCE]
-        near, is_normal = _near(detector, seen[places], cut)
-        nearest = nearest.put(places[is_normal], near.take(np.flatnonzero(is_normal)))
-    named = {} if history is None else history.descriptions
-    return Counterfactuals(nearest.rows, nearest.scores < cut, nearest.scores, seen, detector, named)
+        changed, is_valid = _search(detector, seen[places], threshold)
+        best = best.put(places[is_valid], changed.take(np.flatnonzero(is_valid)))
+    names = {} if history is None else history.descriptions
+    return Counterfactuals(best.rows, best.scores < threshold, best.scores, seen, detector, names)
 
 
-def _near(detector: Detector, seen: pl.DataFrame, cut: float) -> tuple[Scored, npt.NDArray[np.bool_]]:
-    """Rows near those seen, in their types, and which of them are normal once read again."""
-    rows, normal = detector.schema_.conform(seen), FeasibleValues(detector, seen)
-    near = Search(normal, rows, cut - MARGIN * (abs(cut) + abs(detector.offset_))).run()
-    written = pl.DataFrame([_written(column, seen, rows, near) for column in detector.schema_.features])
+def _search(detector: Detector, seen: pl.DataFrame, threshold: float) -> tuple[Scored, npt.NDArray[np.bool_]]:
+    """Return changed rows in their types, and which of them are counterfactuals once read again."""
+    rows, feasible = detector.schema_.conform(seen), FeasibleValues(detector, seen)
+    changed = Search(feasible, rows, threshold - MARGIN * (abs(threshold) + abs(detector.offset_))).run()
+    written = pl.DataFrame([_written(column, seen, rows, changed) for column in detector.schema_.features])
     again = detector.schema_.conform(written)
-    scores = normal.scores(again)
-    return Scored(written, scores), (scores < cut) & normal.has(again, SLACK).all(axis=1)
+    scores = feasible.scores(again)
+    return Scored(written, scores), (scores < threshold) & feasible.is_feasible(again, SLACK).all(axis=1)
 
 
-def _written(column: Column, seen: pl.DataFrame, rows: pl.DataFrame, near: pl.DataFrame) -> pl.Series:
+def _written(column: Column, seen: pl.DataFrame, rows: pl.DataFrame, changed: pl.DataFrame) -> pl.Series:
     """Return a column with changed values in its given type, and all others as given."""
-    new = restore_dtype(near[column.name], seen[column.name], column.kind)
-    changed = near[column.name].ne_missing(rows[column.name])
-    return new.zip_with(changed, seen[column.name].cast(new.dtype)).alias(column.name)
+    new = restore_dtype(changed[column.name], seen[column.name], column.kind)
+    is_changed = changed[column.name].ne_missing(rows[column.name])
+    return new.zip_with(is_changed, seen[column.name].cast(new.dtype)).alias(column.name)

@@ -43,15 +43,15 @@ def format_value(value: float | str | bool | datetime | None) -> str:
 class CellTexts:
     """What rows hold in each column, and what the detector expects there, as text."""
 
-    def __init__(self, detector: Detector, frame: pl.DataFrame, named: dict[str, str]) -> None:
-        self.frame, self.named = detector.schema_.conform(frame), named
+    def __init__(self, detector: Detector, frame: pl.DataFrame, column_names: dict[str, str]) -> None:
+        self.frame, self.column_names = detector.schema_.conform(frame), column_names
         self.decoder = TableDecoder(detector.encoder_, detector.schema_)
         self.numbers, self.logits = detector.reconstruct(Table.from_frame(frame))
         self.places, self.parts = self.decoder.places, self.decoder.parts
 
     def of(self, column: str, rows: Ints) -> Iterator[tuple[str, str, str, str]]:
         """Yield the column's name, the reason's code, what is seen and what is expected, row by row."""
-        return ((self.named.get(column, column), *cell) for cell in self._cells(column, rows))
+        return ((self.column_names.get(column, column), *cell) for cell in self._cells(column, rows))
 
     def _cells(self, column: str, rows: Ints) -> Iterator[tuple[str, str, str]]:
         """Return code, what is seen and what is expected, row by row."""
@@ -127,9 +127,9 @@ class Reason:
     expected : str
         What the detector expects.
     share : float
-        Share of the score that the column adds, in [0, 1].
-    times : float, optional
-        How many times its usual error the column is off, if the detector knows usual errors.
+        Column's share of all positive contributions, 0 to 1.
+    error_ratio : float, optional
+        Error of the column, divided by its root mean squared error in training, if the detector scores by errors.
 
     See Also
     --------
@@ -138,7 +138,7 @@ class Reason:
     Examples
     --------
     >>> print(Reason("amount", "HIGH", "500", "about 50", 0.9, 12.0))
-    amount 500, expected about 50, 12 times its usual error (90% of the score)
+    amount 500, expected about 50, 12 times its typical error (90% of the explanation)
     """
 
     column: str
@@ -146,15 +146,15 @@ class Reason:
     seen: str
     expected: str
     share: float
-    times: float | None = None
+    error_ratio: float | None = None
 
     def __str__(self) -> str:
-        off = "" if self.times is None else f", {self.times:,.2g} times its usual error"
-        return f"{self.column} {self.seen}, expected {self.expected}{off} ({self.share:.0%} of the score)"
+        ratio = "" if self.error_ratio is None else f", {self.error_ratio:,.2g} times its typical error"
+        return f"{self.column} {self.seen}, expected {self.expected}{ratio} ({self.share:.0%} of the explanation)"
 
 
 def reasons(detector: Detector, X: Any, n: int = 3, *, history: History | None = None) -> list[list[Reason]]:
-    """Return the columns that add most to each row's score.
+    """Return the columns that contribute most to each row's score.
 
     Parameters
     ----------
@@ -165,12 +165,12 @@ def reasons(detector: Detector, X: Any, n: int = 3, *, history: History | None =
     n : int, default=3
         Most reasons for a row.
     history : History, optional
-        The history whose columns are in X, so that they are named in words.
+        The history whose columns are in X, to describe them in words.
 
     Returns
     -------
     list of list of Reason
-        The reasons of each row, the largest share of the score first.
+        The reasons of each row, the largest share first.
 
     Raises
     ------
@@ -179,7 +179,7 @@ def reasons(detector: Detector, X: Any, n: int = 3, *, history: History | None =
 
     See Also
     --------
-    counterfactuals : What would make rows normal.
+    counterfactuals : The smallest changes that would bring rows below a threshold.
 
     Notes
     -----
@@ -201,15 +201,15 @@ def reasons(detector: Detector, X: Any, n: int = 3, *, history: History | None =
     table = as_table(X)
     texts = CellTexts(detector, table.in_memory, {} if history is None else history.descriptions)
     parts = detector.column_scores(table)
-    adding = np.maximum(parts.to_numpy(), 0.0)
-    highest = np.argsort(-adding, axis=1, kind="stable")[:, :n]
+    contributions = np.maximum(parts.to_numpy(), 0.0)
+    highest = np.argsort(-contributions, axis=1, kind="stable")[:, :n]
     found: list[list[Reason]] = [[] for _ in range(table.n_rows)]
     for rank in range(highest.shape[1]):
         for place in np.unique(highest[:, rank]):
-            rows = np.flatnonzero((highest[:, rank] == place) & (adding[:, place] > 0))
-            shares = adding[rows, place] / adding[rows].sum(axis=1)
-            offs = np.sqrt(adding[rows, place]).tolist() if detector._scores_by_spread else [None] * len(rows)
+            rows = np.flatnonzero((highest[:, rank] == place) & (contributions[:, place] > 0))
+            shares = contributions[rows, place] / contributions[rows].sum(axis=1)
+            ratios = np.sqrt(contributions[rows, place]).tolist() if detector._scores_by_spread else [None] * len(rows)
             cells = texts.of(parts.columns[place], rows)
-            for row, cell, share, off in zip(rows, cells, shares.tolist(), offs, strict=True):
-                found[row].append(Reason(*cell, share, off))
+            for row, cell, share, ratio in zip(rows, cells, shares.tolist(), ratios, strict=True):
+                found[row].append(Reason(*cell, share, ratio))
     return found

@@ -220,7 +220,7 @@ def contributions(names: Sequence[str], shares: npt.ArrayLike, *, title: str = "
     names : sequence of str, length m
         The names of the columns.
     shares : array-like of float, shape (m,)
-        The share of the score that each column adds.
+        The share of all positive contributions that each column has.
     title : str, optional
         The title, "Contribution to the score" by default.
     axes : Axes, optional
@@ -241,7 +241,7 @@ def contributions(names: Sequence[str], shares: npt.ArrayLike, *, title: str = "
     order = np.argsort(values)
     axes.barh(np.arange(len(values)), values[order], color=ANOMALY)
     name_bars(axes, [names[place] for place in order])
-    return label_axes(axes, "share of the score", "", title or "Contribution to the score")
+    return label_axes(axes, "share of the explanation", "", title or "Contribution to the score")
 
 
 def reconstruction(

@@ -26,7 +26,7 @@ def explain(
     join: str | None = None,
     tell: Tell = silent,
 ) -> Explanation:
-    """Explain the score of one row, and find the changes that would make an alert none.
+    """Explain the score of one row, and find changes that bring its score below the threshold.
 
     The tables are read whole, as the history of a row needs the rows before it.
 
@@ -65,7 +65,7 @@ def explain(
     ...     settings = workflow.Settings.gather(options={"drop": "is_fraud,fraud_kind", "id": "transaction_id"})
     ...     _ = workflow.fit(table, model, settings)
     ...     explanation = workflow.explain(table, model, "7", n_reasons=2)
-    >>> explanation.named, len(explanation.reasons)
+    >>> explanation.row_name, len(explanation.reasons)
     ('transaction_id 7', 2)
     """
     check_number("reasons", n_reasons, 1, whole=True)
@@ -75,18 +75,18 @@ def explain(
     row = _row_of(artifact, chosen, id)
     one = chosen.table.take(np.array([row]))
     (score,) = artifact.detector.anomaly_score(one)
-    (found,) = reasons(artifact.detector, one, n_reasons, history=artifact.history)
-    named = f"row {row}" if artifact.roles.id is None else f"{artifact.roles.id} {id}"
-    cut = artifact.threshold
-    near = counterfactuals(artifact.detector, one, cut.value, history=artifact.history)
+    (of_row,) = reasons(artifact.detector, one, n_reasons, history=artifact.history)
+    threshold = artifact.threshold
+    capped = "" if threshold.cap is None else f": {threshold.cap}, the highest scores first"
+    found = counterfactuals(artifact.detector, one, threshold.value, history=artifact.history)
     explanation = Explanation(
-        named=named,
+        row_name=f"row {row}" if artifact.roles.id is None else f"{artifact.roles.id} {id}",
         score=float(score),
-        cut=cut.value,
-        rule=cut.rule if cut.cap is None else f"{cut.rule}: {cut.cap}, the highest scores first",
-        reasons=tuple(found),
-        changes=tuple(near.changes(0)),
-        normal_score=float(near.scores[0]) if near.found[0] else None,
+        threshold=threshold.value,
+        rule=f"{threshold.rule}{capped}",
+        reasons=tuple(of_row),
+        changes=tuple(found.changes(0)),
+        counterfactual_score=float(found.scores[0]) if found.found[0] else None,
     )
     tell(explanation)
     return explanation
