@@ -15,6 +15,7 @@ from sklearn.metrics import (
     roc_curve,
 )
 
+from oddrow import metrics
 from oddrow.errors import EvaluationError, ParameterError
 from oddrow.metrics.classification import (
     Confusion,
@@ -251,3 +252,47 @@ def test_scores_are_no_probabilities(wrong: float) -> None:
 def test_no_bins_are_refused() -> None:
     with pytest.raises(ParameterError, match="n_bins"):
         calibration_error(Y, Y, n_bins=0)
+
+
+@pytest.mark.parametrize("alerts", [np.array([1, 0, 1, 0]), [1, 0, 1, 0], [True, False, True, False], [1.0, 0, 1.0, 0]])
+def test_alerts_may_be_zeros_and_ones_in_any_sequence(alerts):
+    y, amount = [1, 1, 0, 0], [3.0, 1.0, 2.0, 2.0]
+    assert confusion(y, alerts) == Confusion(1, 1, 1, 1)
+    assert metrics.value_caught(y, alerts, amount=amount) == 0.75
+    assert metrics.cost(y, alerts, amount=amount, per_false_alarm=2) == 3
+    assert metrics.alerts_per_day(alerts, day=[0, 0, 1, 1]).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("alerts", [np.array([-1, 1, -1, 1]), [0.2, 0.9, 0.4, 0.1], [2, 0, 1, 0]])
+def test_predictions_and_scores_are_not_alerts(alerts):
+    with pytest.raises(EvaluationError, match=r"y_pred holds .*\. Pass scores >= threshold, or predict\(X\) == -1"):
+        confusion([1, 1, 0, 0], alerts)
+    with pytest.raises(EvaluationError, match="y_pred holds"):
+        metrics.alerts_per_day(alerts, day=[0, 0, 1, 1])
+
+
+@pytest.mark.parametrize("y", [[0, 0, 0], [1, 1, 1]])
+@pytest.mark.parametrize("name", ["auroc", "average_precision", "recall_at_precision", "recall_at_false_alarm_rate"])
+def test_a_ranking_needs_both_classes(name, y):
+    with pytest.raises(EvaluationError, match="Expected both classes"):
+        getattr(metrics, name)(y, [3.0, 2.0, 1.0])
+
+
+def test_lists_are_measured_like_arrays():
+    y, scores, day = [1, 0, 1, 0], [4.0, 3.0, 2.0, 1.0], [0, 0, 1, 1]
+    assert metrics.precision_at_k_per_day(y, scores, day=day, k=1).values.tolist() == [1, 1]
+    assert metrics.card_precision_at_k(y, scores, day=day, entity=[5, 6, 7, 8], k=1).values.tolist() == [1, 1]
+    assert metrics.prior_corrected([0.5], learned_rate=0.5, true_rate=0.25).tolist() == [0.25]
+
+
+@pytest.mark.parametrize("rate", [0, 1, -0.1, float("nan")])
+def test_rates_to_correct_between_are_above_0_and_below_1(rate):
+    with pytest.raises(ParameterError, match=r"learned_rate=.* above 0 and below 1"):
+        metrics.prior_corrected([0.5], learned_rate=rate, true_rate=0.1)
+    with pytest.raises(ParameterError, match=r"true_rate=.* above 0 and below 1"):
+        metrics.prior_corrected([0.5], learned_rate=0.1, true_rate=rate)
+
+
+def test_the_brier_score_takes_probabilities_only():
+    with pytest.raises(EvaluationError, match=r"y_proba: 1 of 2 values are outside \[0, 1\]"):
+        metrics.brier([1, 0], [3.5, 0.5])

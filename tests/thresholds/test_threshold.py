@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from oddrow.errors import EvaluationError, ParameterError
 from oddrow.outcomes import Outcomes
 from oddrow.structure import build, to_plain
+from oddrow.thresholds.conformal import discoveries
 from oddrow.thresholds.fingerprint import SKETCH_SIZE, Fingerprint
 from oddrow.thresholds.rule import RULES, Rule
 from oddrow.thresholds.threshold import Threshold
@@ -247,3 +248,13 @@ def test_a_threshold_shows_itself_as_a_sentence_and_as_escaped_html() -> None:
     assert "Guarantee: at most 2 a day." in html
     batch = Rule.parse("false-discoveries:0.1").threshold(np.arange(100.0))
     assert "fewer in a batch where more than 10 % of them would be false" in batch.in_words
+
+
+def test_a_threshold_is_a_number():
+    with pytest.raises(ParameterError, match="has the value nan"):
+        Threshold(float("nan"), "fixed:1")
+
+
+def test_discoveries_need_calibration_scores():
+    with pytest.raises(EvaluationError, match="there are no calibration scores"):
+        discoveries(np.array([]), np.array([1.0]), 0.1)

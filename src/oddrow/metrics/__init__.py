@@ -1,4 +1,7 @@
-"""Metrics of a ranking or of alerts, in scikit-learn's form `(y_true, y_score, *, sample_weight=None)`."""
+"""Metrics of a ranking or of alerts, called as in scikit-learn: labels first, then scores or alerts.
+
+All of them take `sample_weight`, except `precision_at_k_per_day`, `card_precision_at_k` and `prior_corrected`.
+"""
 
 from __future__ import annotations
 

@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from oddrow.errors import EvaluationError, check_number, offenders
+from oddrow.errors import EvaluationError, ParameterError, check_number, offenders
 from oddrow.typing import Floats, Mask
+
+# Averages of probabilities, in float32 too, may leave [0, 1] by as much.
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -68,15 +72,15 @@ def _share(part: float, whole: float) -> float:
     return part / whole if whole else 0.0
 
 
-def confusion(y_true: Floats, y_pred: Mask, *, sample_weight: Floats | None = None) -> Confusion:
+def confusion(y_true: Floats, y_pred: npt.ArrayLike, *, sample_weight: Floats | None = None) -> Confusion:
     """Count alerts against labels.
 
     Parameters
     ----------
     y_true : ndarray of float64, shape (n,)
         Labels: 1 anomaly, 0 normal.
-    y_pred : ndarray of bool, shape (n,)
-        Mask of the alerts.
+    y_pred : array-like of bool, shape (n,)
+        Which rows are alerts. 1 and 0 are taken for true and false.
     sample_weight : ndarray of float64, shape (n,), optional
         How many rows each row stands for.
 
@@ -88,14 +92,14 @@ def confusion(y_true: Floats, y_pred: Mask, *, sample_weight: Floats | None = No
     Raises
     ------
     EvaluationError
-        If a label is neither 0 nor 1.
+        If a label is neither 0 nor 1, or `y_pred` holds other values than alerts.
 
     Examples
     --------
     >>> confusion(np.array([1.0, 0.0, 1.0]), np.array([True, True, False])).precision
     0.5
     """
-    y_true, alerts, weight = checked(y_true, y_pred, sample_weight)
+    y_true, alerts, weight = checked(y_true, as_alerts(y_pred), sample_weight)
     anomalous = y_true == 1
     return Confusion(
         float(weight[anomalous & alerts].sum()),
@@ -105,15 +109,17 @@ def confusion(y_true: Floats, y_pred: Mask, *, sample_weight: Floats | None = No
     )
 
 
-def value_caught(y_true: Floats, y_pred: Mask, *, amount: Floats, sample_weight: Floats | None = None) -> float:
+def value_caught(
+    y_true: Floats, y_pred: npt.ArrayLike, *, amount: Floats, sample_weight: Floats | None = None
+) -> float:
     """Return the share of the anomalies' amount that is in alerts.
 
     Parameters
     ----------
     y_true : ndarray of float64, shape (n,)
         Labels: 1 anomaly, 0 normal.
-    y_pred : ndarray of bool, shape (n,)
-        Mask of the alerts.
+    y_pred : array-like of bool, shape (n,)
+        Which rows are alerts. 1 and 0 are taken for true and false.
     amount : ndarray of float64, shape (n,)
         What is lost if the row is a missed anomaly.
     sample_weight : ndarray of float64, shape (n,), optional
@@ -127,7 +133,7 @@ def value_caught(y_true: Floats, y_pred: Mask, *, amount: Floats, sample_weight:
     Raises
     ------
     EvaluationError
-        If a label is neither 0 nor 1, or an amount is negative or not finite.
+        If a label is neither 0 nor 1, `y_pred` holds other values than alerts, or an amount is negative or not finite.
 
     Examples
     --------
@@ -140,7 +146,7 @@ def value_caught(y_true: Floats, y_pred: Mask, *, amount: Floats, sample_weight:
 
 def cost(
     y_true: Floats,
-    y_pred: Mask,
+    y_pred: npt.ArrayLike,
     *,
     amount: Floats,
     per_false_alarm: float,
@@ -152,8 +158,8 @@ def cost(
     ----------
     y_true : ndarray of float64, shape (n,)
         Labels: 1 anomaly, 0 normal.
-    y_pred : ndarray of bool, shape (n,)
-        Mask of the alerts.
+    y_pred : array-like of bool, shape (n,)
+        Which rows are alerts. 1 and 0 are taken for true and false.
     amount : ndarray of float64, shape (n,)
         What is lost if the row is a missed anomaly, in a unit of money.
     per_false_alarm : float
@@ -168,8 +174,10 @@ def cost(
 
     Raises
     ------
+    ParameterError
+        If `per_false_alarm` is negative or not finite.
     EvaluationError
-        If a label is neither 0 nor 1, or an amount is negative or not finite.
+        If a label is neither 0 nor 1, `y_pred` holds other values than alerts, or an amount is negative or not finite.
 
     Examples
     --------
@@ -182,7 +190,7 @@ def cost(
     return false_alerts * per_false_alarm + _amounts(y_true, y_pred, amount, sample_weight).missed
 
 
-def _amounts(y_true: Floats, y_pred: Mask, amount: Floats, sample_weight: Floats | None) -> Confusion:
+def _amounts(y_true: Floats, y_pred: npt.ArrayLike, amount: Floats, sample_weight: Floats | None) -> Confusion:
     amount = np.asarray(amount)
     check_amounts(amount)
     return confusion(y_true, y_pred, sample_weight=amount if sample_weight is None else amount * sample_weight)
@@ -193,6 +201,16 @@ def checked(y_true: Floats, other: Any, sample_weight: Floats | None) -> tuple[F
     check_labels(y_true)
     weight = np.ones(len(y_true)) if sample_weight is None else np.asarray(sample_weight)
     return np.asarray(y_true), np.asarray(other), weight
+
+
+def as_alerts(y_pred: npt.ArrayLike) -> Mask:
+    """Return alerts as a mask, or raise `EvaluationError` for values other than bool, 0 and 1."""
+    alerts = np.asarray(y_pred)
+    if alerts.dtype != bool:
+        wrong = alerts[~np.isin(alerts, (0, 1))]
+        if wrong.size:
+            raise EvaluationError(f"y_pred holds {wrong[0]}. Pass scores >= threshold, or predict(X) == -1.")
+    return alerts.astype(bool, copy=False)
 
 
 def check_labels(y_true: Floats) -> None:
@@ -208,6 +226,12 @@ def check_both_classes(y_true: Floats) -> None:
     if n_anomalies in (0, len(y_true)):
         kind = "anomaly" if n_anomalies == 0 else "normal row"
         raise EvaluationError(f"no {kind} among the {len(y_true):,} rows. Expected both classes: measure on more rows.")
+
+
+def check_probabilities(y_proba: Floats) -> None:
+    """Raise `EvaluationError` if a probability is outside [0, 1]."""
+    inside = (y_proba >= -ROUNDING) & (y_proba <= 1 + ROUNDING)
+    check_rows("y_proba", y_proba, inside, "outside [0, 1]", "probabilities of an anomaly, not scores")
 
 
 def check_amounts(amount: Floats) -> None:
@@ -246,7 +270,7 @@ def brier(y_true: Floats, y_proba: Floats, *, sample_weight: Floats | None = Non
     Raises
     ------
     EvaluationError
-        If a label is neither 0 nor 1.
+        If a label is neither 0 nor 1, or a probability is outside [0, 1].
 
     References
     ----------
@@ -258,6 +282,7 @@ def brier(y_true: Floats, y_proba: Floats, *, sample_weight: Floats | None = Non
     0.25
     """
     y_true, y_proba, _ = checked(y_true, y_proba, sample_weight)
+    check_probabilities(y_proba)
     return float(np.average((y_proba - y_true) ** 2, weights=sample_weight))
 
 
@@ -284,6 +309,8 @@ def calibration_error(
 
     Raises
     ------
+    ParameterError
+        If `n_bins` is not a whole number of at least 1.
     EvaluationError
         If a label is neither 0 nor 1, or a probability is outside [0, 1].
 
@@ -300,8 +327,7 @@ def calibration_error(
     """
     check_number("n_bins", n_bins, 1, whole=True)
     y_true, y_proba, weight = checked(y_true, y_proba, sample_weight)
-    inside = (y_proba >= 0) & (y_proba <= 1)
-    check_rows("y_proba", y_proba, inside, "outside [0, 1]", "probabilities of an anomaly, not scores")
+    check_probabilities(y_proba)
     bins = np.minimum((y_proba * n_bins).astype(np.int64), n_bins - 1)
     distance = np.bincount(bins, weights=weight * (y_proba - y_true))
     return float(np.abs(distance).sum() / weight.sum())
@@ -324,6 +350,13 @@ def prior_corrected(y_proba: Floats, *, learned_rate: float, true_rate: float) -
     ndarray of float64, shape (n,)
         Corrected probabilities.
 
+    Raises
+    ------
+    ParameterError
+        If a rate is not between 0 and 1.
+    EvaluationError
+        If a probability is outside [0, 1].
+
     References
     ----------
     .. [1] Saerens, Latinne and Decaestecker (2002). Adjusting the outputs of a classifier to new a priori
@@ -334,6 +367,11 @@ def prior_corrected(y_proba: Floats, *, learned_rate: float, true_rate: float) -
     >>> prior_corrected(np.array([0.5]), learned_rate=0.5, true_rate=0.01)
     array([0.01])
     """
+    for name, rate in {"learned_rate": learned_rate, "true_rate": true_rate}.items():
+        if not 0 < rate < 1:
+            raise ParameterError(f"{name}={rate:g}: expected a share of anomalies above 0 and below 1.")
+    y_proba = np.asarray(y_proba)
+    check_probabilities(y_proba)
     anomalous = y_proba * true_rate / learned_rate
     normal = (1 - y_proba) * (1 - true_rate) / (1 - learned_rate)
     return np.asarray(anomalous / (anomalous + normal))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from oddrow.errors import EvaluationError, check_number
+from oddrow.metrics.classification import as_alerts
 from oddrow.metrics.ranking import precision_at_k
-from oddrow.typing import Floats, Ints, Mask
+from oddrow.typing import Floats, Ints
 
 # Three centuries: beyond that a time is in milliseconds, say, not in seconds.
 MOST_DAYS = 100_000
@@ -74,6 +76,8 @@ def precision_at_k_per_day(y_true: Floats, y_score: Floats, *, day: Ints, k: int
 
     Raises
     ------
+    ParameterError
+        If k is not a whole number of at least 1.
     EvaluationError
         If there are no rows, or the days cannot be right.
 
@@ -83,6 +87,7 @@ def precision_at_k_per_day(y_true: Floats, y_score: Floats, *, day: Ints, k: int
     >>> precision_at_k_per_day(y, scores, day=day, k=2).values
     array([0.5, 0.5])
     """
+    y_true, y_score, day = np.asarray(y_true), np.asarray(y_score), np.asarray(day)
     _check_days(day, k)
     days = _rows_of_days(day)
     taken = [min(k, len(rows)) for rows in days]
@@ -118,6 +123,8 @@ def card_precision_at_k(y_true: Floats, y_score: Floats, *, day: Ints, entity: I
 
     Raises
     ------
+    ParameterError
+        If k is not a whole number of at least 1.
     EvaluationError
         If there are no rows, or the days cannot be right.
 
@@ -133,6 +140,7 @@ def card_precision_at_k(y_true: Floats, y_score: Floats, *, day: Ints, entity: I
     >>> card_precision_at_k(y, scores, day=day, entity=card, k=1).values
     array([1., 0.])
     """
+    y_true, y_score, day = np.asarray(y_true), np.asarray(y_score), np.asarray(day)
     _check_days(day, k)
     cards, card = np.unique(entity, return_inverse=True)
     # Codes may follow time or risk; a random order does not.
@@ -159,13 +167,13 @@ def _found_per_day(k: int, highest: Floats, label: Floats, card: Ints, days: lis
     return values
 
 
-def alerts_per_day(y_pred: Mask, *, day: Ints, sample_weight: Floats | None = None) -> Floats:
+def alerts_per_day(y_pred: npt.ArrayLike, *, day: Ints, sample_weight: Floats | None = None) -> Floats:
     """Return the number of alerts of every day from the first to the last.
 
     Parameters
     ----------
-    y_pred : ndarray of bool, shape (n,)
-        Mask of the alerts.
+    y_pred : array-like of bool, shape (n,)
+        Which rows are alerts. 1 and 0 are taken for true and false.
     day : ndarray of int64, shape (n,)
         Number of each row's day.
     sample_weight : ndarray of float64, shape (n,), optional
@@ -179,15 +187,16 @@ def alerts_per_day(y_pred: Mask, *, day: Ints, sample_weight: Floats | None = No
     Raises
     ------
     EvaluationError
-        If there are no rows, or the days cannot be right.
+        If there are no rows, `y_pred` holds other values than alerts, or the days cannot be right.
 
     Examples
     --------
     >>> alerts_per_day(np.array([True, True, False, True]), day=np.array([5, 5, 6, 8]))
     array([2., 0., 0., 1.])
     """
+    alerts, day = as_alerts(y_pred), np.asarray(day)
     _check_days(day)
-    weighted = y_pred.astype(np.float64) if sample_weight is None else y_pred * sample_weight
+    weighted = alerts.astype(np.float64) if sample_weight is None else alerts * np.asarray(sample_weight)
     counts: Floats = np.bincount(day - day.min(), weights=weighted).astype(np.float64)
     return counts
 

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
 from oddrow.errors import EvaluationError, check_number
-from oddrow.metrics.classification import check_both_classes, check_labels, checked
+from oddrow.metrics.classification import check_both_classes, checked
 from oddrow.typing import Floats
 
 
@@ -30,7 +30,7 @@ def average_precision(y_true: Floats, y_score: Floats, *, sample_weight: Floats 
     Raises
     ------
     EvaluationError
-        If a label is neither 0 nor 1.
+        If a label is neither 0 nor 1, or a class is missing.
 
     See Also
     --------
@@ -41,7 +41,7 @@ def average_precision(y_true: Floats, y_score: Floats, *, sample_weight: Floats 
     >>> average_precision(np.array([1.0, 0.0, 0.0]), np.array([3.0, 2.0, 1.0]))
     1.0
     """
-    check_labels(y_true)
+    check_both_classes(y_true)
     return float(average_precision_score(y_true, y_score, sample_weight=sample_weight))
 
 
@@ -65,7 +65,7 @@ def auroc(y_true: Floats, y_score: Floats, *, sample_weight: Floats | None = Non
     Raises
     ------
     EvaluationError
-        If a label is neither 0 nor 1.
+        If a label is neither 0 nor 1, or a class is missing.
 
     See Also
     --------
@@ -76,7 +76,7 @@ def auroc(y_true: Floats, y_score: Floats, *, sample_weight: Floats | None = Non
     >>> auroc(np.array([1.0, 0.0, 0.0]), np.array([2.0, 3.0, 1.0]))
     0.5
     """
-    check_labels(y_true)
+    check_both_classes(y_true)
     return float(roc_auc_score(y_true, y_score, sample_weight=sample_weight))
 
 
@@ -143,14 +143,14 @@ def recall_at_precision(
     Raises
     ------
     EvaluationError
-        If a label is neither 0 nor 1.
+        If a label is neither 0 nor 1, or a class is missing.
 
     Examples
     --------
     >>> recall_at_precision(np.array([1.0, 0.0, 0.0, 1.0]), np.array([4.0, 3.0, 2.0, 1.0]), precision=0.5)
     1.0
     """
-    check_labels(y_true)
+    check_both_classes(y_true)
     precisions, recall, _ = precision_recall_curve(y_true, y_score, sample_weight=sample_weight)
     return float(recall[precisions >= precision].max())
 
@@ -178,6 +178,8 @@ def recall_at_false_alarm_rate(
 
     Raises
     ------
+    ParameterError
+        If `rate` is outside [0, 1].
     EvaluationError
         If a label is neither 0 nor 1, or a class is missing.
 

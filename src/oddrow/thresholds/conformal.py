@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import beta
 
+from oddrow.errors import EvaluationError
 from oddrow.typing import Floats, Mask
 
 # A random sample of this many calibration rows is as valid as all of them.
@@ -70,6 +71,11 @@ def discoveries(calibration: Floats, scores: Floats, rate: float) -> Mask:
     ndarray of bool, shape (n,)
         Mask of the alerts.
 
+    Raises
+    ------
+    EvaluationError
+        If there are no calibration scores.
+
     See Also
     --------
     p_values : The p-values that decide.
@@ -91,6 +97,10 @@ def discoveries(calibration: Floats, scores: Floats, rate: float) -> Mask:
     >>> discoveries(normal, np.array([50.0, 200.0, 201.0]), 0.1)
     array([False,  True,  True])
     """
+    if not len(calibration):
+        raise EvaluationError(
+            "there are no calibration scores. Pass the scores of normal rows that were not trained on."
+        )
     p = p_values(calibration, scores)
     ordered = np.sort(p)
     passed = np.flatnonzero(ordered <= rate * np.arange(1, len(p) + 1) / max(len(p), 1))

@@ -69,7 +69,7 @@ class Threshold:
     Raises
     ------
     ParameterError
-        If the parts do not fit together.
+        If the value is not a number, or the parts do not fit together.
 
     See Also
     --------
@@ -95,6 +95,8 @@ class Threshold:
     calibration: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        if np.isnan(self.value):
+            raise ParameterError(f"threshold {self.rule!r} has the value nan. Expected a number.")
         if self.cap is not None:
             check_number("the cap of a threshold", self.cap.most, 1, whole=True)
         if self.discoveries is not None:
