@@ -101,7 +101,8 @@ AT_THRESHOLD: dict[str, Cell] = {
     "value caught": _with_interval("value_caught", lambda result: _number(result.value_caught)),
 }
 
-UNTRAINED_COPY = "untrained copy"
+# Names of scorers that evaluations comment on.
+UNTRAINED_COPY, FOREST_WITH_LABELS = "untrained copy", "forest with labels"
 
 COPY_IS_BETTER = (
     "The untrained copy ranks these rows better: training did not help here. Look for columns that drift with "

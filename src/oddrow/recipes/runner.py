@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from oddrow.artifact import Artifact
+from oddrow.artifact.artifact import PACKAGES
 from oddrow.artifact.saved_folder import REPORT, check_writable
 from oddrow.errors import ArtifactError, ParameterError
 from oddrow.evaluate.result import HeldOutSet
@@ -22,7 +23,7 @@ from oddrow.recipes.labelled_table import LabelledTable
 from oddrow.recipes.recipe import P, Recipe
 from oddrow.recipes.results import HEADINGS, Line, Results, write_results
 from oddrow.report import Page, PageTable, Picture, Section, check_packages, render
-from oddrow.report.model_report import VERSIONS, ReportData, build_page
+from oddrow.report.model_report import ReportData, build_page
 from oddrow.report.sections import reproduce_section
 from oddrow.table.dataset import Dataset
 from oddrow.table.write import write_table
@@ -206,7 +207,7 @@ def model_page(
 
 def results_page(results: Results, command: str, pictures: Sequence[Picture] = (), limits: Sequence[str] = ()) -> Page:
     """Return a report of all runs, for recipes that save no model."""
-    versions = {name: version(name) for name in VERSIONS}
+    versions = {name: version(name) for name in PACKAGES}
     sections = [
         _results_section(results, pictures),
         *([Section("Limits", notes=limits)] if limits else []),

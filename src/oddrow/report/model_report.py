@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from oddrow.artifact import Artifact
-from oddrow.artifact.artifact import COMMAND, FINGERPRINT, LIMITS, facts
+from oddrow.artifact.artifact import COMMAND, FINGERPRINT, LIMITS, PACKAGES, facts
 from oddrow.detectors.dagmm import DAGMMDetector
 from oddrow.errors import OddrowError, counted
 from oddrow.evaluate.evaluation import Evaluation
@@ -48,6 +48,24 @@ from oddrow.typing import Floats, Ints, Mask
 
 # This many numeric columns, named by consecutive numbers, are samples in time.
 LEAST_SAMPLES = 32
+
+# Rows with the highest scores: how many are listed, and how many of those are drawn.
+N_HIGHEST, N_HIGHEST_DRAWN = 20, 2
+
+# Reasons of each: how many are drawn, how many are listed, and the smallest share that is listed.
+N_CONTRIBUTIONS, N_REASONS, LEAST_SHARE = 8, 3, 0.01
+
+# Longer counterfactuals are cut short.
+MOST_CHANGES = 4
+
+# Important columns: how many are listed and drawn, from how many alerts, or from how many rows if there is no alert.
+N_COLUMNS_LISTED, N_COLUMNS_DRAWN, MOST_ALERTS, FEW = 8, 4, 2_000, 20
+
+LABELS = {0.0: "normal", 1.0: "anomaly"}
+
+NOT_FOUND = "none found"
+
+THRESHOLD_CHANGED = "The threshold was replaced after fitting: oddrow threshold TABLE --model MODEL --rule {rule}"
 
 
 @dataclass(frozen=True)
@@ -120,27 +138,6 @@ class ReportData:
         return self.dataset.table.take(np.asarray(rows))
 
 
-VERSIONS = ("oddrow", "jax", "equinox", "optax", "numpy", "polars", "scikit-learn")
-
-# Rows with the highest scores: how many are listed, how many of those are drawn.
-N_HIGHEST, N_HIGHEST_DRAWN = 20, 2
-
-# Reasons of each: how many are drawn, how many are listed, and the least share of the score for being listed.
-N_CONTRIBUTIONS, N_REASONS, LEAST_SHARE = 8, 3, 0.01
-
-# Longer counterfactuals are cut short.
-MOST_CHANGES = 4
-
-# Important columns: how many are listed and drawn, from how many alerts, or from how many rows if there is no alert.
-N_COLUMNS_LISTED, N_COLUMNS_DRAWN, MOST_ALERTS, FEW = 8, 4, 2_000, 20
-
-LABELS = {0.0: "normal", 1.0: "anomaly"}
-
-NOT_FOUND = "none found"
-
-THRESHOLD_CHANGED = "The threshold was chosen again later: oddrow threshold TABLE --model MODEL --rule {rule}"
-
-
 def build_page(
     data: ReportData, title: str, subtitle: str, commands: Sequence[str], opening: Sequence[Section] = ()
 ) -> Page:
@@ -191,7 +188,7 @@ def _row_counts(data: ReportData) -> Iterator[tuple[str, str, str]]:
         start = f", from {origin.start}" if origin.start else ""
         until = f", until {origin.until}" if origin.until else ""
         yield "training rows", f"{origin.named}{start}{until}", f"{origin.n_rows - n_known:,}"
-        use = "trained on, to raise their scores" if detector._learns_from_known else "excluded from training"
+        use = "trained on as anomalies" if detector._learns_from_known else "excluded from training"
         yield "known anomalies", use, f"{n_known:,}"
         chooses = ", set the threshold" if data.artifact.threshold.source == "validation" else ""
         yield "validation rows", f"monitor training{chooses}", f"{origin.n_held_out:,}"
@@ -318,14 +315,14 @@ def _columns_section(data: ReportData) -> Iterator[Section]:
     shares = _mean_shares(data, rows)
     lines = [(data.column_name(name), f"{share:.1%}") for name, share in shares[:N_COLUMNS_LISTED]]
     which = counted(len(alerts), "alert") if len(alerts) else f"the {counted(len(rows), 'row')} with the highest scores"
-    text = f"Mean share of each column in the score, over {which}."
+    text = f"Mean share of each column in the explanation, over {which}."
     drawn = [name for name, _ in shares[:N_COLUMNS_DRAWN]]
     pictures = [*plot_columns(_numbers(data, drawn), data.labels), *plot_levels(_levels(data, drawn), data.labels)]
     yield Section("Important columns", [text], [PageTable(("column", "share"), lines)], pictures)
 
 
 def _mean_shares(data: ReportData, rows: Ints) -> list[tuple[str, float]]:
-    """Return every column with its mean share in the scores of these rows, the largest first."""
+    """Return every column with its mean share of the positive contributions in these rows, the largest first."""
     parts = data.artifact.detector.column_scores(data.take(rows))
     added = np.maximum(parts.to_numpy(), 0)
     shares = (added / np.maximum(added.sum(axis=1, keepdims=True), np.finfo(float).tiny)).mean(axis=0)
@@ -353,6 +350,6 @@ def _reproduce(data: ReportData, commands: Sequence[str]) -> Section:
         "rows that set the threshold": artifact.threshold.fingerprint,
     }
     hashes = [(name, found.sha256) for name, found in fingerprints.items() if found is not None]
-    versions = {"Python": platform.python_version(), **{name: version(name) for name in VERSIONS}}
+    versions = {"Python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
     notes = [THRESHOLD_CHANGED.format(rule=artifact.threshold.rule)] if artifact.earlier else []
     return reproduce_section(commands, versions, hashes, notes)

@@ -128,9 +128,9 @@ def plot_scores(data: PlotData) -> Iterator[Picture]:
 
 
 def plot_contributions(row: str, names: Sequence[str], shares: Floats) -> Iterator[Picture]:
-    """Draw the share of each column in the score of a row."""
+    """Draw the share of each column in the explanation of a row."""
     axes = plots.contributions(names, shares, title=f"Row {row}", axes=report_axes())
-    yield Picture.of(axes, f"Share of each column in the score of row {row}.")
+    yield Picture.of(axes, f"Share of each column in the explanation of row {row}.")
 
 
 def plot_reconstruction(original: Floats, reconstructed: Floats, title: str) -> Iterator[Picture]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from oddrow.evaluate.evaluation import Evaluation, at_threshold, counts, ranking
+from oddrow.evaluate.evaluation import FOREST_WITH_LABELS, Evaluation, at_threshold, counts, ranking
 from oddrow.evaluate.result import K, Result
 from oddrow.report.page import PageTable, Picture, Section
 from oddrow.report.pictures import PlotData, plot_ranking, plot_scores, plot_threshold
@@ -15,8 +15,6 @@ from oddrow.table.schema import Schema
 from oddrow.thresholds.threshold import Threshold
 
 Headline = tuple[str, str, str]
-
-WITH_LABELS = "forest with labels"
 
 # Longer tables of columns are folded.
 MOST_COLUMNS = 10
@@ -95,7 +93,7 @@ def _hint_to_use_labels(evaluation: Evaluation) -> Iterator[str]:
     first, *others = evaluation.results
     bound = first.intervals.get("average_precision")
     for other in others:
-        if other.name == WITH_LABELS and bound is not None and other.average_precision > bound.high:
+        if other.name == FOREST_WITH_LABELS and bound is not None and other.average_precision > bound.high:
             yield (
                 f"A random forest trained on the labels ranks these rows better: average precision "
                 f"{other.average_precision:.3f}, against {first.average_precision:.3f} here. If new anomalies resemble "
@@ -123,7 +121,7 @@ def threshold_section_without_labels(data: PlotData, threshold: Threshold, n_ale
 
 def highest_scores_section(rows: Sequence[AlertRow], pictures: Sequence[Picture]) -> Section:
     """List the rows with the highest scores, with reasons and counterfactuals."""
-    headings = ["row", "score", "alert", "label", "why", "no alert with"]
+    headings = ["row", "score", "alert", "label", "why", "would pass with"]
     lines = [
         (
             row.name,

@@ -11,7 +11,7 @@ from oddrow.artifact import Artifact
 from oddrow.encoding.numeric_matrix import NumericMatrix, TableScorer
 from oddrow.errors import EvaluationError, OddrowError, ParameterError, counted
 from oddrow.evaluate.baselines import FEWEST_LABELLED, Supervised, baselines
-from oddrow.evaluate.evaluation import Evaluation
+from oddrow.evaluate.evaluation import FOREST_WITH_LABELS, UNTRAINED_COPY, Evaluation
 from oddrow.evaluate.result import HeldOutSet, measure
 from oddrow.files import check_output_file, write_json
 from oddrow.metrics.classification import confusion
@@ -78,12 +78,12 @@ class Baselines:
         scorers = {name: numbers.scorer(model.fit(numbers(normal))) for name, model in baselines(seed).items()}
         # Without a loss curve nothing was trained: the detector is its own untrained copy.
         if detector.loss_curve_:
-            scorers["untrained copy"] = untrained_copy(detector, self.split).anomaly_score
+            scorers[UNTRAINED_COPY] = untrained_copy(detector, self.split).anomaly_score
         known = self.split.fitting.outcomes
         if known.anomalous.sum() >= FEWEST_LABELLED:
             labelled = self.split.fitting.take(known.labelled)
             forest = Supervised(seed).fit(numbers(labelled.table), labelled.outcomes.labels)
-            scorers["forest with labels"] = numbers.scorer(forest)
+            scorers[FOREST_WITH_LABELS] = numbers.scorer(forest)
         return scorers
 
 
