@@ -40,7 +40,7 @@ _LARGE_AMOUNT = 220.0
 def simulate(
     n_rows: int, *, random_state: int = 0, start: str | date = "2018-04-01", n_days: int | None = None
 ) -> pl.DataFrame:
-    """Simulate card payments of customers at terminals, of which about 0.9 % are fraud.
+    """Simulate card payments of customers at terminals; about 0.9 % are fraud.
 
     Parameters
     ----------

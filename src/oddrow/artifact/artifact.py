@@ -315,7 +315,7 @@ def facts(model: Artifact) -> list[tuple[str, str]]:
 
 
 def describe_threshold(cut: Threshold) -> str:
-    """Say from which score on, by which rule and with which guarantee."""
+    """Return the threshold, its rule and its guarantee in words."""
     return f"at a score of {cut.value:.6g} or more ({cut.chosen_by}). {cut.guarantee_in_words}"
 
 

@@ -150,7 +150,7 @@ def threshold(
 ) -> None:
     """Set the threshold of a saved model again.
 
-    The rule looks at the rows of the table. Nothing is trained; the previous threshold is kept on record.
+    The rule uses the rows of the table. The model is not retrained; it keeps a record of the previous threshold.
     """
     workflow.threshold(tables, model, rule, block=block, tell=_tell, **options)
 
@@ -185,9 +185,9 @@ def export(model: Model, onnx: Annotated[Path, typer.Option("--onnx", help="ONNX
 @shared("anomaly", "normal", *SPAN, "weight", "drop", "join", "on", *SETTINGS, "seed")
 def compare(
     tables: Tables,
-    label: Annotated[str, typer.Option("--label", help="Column that tells the rare class from the common one.")],
+    label: Annotated[str, typer.Option("--label", help="Column that labels the rare and the common class.")],
     folds: Annotated[int, typer.Option("--folds", help="Number of folds; with --spans, the maximum.")] = 5,
-    repeats: Annotated[int, typer.Option("--repeats", help="How often to draw random folds anew.")] = 1,
+    repeats: Annotated[int, typer.Option("--repeats", help="Number of times to redraw random folds.")] = 1,
     spans: Annotated[
         str | None,
         typer.Option("--spans", help="Lengths of the training, delay and test periods in --time, such as 7d,7d,7d."),
@@ -258,7 +258,7 @@ def simulate(
 ) -> None:
     """Simulate card transactions.
 
-    Customers pay at terminals; three kinds of fraud are among the payments, and a column says which.
+    Customers pay at terminals. The payments include three kinds of fraud; a column names the kind.
     """
     from oddrow.workflow import demo
 

@@ -32,7 +32,7 @@ def tell(message: Any) -> None:
 
 
 def show_schema(schema: Schema) -> None:
-    """Print the kind of every column with the reason, then how to use columns taken for identifiers."""
+    """Print the kind of every column with the reason, then how to use columns treated as identifiers."""
     grid = _grid("column", "kind", "missing", "reason")
     for column in schema.columns:
         missing = f"{column.n_missing:,}" if column.n_missing else ""

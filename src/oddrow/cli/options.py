@@ -33,7 +33,7 @@ def _text(flag: str, metavar: str, help: str) -> Any:
 
 # Parameter names as `oddrow.workflow` and `Settings` have them.
 SHARED: dict[str, Any] = {
-    "label": _text("--label", "COLUMN", "Column that tells anomalies from normal rows."),
+    "label": _text("--label", "COLUMN", "Column that labels rows as anomalous or normal."),
     "anomaly": _text("--anomaly", "V,V", "Label values that mean anomaly, separated by commas. Default: 1 and true."),
     "normal": _text(
         "--normal", "V,V", "Label values that mean normal, separated by commas; all other values mean anomaly."

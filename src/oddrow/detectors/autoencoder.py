@@ -136,7 +136,7 @@ class AutoencoderDetector(Detector):
     - Hawkins et al. (2002), Outlier detection using replicator neural networks, eq. 4.
     - Yamanaka et al. (2019), Autoencoding binary classifiers for supervised anomaly detection: `known_weight`.
     - Shen and Sanghavi (2019), Learning with bad training data via iterative trimmed loss minimization, algorithm 1,
-      of which one round is done: `trim`.
+      run for one round: `trim`.
     - Srivastava et al. (2014), Dropout: a simple way to prevent neural networks from overfitting.
 
     Examples

@@ -1,4 +1,4 @@
-"""Score rows in blocks of a few fixed sizes, so that nothing is compiled twice and a score is the row's own."""
+"""Score rows in blocks of a few fixed sizes, to compile once and keep scores independent of other rows."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ Cell = Callable[[Result], str]
 
 
 class Shown(NamedTuple):
-    """A table of texts: the headings and the cells of each line, the first of which is its name."""
+    """A table of texts: headings, and lines of cells that each begin with a name."""
 
     headings: tuple[str, ...]
     lines: tuple[tuple[str, ...], ...]

@@ -16,7 +16,7 @@ from oddrow.typing import Floats, Ints
 # So much of its span the last test has to reach, as days end before midnight.
 REACHED = 0.9
 
-# A fold may test this much more or less than its share of the rows and of the anomalies; so many where these are few.
+# How far a fold's test rows and anomalies may deviate from their share; OFF_ROWS applies when there are few.
 OFF_SHARE, OFF_ROWS = 0.5, 2
 
 
@@ -44,7 +44,7 @@ def stratified_folds(y: Floats, n_folds: int, n_repeats: int, seed: int) -> list
     y : ndarray of float64, shape (n,)
         Labels: 1 anomaly, 0 normal.
     n_folds, n_repeats : int
-        Number of folds, and how often to draw them anew. Each repeat tests every row once.
+        Number of folds, and number of times to redraw them. Each repeat tests every row once.
     seed : int
         Random seed.
 
@@ -120,7 +120,7 @@ def entity_folds(y: Floats, entity: Ints, n_folds: int, seed: int) -> list[Fold]
 
 
 def _check_entities(y: Floats, entity: Ints, n_folds: int) -> None:
-    """Raise `EvaluationError` where there are fewer entities of a class than folds."""
+    """Raise `EvaluationError` if a class has fewer entities than there are folds."""
     for kind, of in {"an anomaly": y == 1, "a normal row": y != 1}.items():
         n_entities = len(np.unique(entity[of]))
         if n_entities < n_folds:
@@ -243,7 +243,7 @@ def without_compromised(
 ) -> Fold:
     """Return the fold without test rows of entities known to be compromised when the row's day begins.
 
-    They are blocked by then, so finding them is no merit of the detector (Le Borgne et al., 2022, chapter 3,
+    They are already blocked, so the detector deserves no credit for finding them (Le Borgne et al., 2022, chapter 3,
     `get_train_test_set`). Known are anomalies in training, and on the day that begins at T all from `begin` to before
     T - delay, those between training and test too: y, entity and times are of all rows (n,). Days are counted from
     `begin`, by default the earliest training time; delay and day are in the unit of times.
@@ -294,7 +294,7 @@ def check_folds(folds: Sequence[Fold], y: Floats, most: int | None = None, entit
 
 
 def thinned(rows: Ints, y: Floats, most: int | None, rng: np.random.Generator) -> Ints:
-    """At most so many of the rows: of the larger class a part is drawn, the rarer one stays whole.
+    """Return at most `most` rows: sample the larger class and keep the rarer one whole.
 
     >>> thinned(np.arange(6), np.array([0.0, 0, 0, 0, 1, 1]), 4, np.random.default_rng(0))[2:]
     array([4, 5])

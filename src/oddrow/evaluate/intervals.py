@@ -24,7 +24,7 @@ N_DRAWS = 400
 
 LEVEL = 0.95
 
-# Draws of all rows are looked at so many at a time.
+# Number of draws to process at a time.
 DRAWS_AT_ONCE = 50
 
 
@@ -131,7 +131,7 @@ def ranking_intervals(
     where entity (n,) gives codes, whole entities, as the rows of one card are not independent, and a draw that lacks a
     class is drawn again. What is the same in all draws has an interval of no width: so few anomalies cannot tell more.
     The names are those of the metrics: average_precision, auroc, precision, recall, f1, recall_at_false_alarm_rate (at
-    most 1 %), and value_caught where there are amounts.
+    most 1 %), and value_caught if amounts are given.
 
     Raises `EvaluationError` where y lacks a class, a score is not finite, an amount is negative or not finite, or there
     is a single entity. A million rows take one second where rows weigh alike, else two.
@@ -157,7 +157,7 @@ def ranking_intervals(
 def daily_interval(values: Floats, seed: int = 0) -> Interval:
     """Return the mean of values (days,) and its 95 % interval by the days, drawn as if they were independent.
 
-    Raises `EvaluationError` where there are fewer than two days.
+    Raises `EvaluationError` if there are fewer than two days.
 
     >>> daily_interval(np.array([0.5, 0.5, 0.5]))
     Interval(value=0.5, low=0.5, high=0.5)
@@ -297,7 +297,7 @@ def _edges(of_anomalies: Floats, cut: float) -> Floats:
     """Return the distinct scores of anomalies, thinned if there are too many, and the threshold, rising."""
     distinct = np.unique(of_anomalies)
     if len(distinct) > MOST_LEVELS:
-        # Every so many anomalies rather than distinct scores: where many tie, their score stays.
+        # Take evenly spaced anomalies, not distinct scores, so that a score shared by many is kept.
         distinct = np.sort(of_anomalies)[:: -(-len(of_anomalies) // MOST_LEVELS)]
     return np.unique(np.append(distinct, cut))
 

@@ -23,7 +23,7 @@ from oddrow.typing import Floats, Mask
 # An entity with more than this share of the rows decides most draws of entities.
 CROWD = 0.2
 
-# If more than this share of the rows chose the threshold, they are taken for the same rows.
+# If more than this share of the rows chose the threshold, treat them as the same rows.
 NEARLY_ALL = 0.95
 
 MOST_REPEATED = 0.5

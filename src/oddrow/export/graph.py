@@ -19,7 +19,7 @@ OPSET, ML_OPSET, IR_VERSION = 17, 3, 8
 
 ML = "ai.onnx.ml"
 
-# The numbers by which ONNX knows types.
+# ONNX type codes.
 FLOAT, INT64, STRING, DOUBLE = 1, 7, 8, 11
 
 NEEDS = "export needs onnx and ONNX Runtime: pip install 'oddrow[onnx]'."

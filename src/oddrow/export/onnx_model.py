@@ -87,7 +87,7 @@ def input_columns(detector: Detector) -> list[Column]:
     Returns
     -------
     list of Column
-        The features of its schema, except times of which no part is encoded.
+        The features of its schema, except times with no encoded part.
 
     Examples
     --------

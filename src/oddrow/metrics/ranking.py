@@ -97,7 +97,7 @@ def precision_at_k(y_true: Floats, y_score: Floats, *, k: float = 100, sample_we
     Returns
     -------
     float
-        Precision in [0, 1]. Rows with equal scores, and a row of which only a part fits, count by their expected
+        Precision in [0, 1]. Rows with equal scores, and a row that fits only in part, count by their expected
         share.
 
     Raises

@@ -186,7 +186,7 @@ class TextFile:
         short = lines.filter(pl.col("n_fields") < width).collect(engine="streaming")
         n_lines, n_blank = _count_lines(lines)
         short = short.filter(pl.col("number") <= n_lines - n_blank)
-        # If quoted fields hold line breaks, a line is not a row, and its number of fields means nothing.
+        # If quoted fields contain line breaks, lines are not rows and their field counts are meaningless.
         if short.height and n_lines - n_blank == n_rows + self.options.has_header:
             raise TableError(self._ragged(short["number"], "fewer", width))
 

@@ -29,7 +29,7 @@ def split_random(
     rng : numpy.random.Generator
         Source of random numbers.
     y : ndarray, shape (n,), optional
-        Classes, of each of which the same share is drawn. Rows of unknown class, NaN, are a class too.
+        Classes; the same share of each is drawn. Rows of unknown class (NaN) count as a class.
 
     Returns
     -------

@@ -139,7 +139,7 @@ def false_alarms(scores: Floats, known: Outcomes, rate: float, confidence: float
 
 
 def false_discoveries(scores: Floats, known: Outcomes, rate: float) -> Choice:
-    """Return the lowest value for a batch of which at most the share `rate` of the alerts is false, on average.
+    """Return the lowest value at which, on average, at most the share `rate` of a batch's alerts is false.
 
     A batch with few odd rows is cut higher, by Benjamini and Hochberg's procedure.
     """

@@ -129,7 +129,7 @@ class Rule:
         Raises
         ------
         ParameterError
-            If there is no such rule, or a number is missing or out of range.
+            If the rule is unknown, or a number is missing or out of range.
 
         Examples
         --------
@@ -276,7 +276,7 @@ class Rule:
         Returns
         -------
         ndarray of bool, shape (n,)
-            Mask of the rows taken for normal, of the labelled rows, or of all rows.
+            Mask of the rows treated as normal, of the labelled rows, or of all rows.
         """
         if self._kind.rows == "all":
             return np.ones(len(outcomes), bool)

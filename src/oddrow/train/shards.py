@@ -1,4 +1,4 @@
-"""Encoded rows on disk, in shards of which one or two fit into memory at a time."""
+"""Encoded rows on disk, in shards small enough to hold one or two in memory."""
 
 from __future__ import annotations
 

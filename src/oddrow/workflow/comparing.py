@@ -117,7 +117,7 @@ def compare_samplers(
     Raises
     ------
     OddrowError
-        If a table or a setting is not as it must be, or there is nothing to compare.
+        If a table or a setting is invalid, or there is nothing to compare.
 
     Examples
     --------

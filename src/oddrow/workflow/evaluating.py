@@ -140,7 +140,7 @@ def evaluate(
     Raises
     ------
     OddrowError
-        If a table or the model is not as it must be, or there is nothing to measure.
+        If a table or the model is invalid, or there is nothing to measure.
 
     Examples
     --------

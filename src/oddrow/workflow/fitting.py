@@ -65,7 +65,7 @@ def fit(
     Raises
     ------
     OddrowError
-        If a table, a setting or the folder is not as it must be.
+        If a table, a setting or the folder is invalid.
 
     See Also
     --------

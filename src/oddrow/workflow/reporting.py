@@ -60,7 +60,7 @@ def report(
     ParameterError
         If the extra `report` is not installed.
     OddrowError
-        If a table, the model or the file is not as it must be.
+        If a table, the model or the file is invalid.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What a saved model is asked about: which rows of which tables, and which columns play which part."""
+"""The input of a saved model: tables, rows and column roles."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class RowOptions(TypedDict, total=False):
     Attributes
     ----------
     label : str
-        Column that tells anomalies from normal rows.
+        Column that labels rows as anomalous or normal.
     anomaly : str or sequence of str
         Label values that mean anomaly; a text may hold several, separated by commas.
     normal : str or sequence of str

@@ -56,7 +56,7 @@ class Tally:
         return scored
 
     def _in_words(self, threshold: Threshold) -> str:
-        """Say how many alerts there are, and by which threshold."""
+        """Return the number of alerts and the threshold in words."""
         n_more = self.n_reached - self.n_alerts
         more = f"; {n_more:,} more reached it" if n_more else ""
         return (
@@ -110,7 +110,7 @@ def score(
     Raises
     ------
     OddrowError
-        If a table, the model or the file is not as it must be.
+        If a table, the model or the file is invalid.
 
     Examples
     --------

@@ -171,7 +171,7 @@ class HistoryState:
         Returns
         -------
         int
-            Number of rows that were found. Rows out of reach are not, which is no error: labels often come that late.
+            Number of rows found. Rows out of reach are skipped without an error, because labels often arrive late.
 
         Raises
         ------
