@@ -1,4 +1,4 @@
-"""Score rows in blocks of a few fixed sizes, to compile once and keep scores independent of other rows."""
+"""Scoring in blocks of a few fixed sizes: each size compiles once, and companions do not change a row's score."""
 
 from __future__ import annotations
 
