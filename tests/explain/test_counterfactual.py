@@ -1,4 +1,4 @@
-"""Counterfactuals: what is found is below the cut, in values that training rows had, and changes little."""
+"""Counterfactuals: what is found is below the threshold, in values that training rows had, and changes little."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def learned(name: str, encoder: TableEncoder | None = None) -> Detector:
     return DETECTORS[name](**{**LEARNED[name], **own}).fit(TRAINING)
 
 
-def usual_cut(detector: Detector, share: float = 0.99) -> float:
+def usual_threshold(detector: Detector, share: float = 0.99) -> float:
     return float(np.quantile(detector.anomaly_score(TRAINING), share))
 
 
@@ -82,16 +82,16 @@ def changed(near: Counterfactuals) -> Mask:
     return np.column_stack([pair.to_numpy() for pair in pairs])
 
 
-def check_normal(detector: Detector, near: Counterfactuals, cut: float) -> Mask:
-    """Rows found in place of alerts are below the cut, also one by one, and have nothing that no training row had.
+def check_normal(detector: Detector, near: Counterfactuals, threshold: float) -> Mask:
+    """Check that counterfactuals are below the threshold, also one by one, with values that training rows had.
 
-    Says which rows (n,) these are.
+    Return a mask of the rows that have one, (n,).
     """
-    alerts = detector.anomaly_score(near.seen) >= cut
+    alerts = detector.anomaly_score(near.seen) >= threshold
     found = near.rows.filter(alerts & near.found)
     assert near.rows.schema == near.seen.schema
-    assert (detector.anomaly_score(near.rows)[near.found] < cut).all()
-    assert all(detector.anomaly_score(found[place])[0] < cut for place in range(0, found.height, 40))
+    assert (detector.anomaly_score(near.rows)[near.found] < threshold).all()
+    assert all(detector.anomaly_score(found[place])[0] < threshold for place in range(0, found.height, 40))
     for name in ("amount", "fee", "age", "items"):
         values, known = found[name].fill_nan(None), TRAINING[name].fill_nan(None)
         assert values.drop_nulls().is_between(known.min(), known.max()).all()
@@ -106,9 +106,9 @@ def check_normal(detector: Detector, near: Counterfactuals, cut: float) -> Mask:
 @pytest.mark.parametrize("what", PLANTED)
 def test_one_odd_cell_is_changed_and_mostly_nothing_else(trained: Detector, what: str) -> None:
     column, odd = planted(what)
-    cut = usual_cut(trained)
-    near = counterfactuals(trained, odd, cut)
-    alerts = check_normal(trained, near, cut)
+    threshold = usual_threshold(trained)
+    near = counterfactuals(trained, odd, threshold)
+    alerts = check_normal(trained, near, threshold)
     assert near.found.mean() > 0.95
     of_alerts = changed(near)[alerts]
     assert of_alerts.sum(axis=1).max() <= 3
@@ -121,20 +121,20 @@ def test_one_odd_cell_is_changed_and_mostly_nothing_else(trained: Detector, what
 @pytest.mark.parametrize("encoder", ENCODERS.values(), ids=ENCODERS)
 def test_however_columns_are_encoded(either: str, encoder: TableEncoder) -> None:
     detector = learned(either, encoder)
-    cut = usual_cut(detector)
+    threshold = usual_threshold(detector)
     odd = pl.concat([planted(what, 30)[1] for what in PLANTED])
-    near = counterfactuals(detector, odd, cut)
-    alerts = check_normal(detector, near, cut)
+    near = counterfactuals(detector, odd, threshold)
+    alerts = check_normal(detector, near, threshold)
     assert alerts.mean() > 0.2
     assert near.found.mean() > 0.95
     assert (changed(near)[alerts].sum(axis=1) == 1).mean() > 0.8
 
 
-def test_half_the_change_would_not_do(trained: Detector) -> None:
+def test_half_the_change_is_not_enough(trained: Detector) -> None:
     _, odd = planted("unlike its partner", 400)
     # Who has learned nothing of partners finds such rows no odder than many others.
-    cut = usual_cut(trained, 0.9 if trained.loss_curve_ else 0.5)
-    near = counterfactuals(trained, odd, cut)
+    threshold = usual_threshold(trained, 0.9 if trained.loss_curve_ else 0.5)
+    near = counterfactuals(trained, odd, threshold)
     cells = changed(near)
     # What lies outside the range must come in at least, whether or not that is enough.
     inside = odd["fee"].is_between(TRAINING["fee"].min(), TRAINING["fee"].max()).to_numpy()
@@ -146,21 +146,21 @@ def test_half_the_change_would_not_do(trained: Detector) -> None:
     )
     any_tried = np.any(list(tried.values()), axis=0)
     assert any_tried.sum() > 10
-    assert (trained.anomaly_score(half)[any_tried] >= cut).mean() > 0.95
+    assert (trained.anomaly_score(half)[any_tried] >= threshold).mean() > 0.95
 
 
 def test_several_odd_cells_are_all_changed(trained: Detector) -> None:
     odd = rows(100, seed=9).with_columns(age=pl.lit(400.0), shop=pl.lit("nowhere"), items=pl.lit(900, pl.Int64))
-    cut = usual_cut(trained)
-    near = counterfactuals(trained, odd, cut)
-    check_normal(trained, near, cut)
+    threshold = usual_threshold(trained)
+    near = counterfactuals(trained, odd, threshold)
+    check_normal(trained, near, threshold)
     assert near.found.mean() > 0.95
     places = [near.rows.columns.index(name) for name in ("age", "shop", "items")]
     assert changed(near)[near.found][:, places].all()
     assert changed(near)[near.found].sum(axis=1).mean() <= 3.3
 
 
-def test_rows_below_the_cut_stay_as_they_are(trained: Detector) -> None:
+def test_rows_below_the_threshold_stay_as_they_are(trained: Detector) -> None:
     usual = rows(50, seed=3)
     near = counterfactuals(trained, usual, 1e9)
     assert near.rows.equals(usual.select(trained.schema_.feature_names))
@@ -169,7 +169,7 @@ def test_rows_below_the_cut_stay_as_they_are(trained: Detector) -> None:
     assert near.changes(0) == []
 
 
-def test_a_cut_that_no_row_can_reach_is_not_reached(trained: Detector) -> None:
+def test_a_threshold_that_no_row_can_reach_is_not_reached(trained: Detector) -> None:
     odd = planted("high", 20)[1]
     near = counterfactuals(trained, odd, -1e9)
     assert not near.found.any()
@@ -180,11 +180,11 @@ def test_a_cut_that_no_row_can_reach_is_not_reached(trained: Detector) -> None:
         counterfactuals(trained, odd, float("nan"))
 
 
-def test_changes_are_said_in_words() -> None:
+def test_changes_are_described_in_words() -> None:
     detector = learned("autoencoder")
     odd = planted("high", 3)[1].with_columns(shop=pl.lit("nowhere"))
     history = History.of([{"by": "shop", "windows": ["1d"], "features": ["count"]}])
-    near = counterfactuals(detector, odd, usual_cut(detector), history=history)
+    near = counterfactuals(detector, odd, usual_threshold(detector), history=history)
     amount, shop = near.changes(0)
     assert (amount.column, amount.before, amount.after) == ("amount", "400", f"{near.rows['amount'][0]:,.6g}")
     assert str(shop) == f"shop '{near.rows['shop'][0]}' instead of 'nowhere'"
@@ -194,8 +194,8 @@ def test_columns_of_history_are_named_in_words() -> None:
     past = History.of([{"by": "card", "windows": ["1d"], "features": ["count"]}])
     frame = pl.DataFrame({"card_count_1d": np.random.default_rng(0).poisson(5, 300), "x": np.arange(300.0) % 17})
     detector = AutoencoderDetector(training=Training(epochs=2), random_state=0).fit(frame)
-    cut = float(np.quantile(detector.anomaly_score(frame), 0.99))
-    [change] = counterfactuals(detector, frame[:1].with_columns(card_count_1d=900), cut, history=past).changes(0)
+    threshold = float(np.quantile(detector.anomaly_score(frame), 0.99))
+    [change] = counterfactuals(detector, frame[:1].with_columns(card_count_1d=900), threshold, history=past).changes(0)
     assert change.column == "rows of the card in 1 day"
     assert change.after.isdecimal()
 
@@ -219,9 +219,9 @@ def by_day_detector(frame: pl.DataFrame, **of_encoder: Any) -> tuple[Autoencoder
 
 
 def test_a_time_moves_to_the_hour_that_is_expected_and_keeps_its_day() -> None:
-    detector, cut = by_day_detector(by_day())
+    detector, threshold = by_day_detector(by_day())
     odd = pl.DataFrame({"when": [datetime(2024, 1, 30, 0, 30), datetime(2024, 1, 9, 23, 5)], "x": [0.0, 0.1]})
-    near = counterfactuals(detector, odd, cut)
+    near = counterfactuals(detector, odd, threshold)
     assert near.found.all()
     assert near.rows["x"].equals(odd["x"])
     assert near.rows["when"].dt.date().equals(odd["when"].dt.date())
@@ -240,17 +240,17 @@ def test_a_time_of_a_sunday_moves_to_the_nearest_day_that_is_expected() -> None:
 
 def test_days_stay_among_those_of_the_training_rows_where_they_are_encoded() -> None:
     frame = by_day()
-    detector, cut = by_day_detector(frame, times=("hour", "weekday", "elapsed"))
+    detector, threshold = by_day_detector(frame, times=("hour", "weekday", "elapsed"))
     late = pl.DataFrame({"when": [datetime(2025, 5, 5, 12, 30), None], "x": [0.0, 0.0]})
-    near = counterfactuals(detector, late, cut)
+    near = counterfactuals(detector, late, threshold)
     assert near.found.all()
     assert near.rows["when"].is_between(frame["when"].min(), frame["when"].max()).all()
 
 
 def test_a_missing_time_has_no_day_to_move_to() -> None:
-    detector, cut = by_day_detector(by_day())
+    detector, threshold = by_day_detector(by_day())
     missing = pl.DataFrame({"when": pl.Series([None], dtype=pl.Datetime("us")), "x": [0.0]})
-    assert not counterfactuals(detector, missing, cut).found.any()
+    assert not counterfactuals(detector, missing, threshold).found.any()
 
 
 # The types in which rows come
@@ -258,7 +258,7 @@ def test_a_missing_time_has_no_day_to_move_to() -> None:
 
 def test_rows_come_back_in_the_types_in_which_they_came() -> None:
     frame = by_day().with_columns(n=pl.int_range(pl.len()) % 7, yes=pl.int_range(pl.len()) % 3 == 0)
-    detector, cut = by_day_detector(frame)
+    detector, threshold = by_day_detector(frame)
     odd = pl.DataFrame(
         {
             "when": pl.Series([datetime(2024, 1, 9, 2)] * 3).dt.replace_time_zone("Europe/Brussels"),
@@ -267,7 +267,7 @@ def test_rows_come_back_in_the_types_in_which_they_came() -> None:
             "yes": pl.Series(["0", "1", None]),
         }
     )
-    near = counterfactuals(detector, odd, cut)
+    near = counterfactuals(detector, odd, threshold)
     assert near.rows.schema == odd.schema
     assert near.found.all()
     assert near.rows["x"].cast(pl.Float64).is_between(frame["x"].min(), frame["x"].max()).all()
@@ -278,26 +278,26 @@ def test_rows_come_back_in_the_types_in_which_they_came() -> None:
 
 def test_dates_stay_dates_and_times_in_text_stay() -> None:
     days = by_day().with_columns(pl.col("when").dt.date())
-    detector, cut = by_day_detector(days)
+    detector, threshold = by_day_detector(days)
     odd = pl.DataFrame({"when": [date(2024, 1, 14)], "x": [40.0]})
-    near = counterfactuals(detector, odd, cut)
+    near = counterfactuals(detector, odd, threshold)
     assert near.found.all()
     assert near.rows.schema == odd.schema
     text = odd.with_columns(pl.col("when").dt.strftime("%d/%m/%Y"))
-    assert counterfactuals(detector, text, cut).rows["when"].to_list() == ["14/01/2024"]
+    assert counterfactuals(detector, text, threshold).rows["when"].to_list() == ["14/01/2024"]
 
 
 def test_arrays_are_taken_too(either: str) -> None:
     X = np.random.default_rng(0).normal(size=(300, 4))
     detector = DETECTORS[either]().fit(X)
-    cut = float(np.quantile(detector.anomaly_score(X), 0.95))
+    threshold = float(np.quantile(detector.anomaly_score(X), 0.95))
     odd = X[:40] + 12 * np.eye(4)[np.arange(40) % 4]
-    near = counterfactuals(detector, odd, cut)
+    near = counterfactuals(detector, odd, threshold)
     assert near.rows.columns == ["x0", "x1", "x2", "x3"]
     assert near.found.mean() > 0.95
     found = near.rows.to_numpy()[near.found]
     assert (found <= X.max(axis=0)).all()
-    assert (detector.anomaly_score(found) < cut).all()
+    assert (detector.anomaly_score(found) < threshold).all()
 
 
 # The command line
@@ -331,10 +331,10 @@ def test_a_broken_value_that_training_rows_had_too_goes_back_to_the_middle() -> 
     training = Training(epochs=40, batch_size=64, validation_fraction=0.0)
     fitted = AutoencoderDetector(training=training, random_state=0).fit(frame)
     odd = frame[500:520].with_columns(s3=pl.lit(-90.0))
-    cut, middle = float(np.quantile(fitted.anomaly_score(frame[8:]), 0.99)), odd.with_columns(s3=pl.lit(30.0))
-    alone = (fitted.anomaly_score(odd) >= cut) & (fitted.anomaly_score(middle) < cut)
+    threshold, middle = float(np.quantile(fitted.anomaly_score(frame[8:]), 0.99)), odd.with_columns(s3=pl.lit(30.0))
+    alone = (fitted.anomaly_score(odd) >= threshold) & (fitted.anomaly_score(middle) < threshold)
     assert alone.sum() > 10
-    near = counterfactuals(fitted, odd, cut)
+    near = counterfactuals(fitted, odd, threshold)
     assert near.found[alone].all()
     changed = [[change.column for change in near.changes(row)] for row in np.flatnonzero(alone).tolist()]
     assert sum(columns == ["s3"] for columns in changed) >= 0.9 * len(changed)

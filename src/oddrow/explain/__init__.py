@@ -1,4 +1,4 @@
-"""Explanations: which columns make a row odd, and the smallest change that would make it normal."""
+"""Explanations: which columns make a row odd, and the smallest changes found that bring it below a threshold."""
 
 from __future__ import annotations
 

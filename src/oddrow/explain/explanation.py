@@ -11,7 +11,7 @@ from oddrow.explain.reason import Reason
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a row has its score, and what would make it normal.
+    """The score of a row, its reasons and its counterfactual.
 
     It shows itself as text when printed and as a table in a notebook.
 
