@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+from sklearn.base import clone
+
+from oddrow.errors import ParameterError
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -58,13 +62,42 @@ class Estimator(BaseEstimator):
         -------
         Estimator
             The estimator itself.
+
+        Raises
+        ------
+        ParameterError
+            If there is no such parameter. Nothing is changed then.
         """
+        plain = {name: value for name, value in params.items() if "__" not in name}
         nested = {path: value for path, value in params.items() if "__" in path}
-        super().set_params(**{name: value for name, value in params.items() if name not in nested})
-        for name in {path.partition("__")[0] for path in nested}:
-            if getattr(self, name, self) is None:
-                setattr(self, name, self._default_parts().get(name))
+        parts = self._parts_to_change(plain, nested)
+        super().set_params(**{**plain, **parts})
         return super().set_params(**nested)
+
+    def _parts_to_change(self, plain: dict[str, Any], nested: dict[str, Any]) -> dict[str, Any]:
+        """Return the parts that nested parameters belong to; raise `ParameterError` for a name that does not exist."""
+        values, parts = self.get_params(deep=False), {}
+        for path in (*plain, *nested):
+            if (name := path.partition("__")[0]) not in values:
+                raise ParameterError(
+                    f"Invalid parameter {name!r} for estimator {self}. Valid parameters are: {sorted(values)}."
+                )
+        values.update(plain)
+        defaults = type(self)(**values)._default_parts() if nested else {}
+        for path, value in nested.items():
+            name, _, inner = path.partition("__")
+            parts[name] = part = defaults.get(name) if values[name] is None else values[name]
+            if not hasattr(part, "set_params"):
+                raise ParameterError(f"Invalid parameter {path!r} for {self}: {name}={part!r} has no parameters.")
+            try:
+                clone(part).set_params(**{inner: value})
+            except ValueError as error:
+                raise ParameterError(str(error)) from error
+        return parts
+
+    def _copy(self, **changes: Any) -> Self:
+        """Return an unfitted copy with some parameters changed."""
+        return type(self)(**{**self.get_params(deep=False), **changes})
 
     def _default_parts(self) -> dict[str, Any]:
         """Return what None stands for, by the parameter that may be None."""

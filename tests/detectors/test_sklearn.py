@@ -21,7 +21,7 @@ from oddrow.detectors.base import Detector
 from oddrow.detectors.dagmm import DAGMMDetector
 from oddrow.detectors.oddrow import OddRowDetector
 from oddrow.encoding.encoder import TableEncoder
-from oddrow.errors import TableError
+from oddrow.errors import ParameterError, TableError
 from oddrow.resampling.cvae import CVAESampler
 from oddrow.table.table import Table
 from oddrow.train.training import Training
@@ -115,8 +115,18 @@ def test_a_nested_parameter_of_the_encoder_too_and_the_default_is_that_of_the_ne
     assert given.training.get_params() == Training(epochs=3).get_params()
     with pytest.raises(ValueError, match="Invalid parameter 'coder'"):
         OddRowDetector().set_params(coder__max_levels=5)
-    with pytest.raises(AttributeError):
-        OddRowDetector().set_params(kinds__amount="numeric")
+
+
+@pytest.mark.parametrize("wrong", ["speed", "training__speed", "coder__levels", "kinds__amount", "hidden__x"])
+def test_a_wrong_name_changes_nothing(wrong: str) -> None:
+    changed = AutoencoderDetector(hidden=(4, 2))
+    with pytest.raises(ParameterError, match=f"Invalid parameter '({wrong}|{'|'.join(wrong.split('__'))})'"):
+        changed.set_params(**{"random_state": 1, "training__epochs": 3, "encoder__max_levels": 5, wrong: 3})
+    assert repr(changed.get_params()) == repr(AutoencoderDetector(hidden=(4, 2)).get_params())
+    given = AutoencoderDetector(hidden=(4, 2), training=Training(epochs=2))
+    with pytest.raises(ParameterError):
+        given.set_params(**{"training__epochs": 3, wrong: 3})
+    assert given.get_params()["training__epochs"] == 2
 
 
 def test_a_parameter_is_stored_as_given() -> None:

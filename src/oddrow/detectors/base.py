@@ -140,6 +140,8 @@ class Detector(OutlierMixin, DetectorHooks):
         ------
         TableError
             If the columns or values do not fit those of the training rows.
+        TrainingError
+            If a score is not finite, because training has diverged.
         """
         return self._finite(self._by_slices(X, _score))
 

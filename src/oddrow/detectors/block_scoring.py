@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
-from oddrow.train.compilation import block_of, blocks
+from oddrow.train.blocks import compiled, in_blocks
 from oddrow.train.shards import parts_of, row_count
 
 # From the largest size on, XLA spreads a block over the cores.
@@ -37,17 +37,15 @@ def score_in_blocks(function: Callable[..., Any], network: Any, rows: Any) -> np
 
 
 def _scored(function: Callable[..., Any], network: Any, rows: Any) -> npt.NDArray[np.float32]:
-    n_rows = jax.tree.leaves(rows)[0].shape[0]
+    scores: npt.NDArray[np.float32] = in_blocks(
+        lambda block: np.asarray(compiled(function, network, block)), rows, BLOCKS, _apply
+    )
+    return scores
 
-    def of_block(place: tuple[int, int]) -> npt.NDArray[np.float32]:
-        block = jax.tree.map(lambda leaf: block_of(leaf, *place), rows)
-        return np.asarray(_compiled(function, network, block))
 
-    places = list(blocks(n_rows, BLOCKS))
+def _apply(function: Callable[[T], R], places: Sequence[T]) -> Iterable[R]:
     # A single block, as for each slice of a table, needs no threads of its own.
-    found = map(of_block, places) if len(places) == 1 else two_at_a_time(of_block, places)
-    scores: npt.NDArray[np.float32] = np.concatenate(list(found))
-    return scores[:n_rows]
+    return map(function, places) if len(places) == 1 else two_at_a_time(function, places)
 
 
 def mean_in_blocks(function: Callable[..., Any], network: Any, rows: Any) -> npt.NDArray[np.float64]:
@@ -75,11 +73,6 @@ def _rows_at_once(function: Callable[..., Any], network: Any, rows: Any) -> int:
     within = SUMMED_BYTES // (of_one.size * of_one.dtype.itemsize)
     block = max(size for size in BLOCKS if size <= max(within, BLOCKS[0]))
     return block if block == BLOCKS[0] else within // block * block
-
-
-@eqx.filter_jit
-def _compiled(function: Callable[..., Any], network: Any, block: Any) -> Any:
-    return function(network, block)
 
 
 def two_at_a_time(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:

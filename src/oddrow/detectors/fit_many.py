@@ -22,7 +22,7 @@ from oddrow.typing import Mask
 
 
 class Fittable(Protocol):
-    """What `fit_many` asks of a detector; `Detector` says what each hook is for."""
+    """What `fit_many` asks of a detector; `DetectorHooks` says what each hook is for."""
 
     @property
     def _used_training(self) -> Training: ...
@@ -81,7 +81,12 @@ def fit_many(
     Raises
     ------
     ParameterError
-        If there are more or fewer tables, labels or validation tables than detectors.
+        If there are more or fewer tables, labels or validation tables than detectors, or a parameter has a value
+        without meaning.
+    TableError
+        If a table cannot be learned from.
+    TrainingError
+        If training diverged.
 
     Examples
     --------

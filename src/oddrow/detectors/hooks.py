@@ -145,8 +145,7 @@ class DetectorHooks(Estimator, ABC):
         return {"training": self._default_training(), "encoder": self._default_encoder()}
 
     def _new_encoder(self) -> TableEncoder:
-        encoder = self.encoder if self.encoder is not None else self._default_encoder()
-        return TableEncoder(**encoder.get_params())
+        return (self._default_encoder() if self.encoder is None else self.encoder)._copy()
 
     def _check_all_parameters(self) -> None:
         check_number("contamination", self.contamination, 0, 0.5, above=True)

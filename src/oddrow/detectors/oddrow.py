@@ -195,7 +195,7 @@ class OddRowDetector(Detector):
     @property
     def _used_training(self) -> Training:
         used = super()._used_training
-        return used if self.mode == "novelty" else Training(**{**used.get_params(), "epochs": 0})
+        return used if self.mode == "novelty" else used._copy(epochs=0)
 
     def _default_training(self) -> Training:
         return Training() if self.mode == "novelty" else Training(validation_fraction=0.0)

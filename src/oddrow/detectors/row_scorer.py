@@ -88,6 +88,8 @@ class RowScorer:
         ------
         TableError
             If a column is missing or its value is of another kind, as for a table.
+        TrainingError
+            If the score is not finite, because training has diverged.
         """
         score = self._block.score(self._encode(row))
         if not math.isfinite(score):

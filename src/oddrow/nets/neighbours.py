@@ -54,8 +54,8 @@ class Nearest(NamedTuple):
         Indices of these reference rows.
     """
 
-    distances: Float[Array, "rows n_nearest"]
-    indices: Int[Array, "rows n_nearest"]
+    distances: Float[Array, "rows n_nearest+1"]
+    indices: Int[Array, "rows n_nearest+1"]
 
     @property
     def identical(self) -> Int[Array, " rows"]:

@@ -1,4 +1,4 @@
-"""Plots of training, ranking and thresholds. They draw given points and compute nothing."""
+"""Plots of training, ranking and thresholds. Only histograms are computed here."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Any, Self
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,14 +34,14 @@ from oddrow.resampling.contract import (
 from oddrow.table.schema import check_features
 from oddrow.table.split import split_random
 from oddrow.table.table import Table
+from oddrow.train.blocks import compiled, in_blocks
 from oddrow.train.checkpoint import signature_of
-from oddrow.train.compilation import block_of, blocks, keep_compiled_code
+from oddrow.train.compilation import keep_compiled_code
 from oddrow.train.loop import train
 from oddrow.train.training import Training, as_training, generator
 from oddrow.typing import Ints
 
 AROUND = ("prior", "rows")
-
 MIN_ROWS = 2
 
 # Rows generated in one call: small, and large otherwise.
@@ -164,6 +163,8 @@ class CVAESampler(OneToOneFeatureMixin, Estimator):
             If a class is missing or too small, or a column cannot be generated, such as an identifier.
         ParameterError
             If a parameter has a value without meaning.
+        TrainingError
+            If training diverged.
         """
         self._fit(X.collect() if isinstance(X, pl.LazyFrame) else X, y)
         return self
@@ -200,6 +201,11 @@ class CVAESampler(OneToOneFeatureMixin, Estimator):
             The given rows, unchanged, and below them the generated ones.
         y_resampled : same type as y, shape (n + new,)
             Their classes.
+
+        Raises
+        ------
+        OddrowError
+            In the same cases as `fit`.
         """
         X = X.collect() if isinstance(X, pl.LazyFrame) else X
         table, labels = self._fit(X, y)
@@ -228,6 +234,13 @@ class CVAESampler(OneToOneFeatureMixin, Estimator):
         -------
         same type as the fitted X, shape (n, d)
             The rows.
+
+        Raises
+        ------
+        TableError
+            If the columns or values of `near` do not fit those of the training rows.
+        ParameterError
+            If `n` is not a positive integer, or `y` is no class of the training rows.
         """
         check_is_fitted(self)
         check_number("n", n, 1, whole=True)
@@ -254,6 +267,11 @@ class CVAESampler(OneToOneFeatureMixin, Estimator):
         same type as the fitted X, shape (n * n, d)
             The rows; n of them for a code of one number. Nothing is random.
 
+        Raises
+        ------
+        ParameterError
+            If `n` is not a positive integer, or `y` is no class of the training rows.
+
         References
         ----------
         - Kingma and Welling (2014), Auto-encoding variational Bayes, figure 4.
@@ -275,13 +293,10 @@ class CVAESampler(OneToOneFeatureMixin, Estimator):
 
     @property
     def _used_training(self) -> Training:
-        return as_training(self.training, self._default_training())
+        return as_training(self.training, self._default_parts()["training"])
 
     def _default_parts(self) -> dict[str, Any]:
-        return {"training": self._default_training()}
-
-    def _default_training(self) -> Training:
-        return Training(batch_size=512, patience=10)
+        return {"training": Training(batch_size=512, patience=10)}
 
     def _encode(self, table: Table) -> Encoded:
         return self.encoder_.transform(self.schema_.conform(table.frame))
@@ -351,13 +366,11 @@ class CVAESampler(OneToOneFeatureMixin, Estimator):
 
     def _in_blocks(self, function: Any, codes: Ints, *arrays: npt.NDArray[Any]) -> Encoded:
         """Return `function(network, *arrays, classes, key)` for all rows."""
-        parts = []
-        for start, size in blocks(len(codes), BLOCKS):
-            block = [block_of(array, start, size) for array in (*arrays, codes)]
-            key = jax.random.key(int(self._rng.integers(2**31)))
-            parts.append(_compiled(function, self.network_, *block, key))
-        numbers, categories = (np.concatenate([np.asarray(part[i]) for part in parts])[: len(codes)] for i in (0, 1))
-        return Encoded(numbers, categories)
+
+        def of_block(block: tuple[npt.NDArray[Any], ...]) -> Any:
+            return compiled(function, self.network_, *block, jax.random.key(int(self._rng.integers(2**31))))
+
+        return Encoded(*in_blocks(of_block, (*arrays, codes), BLOCKS))
 
     def _decode(self, encoded: Encoded) -> pl.DataFrame:
         constants = [pl.lit(value).alias(name) for name, value in self._constants.items()]
@@ -383,8 +396,3 @@ def _around_rows(network: CVAE, numbers: Any, categories: Any, classes: Any, key
 
 def _likeliest(network: CVAE, code: Any, classes: Any, key: Any) -> Any:
     return network.likeliest(code, classes)
-
-
-@eqx.filter_jit
-def _compiled(function: Any, network: CVAE, *arguments: Any) -> Any:
-    return function(network, *arguments)

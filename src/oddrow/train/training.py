@@ -131,12 +131,12 @@ class Training(Estimator):
         """Return a copy whose files lie in this subfolder of their folders; None leaves the folders as they are."""
         folders = {key: folder for key in ("checkpoint", "tensorboard") if (folder := getattr(self, key)) is not None}
         moved = {} if name is None else {key: str(Path(folder, name)) for key, folder in folders.items()}
-        return Training(**{**self.get_params(), **moved})
+        return self._copy(**moved)
 
     def _trial(self, n_rows: int) -> Training:
         """Return a copy with an eighth of the epochs, at least one if there are any, that writes no files."""
         epochs = -(-self.epochs_for(n_rows) // TRIAL)
-        return Training(**{**self.get_params(), "epochs": epochs, "checkpoint": None, "tensorboard": None})
+        return self._copy(epochs=epochs, checkpoint=None, tensorboard=None)
 
 
 def as_training(training: Any, default: Training) -> Training:

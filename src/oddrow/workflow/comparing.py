@@ -200,7 +200,7 @@ def _labelled(chosen: Dataset, settings: Settings, tell: Tell) -> tuple[Schema, 
 def _cvae(settings: Settings, schema: Schema, sampling_strategy: float | str) -> CVAESampler:
     return CVAESampler(
         sampling_strategy=sampling_strategy,
-        training=settings.new_training(CVAESampler()._default_training()),
+        training=settings.new_training(CVAESampler()._used_training),
         kinds={column.name: column.kind for column in schema.features},
         random_state=settings.seed,
     )

@@ -18,7 +18,6 @@ from oddrow.table.split import Split, split_dataset
 from oddrow.thresholds.fingerprint import Fingerprint
 from oddrow.thresholds.rule import Rule
 from oddrow.thresholds.threshold import Threshold
-from oddrow.train.training import Training
 from oddrow.typing import Tell, silent
 from oddrow.workflow.request import as_tuple, hashes_of
 from oddrow.workflow.settings import Settings
@@ -245,7 +244,6 @@ def training_rows(artifact: Artifact) -> Split:
 
 def untrained_copy(detector: Detector, split: Split) -> Detector:
     """Return the same detector with the same seed, fitted without training its network."""
-    training = Training(**{**detector._used_training.get_params(), "epochs": 0, "checkpoint": None})
-    copy = type(detector)(**{**detector.get_params(deep=False), "training": training})
+    copy = detector._copy(training=detector._used_training._copy(epochs=0, checkpoint=None))
     fit_detector(copy, split)
     return copy

@@ -251,7 +251,7 @@ class Settings:
         ParameterError
             If a value has no meaning.
         """
-        training = Training(**{**default.get_params(), **_plain(self.training)})
+        training = default._copy(**_plain(self.training))
         training._check()
         return training
 
