@@ -1,11 +1,14 @@
+from . import artifact as artifact
 from . import detectors as detectors
 from . import encoding as encoding
 from . import errors as errors
 from . import evaluate as evaluate
 from . import explain as explain
+from . import export as export
 from . import metrics as metrics
 from . import plots as plots
 from . import resampling as resampling
+from . import simulation as simulation
 from . import table as table
 from . import thresholds as thresholds
 from . import train as train

@@ -12,7 +12,7 @@ from sklearn.covariance import EmpiricalCovariance
 from oddrow.errors import EvaluationError
 from oddrow.evaluate.baselines import Mahalanobis, Supervised, baselines
 from oddrow.evaluate.evaluation import Evaluation
-from oddrow.evaluate.result import HeldOutSet, measure
+from oddrow.evaluate.result import TestSet, measure
 from oddrow.outcomes import Outcomes
 from oddrow.thresholds.fingerprint import Fingerprint
 from oddrow.thresholds.rule import Rule
@@ -23,10 +23,10 @@ SCORES = np.array([5.0, 4.0, 3.0, 2.0, 1.0])
 CUT = Threshold(3.5, "fixed:3.5")
 
 
-def held_out(n: int = 5, **other: Any) -> HeldOutSet:
+def held_out(n: int = 5, **other: Any) -> TestSet:
     hashes, synthetic = np.arange(n, dtype=np.uint64), np.zeros(n, dtype=bool)
     rows = {name: other.pop(name, values) for name, values in {"hashes": hashes, "synthetic": synthetic}.items()}
-    return HeldOutSet(Outcomes(**{"y": np.resize(Y, n), **other}), **rows)
+    return TestSet(Outcomes(**{"y": np.resize(Y, n), **other}), **rows)
 
 
 def test_a_measurement_by_hand() -> None:

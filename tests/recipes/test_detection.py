@@ -60,13 +60,13 @@ Y = np.concatenate([np.ones(100), np.zeros(900), [np.nan] * 10])
 
 def test_a_case_trains_on_normal_rows_of_one_half_and_tests_the_other() -> None:
     found = split_case(recipe(), Y, Case(0, 0.0))
-    everything = np.concatenate([found.fitting, found.held_out, found.test])
+    everything = np.concatenate([found.training, found.validation, found.test])
     assert len(np.unique(everything)) == len(everything)
     assert len(found.test) == 500
-    assert (Y[found.fitting] == 0).all()
-    assert (Y[found.held_out] == 0).all()
+    assert (Y[found.training] == 0).all()
+    assert (Y[found.validation] == 0).all()
     assert not np.isnan(Y[everything]).any()
-    assert len(found.held_out) == (len(found.held_out) + len(found.fitting)) // 10
+    assert len(found.validation) == (len(found.validation) + len(found.training)) // 10
     assert 30 < (Y[found.test] == 1).sum() < 70
     same, other = split_case(recipe(), Y, Case(0, 0.0)), split_case(recipe(), Y, Case(1, 0.0))
     np.testing.assert_array_equal(found.test, same.test)
@@ -75,8 +75,8 @@ def test_a_case_trains_on_normal_rows_of_one_half_and_tests_the_other() -> None:
 
 def test_anomalies_are_mixed_into_the_fitted_rows_alone() -> None:
     clean, mixed = (split_case(recipe(), Y, Case(0, share)) for share in (0.0, 0.05))
-    assert (Y[mixed.fitting] == 1).mean() == pytest.approx(0.05, abs=0.002)
-    assert (Y[mixed.held_out] == 0).all()
+    assert (Y[mixed.training] == 1).mean() == pytest.approx(0.05, abs=0.002)
+    assert (Y[mixed.validation] == 0).all()
     np.testing.assert_array_equal(clean.test, mixed.test)
 
 
@@ -120,10 +120,10 @@ def test_the_published_cut_flags_the_known_share_and_the_honest_one_knows_no_tes
     found = split_case(recipe(), (np.arange(400) < 40).astype(float), Case(1, 0.0))
     table = LabelledTable.read(recipe(), folder).table
     scores = artifact.detector.anomaly_score(table.take(found.test))
-    held_out = artifact.detector.anomaly_score(table.take(found.held_out))
+    validation_scores = artifact.detector.anomaly_score(table.take(found.validation))
     assert artifact.threshold.fingerprint is not None
-    assert artifact.threshold.fingerprint.n_rows == len(found.held_out)
-    assert artifact.threshold.value == pytest.approx(np.quantile(held_out, 0.99, method="higher"), rel=1e-6)
+    assert artifact.threshold.fingerprint.n_rows == len(found.validation)
+    assert artifact.threshold.value == pytest.approx(np.quantile(validation_scores, 0.99, method="higher"), rel=1e-6)
     lines = json.loads((out / "runs" / "run-01-0.json").read_text())["lines"]
     truth = found.test < 40
     for line, cut in zip(lines, (np.quantile(scores, 0.9), artifact.threshold.value), strict=False):

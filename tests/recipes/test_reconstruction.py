@@ -76,13 +76,13 @@ def test_fixed_cuts_are_for_scores_of_their_unit_alone(out: Path) -> None:
 def test_anomalies_are_held_out_for_the_honest_cut_and_no_test_row_is(out: Path, folder: Path) -> None:
     data = LabelledTable.read(recipe(), folder)
     rows = split_case(recipe(), data.y, Case(1, 0.0))
-    assert (data.y[rows.held_out_anomalies] == 1).all()
-    assert len(rows.held_out_anomalies) == int((data.y == 1).sum() - (data.y[rows.test] == 1).sum()) // 10
-    everything = np.concatenate([rows.fitting, rows.held_out, rows.held_out_anomalies, rows.test])
+    assert (data.y[rows.validation_anomalies] == 1).all()
+    assert len(rows.validation_anomalies) == int((data.y == 1).sum() - (data.y[rows.test] == 1).sum()) // 10
+    everything = np.concatenate([rows.training, rows.validation, rows.validation_anomalies, rows.test])
     assert len(np.unique(everything)) == len(everything)
     assert len(rows.test) == pytest.approx(0.2 * len(data.y), abs=1)
     artifact = Artifact.load(out / "model")
-    chosen_on = np.concatenate([rows.held_out, rows.held_out_anomalies])
+    chosen_on = np.concatenate([rows.validation, rows.validation_anomalies])
     scores = artifact.detector.anomaly_score(data.table.take(chosen_on))
     by_hand = Rule.parse("fbeta:1").threshold(scores, data.outcomes.take(chosen_on))
     assert artifact.threshold.value == pytest.approx(by_hand.value)
@@ -180,7 +180,7 @@ def test_heartbeats_are_cut_by_training_errors_and_drawn(folder: Path, tmp_path:
     run_recipe(recipe("ecg", contestants=["autoencoder", "mahalanobis"]), folder, tmp_path / "out", 1, tell=quiet)
     data, artifact = LabelledTable.read(recipe("ecg"), folder), Artifact.load(tmp_path / "out" / "model")
     rows = split_case(recipe("ecg"), data.y, Case(0, 0.0))
-    scores = artifact.detector.anomaly_score(data.table.take(rows.fitting))
+    scores = artifact.detector.anomaly_score(data.table.take(rows.training))
     alerts = artifact.detector.anomaly_score(data.table.take(rows.test)) >= scores.mean() + scores.std()
     found = lines_of(tmp_path / "out", 0)["autoencoder", "published"]
     truth = data.y[rows.test] == 1

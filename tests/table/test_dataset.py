@@ -99,33 +99,33 @@ def chosen_rows(times: list[int], y: list[float] | None) -> Dataset:
     return Dataset(Table.from_frame(frame), np.arange(len(times)), Outcomes(y=labels, n_rows=len(times)))
 
 
-def held_out(split: Split) -> list[int]:
-    return [] if split.held_out is None else split.held_out.rows.tolist()
+def validation(split: Split) -> list[int]:
+    return [] if split.validation is None else split.validation.rows.tolist()
 
 
 def test_the_same_share_of_known_anomalies_and_of_other_rows_is_held_out() -> None:
     y = [1.0] * 50 + [0.0] * 30 + [np.nan] * 20
     split = split_dataset(chosen_rows([0] * 100, y), Roles(label="y"), 0.2, seed=1)
-    assert len(held_out(split)) == 20
-    assert sum(row < 50 for row in held_out(split)) == 10
-    assert sorted([*split.fitting.rows, *held_out(split)]) == list(range(100))
+    assert len(validation(split)) == 20
+    assert sum(row < 50 for row in validation(split)) == 10
+    assert sorted([*split.training.rows, *validation(split)]) == list(range(100))
     again = split_dataset(chosen_rows([0] * 100, y), Roles(label="y"), 0.2, seed=1)
-    assert held_out(again) == held_out(split)
-    assert held_out(split_dataset(chosen_rows([0] * 100, y), Roles(label="y"), 0.2, seed=2)) != held_out(split)
+    assert validation(again) == validation(split)
+    assert validation(split_dataset(chosen_rows([0] * 100, y), Roles(label="y"), 0.2, seed=2)) != validation(split)
 
 
 def test_with_a_time_the_latest_rows_are_held_out_including_anomalies() -> None:
     times, y = [1, 2, 3, 4, 5, 6], [0.0, 0.0, 1.0, 0.0, 1.0, 0.0]
     split = split_dataset(chosen_rows(times, y), Roles(label="y", time="t"), 0.5, seed=0)
-    assert held_out(split) == [3, 4, 5]
-    assert split.fitting.rows.tolist() == [0, 1, 2]
+    assert validation(split) == [3, 4, 5]
+    assert split.training.rows.tolist() == [0, 1, 2]
 
 
 def test_nothing_is_held_out_of_too_few_rows() -> None:
     for roles in (Roles(), Roles(time="t")):
         split = split_dataset(chosen_rows([1, 2, 3], None), roles, 0.1, seed=0)
-        assert split.held_out is None
-        assert split.fitting.rows.tolist() == [0, 1, 2]
+        assert split.validation is None
+        assert split.training.rows.tolist() == [0, 1, 2]
 
 
 @given(
@@ -135,11 +135,11 @@ def test_nothing_is_held_out_of_too_few_rows() -> None:
 def test_every_training_row_is_before_every_held_out_row(rows: list[tuple[int, float]], fraction: float) -> None:
     times, y = [time for time, _ in rows], [label for _, label in rows]
     split = split_dataset(chosen_rows(times, y), Roles(label="y", time="t"), fraction, seed=0)
-    late = held_out(split)
-    assert set(late).isdisjoint(split.fitting.rows)
+    late = validation(split)
+    assert set(late).isdisjoint(split.training.rows)
     assert not late or any(y[row] != 1 for row in late)
     if late:
-        assert all(times[row] < min(times[place] for place in late) for row in split.fitting.rows)
+        assert all(times[row] < min(times[place] for place in late) for row in split.training.rows)
 
 
 def test_a_clock_is_reported_and_a_trend_is_not() -> None:

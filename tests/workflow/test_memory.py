@@ -49,7 +49,10 @@ def test_rows_on_disk_are_told_of_and_shared_out_alike(folder: Path, fitted: dic
     assert on_disk.origin is not None
     assert in_memory.origin is not None
     assert on_disk.origin.fingerprint == in_memory.origin.fingerprint
-    assert (on_disk.origin.n_rows, on_disk.origin.n_held_out) == (in_memory.origin.n_rows, in_memory.origin.n_held_out)
+    assert (on_disk.origin.n_rows, on_disk.origin.n_validation) == (
+        in_memory.origin.n_rows,
+        in_memory.origin.n_validation,
+    )
     assert on_disk.detector.schema_ == in_memory.detector.schema_
     assert on_disk.detector.encoder_.learned == in_memory.detector.encoder_.learned
     assert on_disk.threshold.fingerprint == in_memory.threshold.fingerprint

@@ -303,7 +303,7 @@ def facts(model: Artifact) -> list[tuple[str, str]]:
     return [
         ("Detector", f"{type(detector).__name__}, {_changed_parameters(detector)}"),
         ("Trained on", _training_rows(model)),
-        *([("Held out", f"{counted(origin.n_held_out, 'row')} to set the threshold")] if origin else []),
+        *([("Held out", f"{counted(origin.n_validation, 'row')} to set the threshold")] if origin else []),
         *([("Fitting", "; ".join(notes))] if (notes := detector._training_notes) else []),
         ("Epochs", f"{detector.n_epochs_:,}"),
         ("Threshold", f"alert {describe_threshold(model.threshold)}"),

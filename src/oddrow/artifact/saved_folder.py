@@ -190,7 +190,7 @@ class Origin:
         The times between which rows were taken: the first included and the first excluded.
     n_rows : int
         How many rows the detector was fitted to, known anomalies included.
-    n_held_out : int
+    n_validation : int
         How many normal rows were held out to set the threshold.
     seed : int
         The random seed.
@@ -213,7 +213,7 @@ class Origin:
     start: str | None
     until: str | None
     n_rows: int
-    n_held_out: int
+    n_validation: int
     seed: int
     fingerprint: Fingerprint
     command: str = ""

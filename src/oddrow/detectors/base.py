@@ -300,7 +300,7 @@ class Detector(OutlierMixin, DetectorHooks):
         """Take the trained network and place the cut of `predict`."""
         self.network_, self.loss_curve_ = self._finish(network, rows), loss_curve
         if rows.split_from is None:
-            scores = self._finite(score_in_blocks(_score, self.network_, rows.fitting_in_numpy))
+            scores = self._finite(score_in_blocks(_score, self.network_, rows.training_in_numpy))
         else:
             scores = self.anomaly_score(rows.split_from)
         cut = np.quantile(scores, 1 - self.contamination, method="higher")

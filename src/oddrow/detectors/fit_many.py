@@ -103,8 +103,10 @@ def fit_many(
     nothing = [None] * len(detectors)
     # The zip has no name of its own: it would hold the last table until training is over.
     prepared = [
-        detector._prepare(X, y, held_out)
-        for detector, X, y, held_out in zip(detectors, tables, labels or nothing, validation or nothing, strict=True)
+        detector._prepare(X, y, rows_to_validate)
+        for detector, X, y, rows_to_validate in zip(
+            detectors, tables, labels or nothing, validation or nothing, strict=True
+        )
     ]
     alike: dict[Any, list[_Run]] = {}
     for detector, rows in zip(detectors, prepared, strict=True):
@@ -137,12 +139,12 @@ class _Run:
             training._steps_per_epoch(self.rows.n_trained_on),
             self.detector._trim_share,
             self.rows.known is None,
-            self.rows.held_out is None,
+            self.rows.validation is None,
         )
 
     def trimmed(self, trial: Trained[Any]) -> _Run:
         """Return the run without the rows that its detector rejects after a trial training."""
-        fitting = self.rows.fitting
+        fitting = self.rows.training
         assert not isinstance(fitting, Shards)
         network = self.detector._after_training(trial.network)
         keep = self.detector._rows_to_keep(network, tuple(map(np.asarray, fitting)))
@@ -160,14 +162,14 @@ def _fit(runs: Sequence[_Run], *, folder: str | None) -> None:
 
 
 def _train(runs: Sequence[_Run], training: Training) -> list[Trained[Any]]:
-    held_out = [run.rows.held_out for run in runs if run.rows.held_out is not None]
+    validation_rows = [run.rows.validation for run in runs if run.rows.validation is not None]
     try:
         return train_together(
             [run.network for run in runs],
             [run.rows.trained_on for run in runs],
             training,
             seeds=[run.rows.seed for run in runs],
-            validation=held_out or None,
+            validation=validation_rows or None,
             signature=_joint_signature(runs) if training.checkpoint is not None else "",
         )
     except NotFiniteError as error:

@@ -226,10 +226,10 @@ class OddRowDetector(Detector):
         rows = super()._prepare(X, y, validation)
         if self.mode == "novelty":
             return rows
-        fitting = load_rows(rows.fitting)
+        training = load_rows(rows.training)
         # By categories and flags, every row with a rare value would be far from others.
-        trusted = inlier_mask(fitting[0][:, ~self._is_flag], UNTRUSTED_SHARE, np.random.default_rng(rows.seed))
-        return replace(rows, kept=tuple(jnp.asarray(part[trusted]) for part in fitting))
+        trusted = inlier_mask(training[0][:, ~self._is_flag], UNTRUSTED_SHARE, np.random.default_rng(rows.seed))
+        return replace(rows, kept=tuple(jnp.asarray(part[trusted]) for part in training))
 
     @property
     def _is_flag(self) -> Mask:
@@ -266,27 +266,27 @@ class OddRowDetector(Detector):
     def _finish(self, network: DenoisingAutoencoder | None, rows: TrainingSet) -> OddRow:
         """Choose the reference rows and calibrate the distances from them."""
         rng = np.random.default_rng(rows.seed)
-        normal, held_out = load_rows(rows.normal), self._calibration_rows(rows)
+        normal, validation = load_rows(rows.normal), self._calibration_rows(rows)
         most = max(MAX_CALIBRATION_ROWS, self.reference_rows)
         # If there is room, held-out rows become reference rows too, unless somebody gave them as validation rows.
         is_full = len(normal[0]) >= most or rows.split_from is None
-        unit = self._unit(load_rows(rows.fitting)[0])
-        candidates = subsample(normal if is_full else concat(normal, held_out), most, rng)
+        unit = self._unit(load_rows(rows.training)[0])
+        candidates = subsample(normal if is_full else concat(normal, validation), most, rng)
         reference = self._choose_reference(candidates, unit, network, rng)
         coded = tuple(part[:MAX_CODED_ROWS] for part in reference)
         codes = None if network is None else jnp.asarray(score_in_blocks(DenoisingAutoencoder.codes, network, coded))
         uncalibrated = self._assemble(reference, unit, network, codes, [])
-        is_enough = len(held_out[0]) >= MIN_CALIBRATION_ROWS
-        calibration = subsample(held_out if is_enough else normal, MAX_CALIBRATION_ROWS, rng)
+        is_enough = len(validation[0]) >= MIN_CALIBRATION_ROWS
+        calibration = subsample(validation if is_enough else normal, MAX_CALIBRATION_ROWS, rng)
         of_rows, *of_codes = (Tail.of(part) for part in score_in_blocks(OddRow.parts, uncalibrated, calibration).T)
         tails = [of_rows, *(of_codes if is_enough else [Tail.silent() for _ in of_codes])]
         return self._assemble(reference, unit, network, codes, tails)
 
     def _calibration_rows(self, rows: TrainingSet) -> Arrays:
         """Return the validation rows, which the autoencoder does not know; none in outlier mode: some may be odd."""
-        if rows.held_out is None or self.mode == "outlier":
+        if rows.validation is None or self.mode == "outlier":
             return np.zeros((0, len(self._number_columns)), np.float32), np.zeros((0, len(self._n_levels)), np.int32)
-        return tuple(map(np.asarray, rows.held_out))
+        return tuple(map(np.asarray, rows.validation))
 
     def _choose_reference(
         self, rows: Arrays, unit: Numbers, autoencoder: DenoisingAutoencoder | None, rng: np.random.Generator

@@ -31,13 +31,13 @@ SHARD_SHARE = 1 / 32
 class TrainingSet:
     """Encoded rows to train on and to hold out, and the random seed of the training.
 
-    `split_from` is the table that `fitting` and `held_out` were split from; None if validation rows were given. `known`
-    are known anomalies, for a detector that learns from them. `kept` are the fitting rows that were not rejected; None
-    if all are kept.
+    `split_from` is the table that `training` and `validation` were split from; None if validation rows were given.
+    `known` are known anomalies, for a detector that learns from them. `kept` are the training rows that were not
+    rejected; None if all are kept.
     """
 
-    fitting: EncodedRows
-    held_out: tuple[jax.Array, ...] | None
+    training: EncodedRows
+    validation: tuple[jax.Array, ...] | None
     seed: int
     split_from: Table | None
     known: tuple[jax.Array, ...] | None = None
@@ -45,8 +45,8 @@ class TrainingSet:
 
     @property
     def normal(self) -> EncodedRows:
-        """Rows to learn normal from: the fitting rows, or those of them that were kept."""
-        return self.fitting if self.kept is None else self.kept
+        """Rows to learn normal from: the training rows, or those of them that were kept."""
+        return self.training if self.kept is None else self.kept
 
     @property
     def normal_in_numpy(self) -> Any:
@@ -54,9 +54,9 @@ class TrainingSet:
         return _in_numpy(self.normal)
 
     @property
-    def fitting_in_numpy(self) -> Any:
-        """The fitting rows as NumPy arrays, or as shards."""
-        return _in_numpy(self.fitting)
+    def training_in_numpy(self) -> Any:
+        """The training rows as NumPy arrays, or as shards."""
+        return _in_numpy(self.training)
 
     @property
     def n_trained_on(self) -> int:
@@ -74,10 +74,10 @@ class TrainingSet:
 
     @property
     def arrays(self) -> Iterator[Any]:
-        """The arrays of all rows in an epoch, then those of the held-out rows."""
+        """The arrays of all rows in an epoch, then those of the validation rows."""
         for part in parts_of(self.trained_on):
             yield from part
-        yield from self.held_out or ()
+        yield from self.validation or ()
 
 
 def _in_numpy(rows: EncodedRows) -> Any:

@@ -6,6 +6,6 @@ from .folds import stratified_folds as stratified_folds
 from .folds import walk_forward as walk_forward
 from .intervals import Interval as Interval
 from .result import Daily as Daily
-from .result import HeldOutSet as HeldOutSet
 from .result import Result as Result
+from .result import TestSet as TestSet
 from .result import measure as measure

@@ -10,7 +10,7 @@ import numpy as np
 
 from oddrow.display import html_table, text_table
 from oddrow.errors import counted
-from oddrow.evaluate.result import K_PER_DAY, HeldOutSet, K, Result
+from oddrow.evaluate.result import K_PER_DAY, K, Result, TestSet
 from oddrow.structure import to_plain
 from oddrow.thresholds.fingerprint import Fingerprint
 from oddrow.thresholds.threshold import Threshold
@@ -143,7 +143,7 @@ class Evaluation:
     --------
     >>> from oddrow.evaluate import measure
     >>> from oddrow.outcomes import Outcomes
-    >>> test = HeldOutSet(Outcomes(y=np.array([1.0, 0.0])), np.arange(2, dtype=np.uint64), np.zeros(2, bool))
+    >>> test = TestSet(Outcomes(y=np.array([1.0, 0.0])), np.arange(2, dtype=np.uint64), np.zeros(2, bool))
     >>> threshold = Threshold(5.0, "fixed:5")
     >>> result = measure("amount", test, np.array([9.0, 1.0]), threshold)
     >>> print(str(Evaluation.of(test, threshold, (result,), {})).splitlines()[0])
@@ -161,7 +161,7 @@ class Evaluation:
     @classmethod
     def of(
         cls,
-        test: HeldOutSet,
+        test: TestSet,
         threshold: Threshold,
         results: tuple[Result, ...],
         seen: Mapping[str, Fingerprint | None],
@@ -171,7 +171,7 @@ class Evaluation:
 
         Parameters
         ----------
-        test : HeldOutSet
+        test : TestSet
             The test rows.
         threshold : Threshold
             The detector's threshold.

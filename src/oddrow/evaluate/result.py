@@ -30,7 +30,7 @@ MOST_REPEATED = 0.5
 
 
 @dataclass(frozen=True)
-class HeldOutSet:
+class TestSet:
     """Rows to measure on, with checks that they have not been seen before.
 
     Parameters
@@ -49,10 +49,13 @@ class HeldOutSet:
     Examples
     --------
     >>> outcomes = Outcomes(y=np.array([1.0, 0.0, np.nan]))
-    >>> test = HeldOutSet(outcomes, np.arange(3, dtype=np.uint64), np.zeros(3, bool))
+    >>> test = TestSet(outcomes, np.arange(3, dtype=np.uint64), np.zeros(3, bool))
     >>> test.labelled.n_rows
     2
     """
+
+    # pytest would collect a class of this name.
+    __test__ = False
 
     outcomes: Outcomes
     hashes: npt.NDArray[np.uint64]
@@ -189,7 +192,7 @@ class Result:
 
     Examples
     --------
-    >>> test = HeldOutSet(Outcomes(y=np.array([1.0, 0.0])), np.arange(2, dtype=np.uint64), np.zeros(2, bool))
+    >>> test = TestSet(Outcomes(y=np.array([1.0, 0.0])), np.arange(2, dtype=np.uint64), np.zeros(2, bool))
     >>> result = measure("amount", test, np.array([9.0, 1.0]), Threshold(5.0, "fixed:5"))
     >>> result.auroc, result.confusion.recall
     (1.0, 1.0)
@@ -219,14 +222,14 @@ class Result:
         return {**asdict(self), **at_cut, "intervals": bounds}
 
 
-def measure(name: str, test: HeldOutSet, scores: Floats, threshold: Threshold, *, intervals: bool = False) -> Result:
+def measure(name: str, test: TestSet, scores: Floats, threshold: Threshold, *, intervals: bool = False) -> Result:
     """Measure scores and a threshold on test rows.
 
     Parameters
     ----------
     name : str
         Name of the scorer.
-    test : HeldOutSet
+    test : TestSet
         Test rows; all are decided on, those with a label are measured.
     scores : ndarray of float64, shape (n,)
         Scores of the rows, higher is odder.
@@ -247,7 +250,7 @@ def measure(name: str, test: HeldOutSet, scores: Floats, threshold: Threshold, *
 
     Examples
     --------
-    >>> test = HeldOutSet(Outcomes(y=np.array([1.0, 0.0])), np.arange(2, dtype=np.uint64), np.zeros(2, bool))
+    >>> test = TestSet(Outcomes(y=np.array([1.0, 0.0])), np.arange(2, dtype=np.uint64), np.zeros(2, bool))
     >>> measure("amount", test, np.array([9.0, 1.0]), Threshold(5.0, "fixed:5")).average_precision
     1.0
     """

@@ -74,14 +74,14 @@ class FittedBaseline:
 
 
 def fit_models(
-    name: str, settings: Settings, tables: Iterable[Table], held_out: Iterable[Table], seeds: Sequence[int]
+    name: str, settings: Settings, tables: Iterable[Table], validation: Iterable[Table], seeds: Sequence[int]
 ) -> Sequence[TableModel]:
     """Fit the model of this name to the tables of several runs."""
     if name in BASELINES:
         encoder = settings.new_detector().encoder
         pairs = zip(tables, seeds, strict=True)
         return [FittedBaseline.fit(BASELINES[name](seed), table, encoder) for table, seed in pairs]
-    return fit_many([_new_detector(name, settings, seed) for seed in seeds], tables, validation=held_out)
+    return fit_many([_new_detector(name, settings, seed) for seed in seeds], tables, validation=validation)
 
 
 def _new_detector(name: str, settings: Settings, seed: int) -> Detector:
@@ -196,11 +196,11 @@ class DetectionRunner(Runner[DetectionProtocol, Case]):
     def _fit(self, name: str, cases: Sequence[Case], splits: list[CaseSplit]) -> tuple[Sequence[TableModel], float]:
         """Fit a model to every case. Returns also the seconds for one of them."""
         started = time.perf_counter()
-        fitting = (self.data.table.take(rows.fitting) for rows in splits)
-        held_out = (self.data.table.take(rows.held_out) for rows in splits)
+        training = (self.data.table.take(rows.training) for rows in splits)
+        validation = (self.data.table.take(rows.validation) for rows in splits)
         seeds = [case.run for case in cases]
         try:
-            models = fit_models(name, self.recipe.settings, fitting, held_out, seeds)
+            models = fit_models(name, self.recipe.settings, training, validation, seeds)
         except TrainingError as error:
             raise TrainingError(f"{name} in run {', '.join(map(str, seeds))}: {error}") from error
         return models, (time.perf_counter() - started) / len(cases)
@@ -210,7 +210,7 @@ class DetectionRunner(Runner[DetectionProtocol, Case]):
         started = time.perf_counter()
         scores = self._scores(model, rows.test)
         times = {"fit_s": fit_s, "score_s": time.perf_counter() - started}
-        test = self.data.held_out(rows.test)
+        test = self.data.test_set(rows.test)
         for rule, threshold in self._thresholds(name, model, rows, scores):
             result = measure(name, test, scores, threshold)
             confusion = result.confusion
@@ -235,18 +235,18 @@ class DetectionRunner(Runner[DetectionProtocol, Case]):
         for cut in self.recipe.cuts:
             rule = Rule.parse(cut.rule)
             if not rule.is_fixed or name in (detector, f"{detector}-untrained"):
-                chosen_on = rows.test if cut.rows == "test" else rows.fitting
+                chosen_on = rows.test if cut.rows == "test" else rows.training
                 their_scores = scores if cut.rows == "test" else self._scores(model, chosen_on)
                 yield cut.name, rule.threshold(their_scores, self.data.outcomes.take(chosen_on))
         yield HONEST, self._held_out_threshold(model, rows)
 
     def _held_out_threshold(self, model: TableModel, rows: CaseSplit) -> Threshold:
         rule = self.recipe.settings.threshold
-        held_out = rows.held_out
+        validation = rows.validation
         if rule.needs_labels:
-            held_out = np.concatenate([held_out, rows.held_out_anomalies])
-        scores, outcomes = self._scores(model, held_out), self.data.outcomes.take(held_out)
-        return rule.threshold(scores, outcomes, source=rule.source, fingerprint=self.data.fingerprint(held_out))
+            validation = np.concatenate([validation, rows.validation_anomalies])
+        scores, outcomes = self._scores(model, validation), self.data.outcomes.take(validation)
+        return rule.threshold(scores, outcomes, source=rule.source, fingerprint=self.data.fingerprint(validation))
 
     def _scores(self, model: TableModel, rows: Ints) -> Floats:
         return model.anomaly_score(self.data.table.take(rows))
@@ -258,10 +258,10 @@ class DetectionRunner(Runner[DetectionProtocol, Case]):
                 tables=(str(self.data.path),),
                 start=None,
                 until=None,
-                n_rows=len(rows.fitting),
-                n_held_out=len(rows.held_out),
+                n_rows=len(rows.training),
+                n_validation=len(rows.validation),
                 seed=case.run,
-                fingerprint=self.data.fingerprint(rows.fitting),
+                fingerprint=self.data.fingerprint(rows.training),
                 command=self.command,
                 join=self.data.join,
             )
@@ -272,7 +272,7 @@ class DetectionRunner(Runner[DetectionProtocol, Case]):
             save_scores(self.folder, self.data.file_numbers(rows.test), name, self._scores(model, rows.test))
 
     def _tell_speed(self, name: str, splits: list[CaseSplit], lines: list[Line]) -> None:
-        n_fitting, n_test = (fmean(len(getattr(rows, part)) for rows in splits) for part in ("fitting", "test"))
+        n_fitting, n_test = (fmean(len(getattr(rows, part)) for rows in splits) for part in ("training", "test"))
         fit_s, score_s, ap = (fmean(line[key] for line in lines) for key in ("fit_s", "score_s", "ap"))
         self.tell(
             f"{name}: {counted(len(lines), 'run')}, each {int(n_fitting):,} rows fitted in {fit_s:.1f} s, "
@@ -284,8 +284,8 @@ class DetectionRunner(Runner[DetectionProtocol, Case]):
         published = self.recipe.protocol.published_epochs
         epochs = f"{self.recipe.settings.training.get('epochs')} epochs"
         rules = [f"{cut.name}: {cut}" for cut in self.recipe.cuts]
-        held_out = f"{HONEST}: {self.recipe.settings.threshold} on held-out rows"
-        return "; ".join([epochs + (f" (published: {published})" if published else ""), *rules, held_out])
+        honest = f"{HONEST}: {self.recipe.settings.threshold} on held-out rows"
+        return "; ".join([epochs + (f" (published: {published})" if published else ""), *rules, honest])
 
     # Report
 
@@ -296,7 +296,7 @@ class DetectionRunner(Runner[DetectionProtocol, Case]):
             return results_page(results, self.command)
         case, rows = found
         numbers = self.data.file_numbers(rows.test)
-        test = self.data.held_out(rows.test)
+        test = self.data.test_set(rows.test)
         dataset = Dataset(self.data.table.take(rows.test), numbers, test.outcomes)
         detector = self.recipe.settings.detector
         ranked = [RankedScores(detector, artifact.detector.anomaly_score(dataset.table), artifact.threshold)]
@@ -314,7 +314,7 @@ class DetectionRunner(Runner[DetectionProtocol, Case]):
             return None
         for case in reversed(self.cases):
             rows = split_case(self.recipe, self.data.y, case)
-            if artifact.origin.fingerprint == self.data.fingerprint(rows.fitting):
+            if artifact.origin.fingerprint == self.data.fingerprint(rows.training):
                 return case, rows
         return None
 

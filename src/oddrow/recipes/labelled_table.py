@@ -13,7 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from oddrow.errors import ParameterError, raise_all
-from oddrow.evaluate.result import HeldOutSet
+from oddrow.evaluate.result import TestSet
 from oddrow.outcomes import Outcomes
 from oddrow.recipes.recipe import DetectionProtocol, Recipe
 from oddrow.table.invalid_values import missing_column
@@ -77,9 +77,9 @@ class LabelledTable:
         """Return the fingerprint of some rows."""
         return Fingerprint.of(self.hashes[rows])
 
-    def held_out(self, rows: Ints) -> HeldOutSet:
+    def test_set(self, rows: Ints) -> TestSet:
         """Return some rows as a test set."""
-        return HeldOutSet(self.outcomes.take(rows), self.hashes[rows], self.table.synthetic[rows])
+        return TestSet(self.outcomes.take(rows), self.hashes[rows], self.table.synthetic[rows])
 
     def file_numbers(self, rows: Ints) -> Ints:
         """Return the numbers that some rows have in the file."""
@@ -116,9 +116,9 @@ class Case:
 class CaseSplit:
     """The row numbers of a case: to fit, normal and anomalous ones held out for the threshold, and to test."""
 
-    fitting: Ints
-    held_out: Ints
-    held_out_anomalies: Ints
+    training: Ints
+    validation: Ints
+    validation_anomalies: Ints
     test: Ints
 
 
@@ -137,17 +137,17 @@ def split_case(recipe: Recipe[DetectionProtocol], y: Floats, case: Case) -> Case
     n_train = int(len(rows) * recipe.protocol.train_share)
     train, test = rows[:n_train], np.sort(rows[n_train:])
     normal, anomalous = train[y[train] == 0], train[y[train] == 1]
-    n_held_out, n_mixable = int(len(normal) * HELD_OUT_SHARE), len(anomalous) - int(len(anomalous) * HELD_OUT_SHARE)
-    fitting = normal[n_held_out:]
-    n_mixed = round(len(fitting) * case.contamination / (1 - case.contamination))
+    n_validation, n_mixable = int(len(normal) * HELD_OUT_SHARE), len(anomalous) - int(len(anomalous) * HELD_OUT_SHARE)
+    training = normal[n_validation:]
+    n_mixed = round(len(training) * case.contamination / (1 - case.contamination))
     if n_mixed > n_mixable:
         raise ParameterError(
-            f"protocol.contamination={case.contamination:g} needs {n_mixed:,} anomalies for {len(fitting):,} normal "
+            f"protocol.contamination={case.contamination:g} needs {n_mixed:,} anomalies for {len(training):,} normal "
             f"training rows, but run {case.run} has {n_mixable:,}."
         )
     return CaseSplit(
-        np.sort(np.concatenate([fitting, anomalous[:n_mixed]])),
-        np.sort(normal[:n_held_out]),
+        np.sort(np.concatenate([training, anomalous[:n_mixed]])),
+        np.sort(normal[:n_validation]),
         np.sort(anomalous[n_mixable:]),
         test,
     )

@@ -17,7 +17,7 @@ from oddrow.artifact import Artifact
 from oddrow.artifact.artifact import PACKAGES
 from oddrow.artifact.saved_folder import REPORT, check_writable
 from oddrow.errors import ArtifactError, ParameterError
-from oddrow.evaluate.result import HeldOutSet
+from oddrow.evaluate.result import TestSet
 from oddrow.files import reason, write_json, write_text
 from oddrow.recipes.labelled_table import LabelledTable
 from oddrow.recipes.recipe import P, Recipe
@@ -194,7 +194,7 @@ def model_page(
     results: Results,
     artifact: Artifact,
     dataset: Dataset,
-    test: HeldOutSet,
+    test: TestSet,
     ranked: Sequence[RankedScores],
     command: str,
 ) -> Page:

@@ -191,7 +191,7 @@ def _row_counts(data: ReportData) -> Iterator[tuple[str, str, str]]:
         use = "trained on as anomalies" if detector._learns_from_known else "excluded from training"
         yield "known anomalies", use, f"{n_known:,}"
         chooses = ", set the threshold" if data.artifact.threshold.source == "validation" else ""
-        yield "validation rows", f"monitor training{chooses}", f"{origin.n_held_out:,}"
+        yield "validation rows", f"monitor training{chooses}", f"{origin.n_validation:,}"
     yield "rows of this report", data.span or data.dataset.table.source, f"{len(data.dataset.rows):,}"
 
 

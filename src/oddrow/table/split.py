@@ -100,28 +100,25 @@ def split_latest(times: pl.Series, fraction: float) -> tuple[Ints, Ints]:
 
 @dataclass(frozen=True)
 class Split:
-    """Hold training rows and held-out rows. Both may include known anomalies, which are never trained on.
+    """Hold training rows and validation rows. Both may include known anomalies, which are never trained on.
 
     Parameters
     ----------
-    fitting : Dataset
+    training : Dataset
         Training rows.
-    held_out : Dataset or None
+    validation : Dataset or None
         Validation rows; None if there are too few rows to hold any out.
 
     Examples
     --------
     >>> table = Table.from_frame(pl.DataFrame({"amount": [1.0, 2.5, 80.0]}))
     >>> whole = Dataset(table, np.arange(3), Outcomes(n_rows=3))
-    >>> Split(whole.take(np.array([0, 1])), whole.take(np.array([2]))).held_out.rows
+    >>> Split(whole.take(np.array([0, 1])), whole.take(np.array([2]))).validation.rows
     array([2])
     """
 
-    fitting: Dataset
-    held_out: Dataset | None
-
-
-# Training rows and held-out rows
+    training: Dataset
+    validation: Dataset | None
 
 
 def split_dataset(dataset: Dataset, roles: Roles, fraction: float, seed: int) -> Split:
@@ -129,20 +126,20 @@ def split_dataset(dataset: Dataset, roles: Roles, fraction: float, seed: int) ->
     anomalous = dataset.outcomes.anomalous
     normal = np.flatnonzero(~anomalous)
     if roles.time is None:
-        held_out = _random_rows(normal, np.flatnonzero(anomalous), fraction, seed)
+        validation = _random_rows(normal, np.flatnonzero(anomalous), fraction, seed)
     else:
-        held_out = _latest_rows(dataset.table.frame[roles.time], normal, fraction)
-    return Split(dataset.take(~held_out), dataset.take(held_out)) if held_out.any() else Split(dataset, None)
+        validation = _latest_rows(dataset.table.frame[roles.time], normal, fraction)
+    return Split(dataset.take(~validation), dataset.take(validation)) if validation.any() else Split(dataset, None)
 
 
 def _random_rows(normal: Ints, anomalous: Ints, fraction: float, seed: int) -> Mask:
     rng = np.random.default_rng(seed)
-    held_out = np.zeros(len(normal) + len(anomalous), bool)
+    validation = np.zeros(len(normal) + len(anomalous), bool)
     for rows in (normal, anomalous):
-        held_out[rows[split_random(len(rows), fraction, rng)[1]]] = True
+        validation[rows[split_random(len(rows), fraction, rng)[1]]] = True
     # Without a normal row, held-out anomalies could set no threshold.
-    held_out &= held_out[normal].any()
-    return held_out
+    validation &= validation[normal].any()
+    return validation
 
 
 def _latest_rows(times: pl.Series, normal: Ints, fraction: float) -> Mask:

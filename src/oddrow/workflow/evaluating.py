@@ -12,7 +12,7 @@ from oddrow.encoding.numeric_matrix import NumericMatrix, TableScorer
 from oddrow.errors import EvaluationError, OddrowError, ParameterError, counted
 from oddrow.evaluate.baselines import FEWEST_LABELLED, Supervised, baselines
 from oddrow.evaluate.evaluation import FOREST_WITH_LABELS, UNTRAINED_COPY, Evaluation
-from oddrow.evaluate.result import HeldOutSet, measure
+from oddrow.evaluate.result import TestSet, measure
 from oddrow.files import check_output_file, write_json
 from oddrow.metrics.classification import confusion
 from oddrow.table.dataset import Dataset
@@ -73,15 +73,15 @@ class Baselines:
     def _scorers(self) -> dict[str, TableScorer]:
         detector, origin = self.artifact.detector, self.artifact.origin
         seed = 0 if origin is None else origin.seed
-        normal = self.split.fitting.normal.table
+        normal = self.split.training.normal.table
         numbers = NumericMatrix(normal)
         scorers = {name: numbers.scorer(model.fit(numbers(normal))) for name, model in baselines(seed).items()}
         # Without a loss curve nothing was trained: the detector is its own untrained copy.
         if detector.loss_curve_:
             scorers[UNTRAINED_COPY] = untrained_copy(detector, self.split).anomaly_score
-        known = self.split.fitting.outcomes
+        known = self.split.training.outcomes
         if known.anomalous.sum() >= FEWEST_LABELLED:
-            labelled = self.split.fitting.take(known.labelled)
+            labelled = self.split.training.take(known.labelled)
             forest = Supervised(seed).fit(numbers(labelled.table), labelled.outcomes.labels)
             scorers[FOREST_WITH_LABELS] = numbers.scorer(forest)
         return scorers
@@ -223,7 +223,7 @@ def measured(
     if chosen.outcomes.y is None:
         raise ParameterError("evaluate needs labels. Name the column: --label COLUMN.")
     hashes = hashes_of(artifact.detector, artifact.history, chosen)
-    test = HeldOutSet(chosen.outcomes, hashes, chosen.table.synthetic)
+    test = TestSet(chosen.outcomes, hashes, chosen.table.synthetic)
     test.check(artifact.threshold)
     tell("Measuring the model …")
     name, scores = type(artifact.detector).__name__, artifact.detector.anomaly_score(chosen.table)
@@ -241,7 +241,7 @@ def measured(
 
 
 def of_ranked(
-    artifact: Artifact, test: HeldOutSet, ranked: Sequence[RankedScores], notes: Sequence[str] = ()
+    artifact: Artifact, test: TestSet, ranked: Sequence[RankedScores], notes: Sequence[str] = ()
 ) -> Evaluation:
     """Return the metrics of all scorers on the test rows, the model first."""
     n_unknown = int((~test.outcomes.labelled).sum())
@@ -258,7 +258,7 @@ def seen_before(artifact: Artifact) -> dict[str, Fingerprint | None]:
     return seen if artifact.origin is None else {**seen, "training": artifact.origin.fingerprint}
 
 
-def _notes_on_block(artifact: Artifact, test: HeldOutSet, scores: Floats) -> list[str]:
+def _notes_on_block(artifact: Artifact, test: TestSet, scores: Floats) -> list[str]:
     block = artifact.block
     if block is None:
         return []

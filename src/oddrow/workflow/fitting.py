@@ -140,8 +140,8 @@ def _train(detector: Detector, split: Split) -> None:
 
 def fit_detector(detector: Detector, split: Split) -> None:
     """Fit to the training rows, with the normal validation rows to stop by."""
-    validation = None if split.held_out is None else split.held_out.normal.table
-    detector.fit(split.fitting.table, split.fitting.outcomes.y, validation=validation)
+    validation = None if split.validation is None else split.validation.normal.table
+    detector.fit(split.training.table, split.training.outcomes.y, validation=validation)
 
 
 def _set_threshold(rule: Rule, detector: Detector, settings: Settings, split: Split, tell: Tell) -> Threshold:
@@ -158,10 +158,10 @@ def _origin(tables: str | Sequence[str], settings: Settings, detector: Detector,
         tables=as_tuple(tables),
         start=settings.start,
         until=settings.until,
-        n_rows=len(split.fitting.rows),
-        n_held_out=0 if split.held_out is None else len(split.held_out.normal.rows),
+        n_rows=len(split.training.rows),
+        n_validation=0 if split.validation is None else len(split.validation.normal.rows),
         seed=settings.seed,
-        fingerprint=Fingerprint.of(hashes_of(detector, settings.history, split.fitting)),
+        fingerprint=Fingerprint.of(hashes_of(detector, settings.history, split.training)),
         command=command,
         join=settings.join,
         roles=settings.roles,
@@ -173,12 +173,12 @@ def _summary(artifact: Artifact, n_rows: int) -> Iterator[str]:
     assert origin is not None
     n_known = detector.n_known_anomalies_
     n_fitted = origin.n_rows - n_known
-    n_others = n_rows - n_fitted - origin.n_held_out
+    n_others = n_rows - n_fitted - origin.n_validation
     known = f"{counted(n_others, 'known anomaly', 'known anomalies')} excluded"
     if detector._learns_from_known:
         known = f"{n_known:,} known anomalies learned, {n_others - n_known:,} kept to set the threshold"
     epochs = f" in {counted(detector.n_epochs_, 'epoch')}" if detector.n_epochs_ else ""
-    yield f"Fitted to {n_fitted:,} of {n_rows:,} rows{epochs}; {origin.n_held_out:,} held out, {known}."
+    yield f"Fitted to {n_fitted:,} of {n_rows:,} rows{epochs}; {origin.n_validation:,} held out, {known}."
     if notes := "; ".join(detector._training_notes):
         yield f"{notes[0].upper()}{notes[1:]}."
     yield f"Threshold {threshold.value:.6g} ({threshold.chosen_by})."
@@ -218,7 +218,7 @@ def training_rows(artifact: Artifact) -> Split:
     ...     settings = workflow.Settings.gather(options={"drop": "is_fraud,fraud_kind"})
     ...     model = workflow.fit(f"{folder}/payments.csv", f"{folder}/model", settings)
     ...     split = training_rows(model)
-    >>> len(split.fitting.rows) + len(split.held_out.rows)
+    >>> len(split.training.rows) + len(split.validation.rows)
     400
     """
     origin = artifact.origin
@@ -235,7 +235,7 @@ def training_rows(artifact: Artifact) -> Split:
     )
     chosen = replace(chosen, table=chosen.table.with_schema(artifact.detector.schema_))
     split = split_dataset(chosen, origin.roles, artifact.detector._used_training.validation_fraction, origin.seed)
-    if not origin.fingerprint.is_of(hashes_of(artifact.detector, artifact.history, split.fitting)):
+    if not origin.fingerprint.is_of(hashes_of(artifact.detector, artifact.history, split.training)):
         raise ArtifactError(
             f"{origin.named} no longer holds the rows that the model was trained on, or a recipe drew them at random."
         )

@@ -170,11 +170,11 @@ def choose_threshold(rule: Rule, detector: Detector, history: History | None, sp
 
 def source_of(rule: Rule, split: Split) -> str:
     """Return which rows set the threshold: "validation" or "train"."""
-    return "train" if split.held_out is None else rule.source
+    return "train" if split.validation is None else rule.source
 
 
 def rows_for(rule: Rule, split: Split) -> Dataset:
     """Return the rows that a rule looks at."""
-    held_out = split.held_out if source_of(rule, split) == "validation" else None
-    rows = split.fitting if held_out is None else held_out
+    validation = split.validation if source_of(rule, split) == "validation" else None
+    rows = split.training if validation is None else validation
     return rows.take(rule.rows(rows.outcomes))
