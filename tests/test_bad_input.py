@@ -538,7 +538,7 @@ def labelled(write: Write) -> Path:
         (["--label", "fraud", "--time", "day", "--spans", "7d,7d,7d"], "too little for 604800 of training"),
         (["--label", "fraud", "--folds", "11"], "10 rows of one class cannot be spread over 11 folds"),
         (["--label", "fraud", "--folds", "1"], "folds=1 is not"),
-        (["--label", "fraud", "--max-rows", "8"], "max_rows=8 leaves nothing of the larger class"),
+        (["--label", "fraud", "--max-rows", "8"], "max_rows=8 must exceed the "),
         (["--label", "amount"], "column 'amount' is not a label of two classes"),
         (["--label", "fraud", "--ratio", "0.05"], "--ratio 0.05: the ratio of rare to common rows is already 0.111"),
         (

@@ -77,7 +77,7 @@ def test_spans_beyond_the_rows() -> None:
 
 
 def test_a_row_on_both_sides_is_refused() -> None:
-    with pytest.raises(EvaluationError, match="fold 1: a row trains and tests"):
+    with pytest.raises(EvaluationError, match="fold 1: training and test rows overlap"):
         check_folds([Fold(np.arange(50), np.arange(49, 100))], Y)
 
 
@@ -106,7 +106,7 @@ def test_capping_keeps_the_rare_class_whole() -> None:
 def test_a_cap_that_leaves_a_class_out_is_refused_before_anything_is_fitted() -> None:
     folds = [Fold(np.arange(50), np.arange(50, 100)), Fold(np.arange(50, 100), np.arange(50))]
     y = (np.arange(100) % 10 == 0).astype(float)
-    with pytest.raises(EvaluationError, match="max_rows=5 leaves nothing of the larger class beside 5 rare rows"):
+    with pytest.raises(EvaluationError, match="max_rows=5 must exceed the 5 rows of the rarer class in fold"):
         check_folds(folds, y, most=5)
     check_folds(folds, y, most=6)
 
@@ -147,7 +147,7 @@ def test_an_entity_on_both_sides_is_refused() -> None:
     entity = np.arange(100) // 4
     folds = [Fold(np.arange(0, 100, 2), np.arange(1, 100, 2))]
     check_folds(folds, Y)
-    with pytest.raises(EvaluationError, match="fold 1: entity 0 trains and tests, as 25 in all do"):
+    with pytest.raises(EvaluationError, match=r"fold 1: training and test rows share 25 entities \(first: 0\)"):
         check_folds(folds, Y, entity=entity)
 
 

@@ -143,8 +143,8 @@ def test_the_fewest_rows_are_the_fewest(rate: float, confidence: float | None) -
             5,
             "cannot guarantee that; it takes 299. 5 guarantee a recall of 0.55 at most",
         ),
-        ("recall:0.5", 100, 0, "no known anomaly among the 100 labelled rows"),
-        ("recall:0.5", 0, 9, "no known normal row among the 9 labelled rows"),
+        ("recall:0.5", 100, 0, "the rule needs known anomalies, but none of the 100 labelled rows is one"),
+        ("recall:0.5", 0, 9, "the rule needs known normal rows, but none of the 9 labelled rows is one"),
         ("precision:0.9", 100, 5, "5 known anomalies in 105 rows guarantee a precision of 0.* at most"),
         (
             "false-alarms:0.01",

@@ -112,7 +112,7 @@ def test_scores_that_choose_nothing_are_refused(name: str) -> None:
         known = Outcomes(y=y, weight=zeros + weight, amount=zeros, time=zeros, entity=zeros.astype(np.int64))
         return np.array(scores), known
 
-    with pytest.raises(EvaluationError, match=rf"threshold rule {rule}: (0 scores|no known anomaly)"):
+    with pytest.raises(EvaluationError, match=rf"threshold rule {rule}: (0 scores|the rule needs known anomalies)"):
         rule.threshold(*rows([]))
     with pytest.raises(EvaluationError, match="must be finite"):
         rule.threshold(*rows([1.0, np.nan] if rule.needs_labels else [np.nan, 1.0]))
@@ -241,7 +241,7 @@ def test_a_threshold_shows_itself_as_a_sentence_and_as_escaped_html() -> None:
     assert str(given) == "Rows that score 2 or more are alerts. Rule fixed:2, given. No guarantee."
     capped = Rule.parse("budget:2").threshold(np.arange(30.0), Outcomes(time=np.zeros(30)), source="<b>")
     assert "at most 2 a day, the highest scores first. Rule budget:2, chosen on <b> rows." in str(capped)
-    assert str(capped).endswith("Guarantee: at most 2 a day. 2 a day of the rows that chose it reach it.")
+    assert str(capped).endswith("Guarantee: at most 2 a day. 2 alerts a day on the calibration rows.")
     html = capped._repr_html_()
     assert "&lt;b&gt;" in html
     assert "<b>" not in html
@@ -258,3 +258,20 @@ def test_a_threshold_is_a_number():
 def test_discoveries_need_calibration_scores():
     with pytest.raises(EvaluationError, match="there are no calibration scores"):
         discoveries(np.array([]), np.array([1.0]), 0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers", "source", "said"),
+    [
+        ("nope", (1.0,), "validation", "is not one of fixed"),
+        ("quantile", (), "validation", "quantile needs a number"),
+        ("quantile", (0.5, 0.5), "validation", "quantile takes at most 1 number, not 2"),
+        ("quantile", (2.0,), "validation", "2 is not a share"),
+        ("quantile", ("0.5",), "validation", "threshold rule quantile='0.5' is not a finite number"),
+        ("quantile", (0.5,), "test", "is not one of validation, train"),
+        ("recall", (0.8, 0.9), "train", "does not follow from training rows"),
+    ],
+)
+def test_a_rule_made_by_hand_is_checked_too(name: str, numbers: tuple, source: str, said: str) -> None:
+    with pytest.raises(ParameterError, match=said):
+        Rule(name, numbers, source)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import RepeatedStratifiedKFold, StratifiedGroupKFold
 
-from oddrow.errors import EvaluationError, check_number
+from oddrow.errors import EvaluationError, check_number, counted
 from oddrow.typing import Floats, Ints
 
 # So much of its span the last test has to reach, as days end before midnight.
@@ -272,12 +272,10 @@ def check_folds(folds: Sequence[Fold], y: Floats, most: int | None = None, entit
     """
     for number, fold in enumerate(folds, 1):
         if len(np.intersect1d(fold.train, fold.test)):
-            raise EvaluationError(f"fold {number}: a row trains and tests. Expected each on one side.")
+            raise EvaluationError(f"fold {number}: training and test rows overlap. Put each row in one of them.")
         if entity is not None and len(both := np.intersect1d(entity[fold.train], entity[fold.test])):
-            raise EvaluationError(
-                f"fold {number}: entity {both[0]} trains and tests, as {len(both):,} in all do. "
-                "Expected each on one side: split by entity."
-            )
+            shared = f"{counted(len(both), 'entity', 'entities')} (first: {both[0]})"
+            raise EvaluationError(f"fold {number}: training and test rows share {shared}. Split by entity.")
         for name, rows in {"training": fold.train, "test": fold.test}.items():
             n_anomalies = int((y[rows] == 1).sum())
             if n_anomalies in (0, len(rows)):
@@ -289,7 +287,7 @@ def check_folds(folds: Sequence[Fold], y: Floats, most: int | None = None, entit
         n_rare = int(np.bincount(y[fold.train].astype(int), minlength=2).min())
         if most is not None and n_rare >= most:
             raise EvaluationError(
-                f"max_rows={most:,} leaves nothing of the larger class beside {n_rare:,} rare rows in fold {number}."
+                f"max_rows={most:,} must exceed the {n_rare:,} rows of the rarer class in fold {number}."
             )
 
 

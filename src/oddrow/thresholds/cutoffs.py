@@ -1,4 +1,4 @@
-"""The rules: how each one turns scores, and what is known of the rows, into a threshold.
+"""Compute the threshold each rule asks for.
 
 Every rule takes scores (n,), the outcomes of the same rows and its own numbers. Without labels: `fixed`, `quantile`,
 `mean_std`, `contamination`. By alerts a day: `budget`, `budget_per_entity`. With a guarantee from normal rows:
@@ -67,7 +67,7 @@ def contamination(scores: Floats, known: Outcomes, share: float) -> Choice:
 
 def _share_reaching(scores: Floats, known: Outcomes, value: float) -> str:
     share = float(np.average(scores >= value, weights=known.weights))
-    return f"{_percent(share)} of the rows that chose it reach it"
+    return f"{_percent(share)} of the calibration rows are alerts"
 
 
 def _percent(share: float) -> str:
@@ -102,8 +102,8 @@ def _budget(scores: Floats, known: Outcomes, cap: Cap) -> Choice:
     above = highest_first[highest_first > beyond]
     value = float(above[-1]) if len(above) else float(np.nextafter(beyond, np.inf))
     reached = int((scores >= value).sum()) / n_days
-    each = "a day for each entity" if cap.per_entity else "a day"
-    return Choice(value, str(cap), f"{reached:.3g} {each} of the rows that chose it reach it", cap)
+    each = "alerts a day for each entity" if cap.per_entity else "alerts a day"
+    return Choice(value, str(cap), f"{reached:.3g} {each} on the calibration rows", cap)
 
 
 def _n_days(known: Outcomes) -> float:
@@ -141,7 +141,7 @@ def false_alarms(scores: Floats, known: Outcomes, rate: float, confidence: float
 def false_discoveries(scores: Floats, known: Outcomes, rate: float) -> Choice:
     """Return the lowest value at which, on average, at most the share `rate` of a batch's alerts is false.
 
-    A batch with few odd rows is cut higher, by Benjamini and Hochberg's procedure.
+    A batch with few odd rows gets a higher threshold, by Benjamini and Hochberg's procedure.
     """
     _check_equal_weights(known)
     if most_exceeding(rate, min(len(scores), MOST_CALIBRATION)) < 0:
@@ -198,7 +198,7 @@ def f_beta(scores: Floats, known: Outcomes, b: float) -> Choice:
     best = int(f_scores.argmax())
     precision, recall = each.found[best] / (each.found[best] + each.false[best]), each.found[best] / total
     reached = f"F{b:g} {f_scores[best]:.3f} (precision {precision:.3f}, recall {recall:.3f})"
-    return Choice(float(each.value[best]), observed=f"{reached} on {_rows_that_chose(known)}")
+    return Choice(float(each.value[best]), observed=f"{reached} on {_size(known)}")
 
 
 def cost(scores: Floats, known: Outcomes, per_false_alarm: float) -> Choice:
@@ -211,7 +211,7 @@ def cost(scores: Floats, known: Outcomes, per_false_alarm: float) -> Choice:
     is_worth_it = costs[best] < without_alerts
     value = each.value[best] if is_worth_it else np.nextafter(each.value[0], np.inf)
     least = min(costs[best], without_alerts)
-    compared = f"a cost of {least:,.6g} on {_rows_that_chose(known)}; without any alert {without_alerts:,.6g}"
+    compared = f"a cost of {least:,.6g} on {_size(known)}; without any alert {without_alerts:,.6g}"
     return Choice(float(value), observed=compared)
 
 
@@ -235,7 +235,7 @@ def recall(scores: Floats, known: Outcomes, least: float, confidence: float) -> 
         )
     value = float(np.sort(scores)[n_ranks - 1])
     guarantee = f"at least {100 * least:g} % of anomalies are alerts, with confidence {confidence:g}"
-    return Choice(value, guarantee, f"{_percent((scores >= value).mean())} of the {m:,} known anomalies are")
+    return Choice(value, guarantee, f"it finds {_percent((scores >= value).mean())} of the {m:,} known anomalies")
 
 
 def precision(scores: Floats, known: Outcomes, least: float, confidence: float) -> Choice:
@@ -264,7 +264,7 @@ def precision(scores: Floats, known: Outcomes, least: float, confidence: float) 
     return Choice(
         float(np.nextafter(scores[n], np.inf)),
         f"at least {100 * least:g} % of the alerts are anomalies, with confidence {confidence:g}",
-        f"{_percent(found[n - 1] / n)} of the {n:,} alerts among the rows that chose it are",
+        f"{_percent(found[n - 1] / n)} of its {n:,} alerts on the calibration rows are anomalies",
     )
 
 
@@ -272,12 +272,12 @@ def check_known(known: Outcomes) -> None:
     """Raise `EvaluationError` if the labelled rows hold no anomaly, or nothing else."""
     n_anomalies, n = int(known.anomalous.sum()), int(known.labelled.sum())
     if n_anomalies in (0, n):
-        lacking = "known anomaly" if n_anomalies == 0 else "known normal row"
+        lacking = "anomalies" if n_anomalies == 0 else "normal rows"
         raise EvaluationError(
-            f"no {lacking} among the {n:,} labelled rows that would choose it. Hold out more rows "
-            "(training.validation_fraction), or choose it on labelled rows: oddrow threshold TABLE."
+            f"the rule needs known {lacking}, but none of the {n:,} labelled rows is one. Hold out more rows "
+            "(training.validation_fraction), or choose the threshold on labelled rows: oddrow threshold TABLE."
         )
 
 
-def _rows_that_chose(known: Outcomes) -> str:
-    return f"the {len(known):,} rows that chose it, {int(known.anomalous.sum()):,} of them anomalies"
+def _size(known: Outcomes) -> str:
+    return f"the {len(known):,} calibration rows, {int(known.anomalous.sum()):,} of them anomalies"

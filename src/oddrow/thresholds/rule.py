@@ -81,7 +81,7 @@ RULES = {
     "false-discoveries": Kind(false_discoveries, (Number(0, 0.9999, 0.1, above=True),), needs_held_out=True),
 }
 
-DEPENDENT = "; entities repeat among the rows that chose it, so the true confidence is lower"
+DEPENDENT = "; entities repeat among the calibration rows, so the true confidence is lower"
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,11 @@ class Rule:
     source : {"validation", "train"}, default="validation"
         Whose scores choose when a model is fitted: validation rows, if there are any, or training rows.
 
+    Raises
+    ------
+    ParameterError
+        If there is no such rule, or its numbers do not fit it.
+
     See Also
     --------
     Threshold : What a rule chooses.
@@ -111,6 +116,27 @@ class Rule:
     name: str
     numbers: tuple[float, ...]
     source: str = "validation"
+
+    def __post_init__(self) -> None:
+        check_choice("threshold rule", self.name, RULES)
+        self._check_numbers()
+        check_choice(f"the rows of threshold rule {str(self)!r}", self.source, SOURCES)
+        if self.source == "train" and self.needs_held_out:
+            raise ParameterError(
+                f"threshold rule '{self}@train': the guarantee of {self.name} does not follow from training rows. "
+                "Leave @train out."
+            )
+
+    def _check_numbers(self) -> None:
+        known, n = self._kind.numbers, len(self.numbers)
+        if n > len(known):
+            raise ParameterError(f"threshold rule {self.name} takes at most {counted(len(known), 'number')}, not {n}.")
+        if n < sum(not number.optional for number in known):
+            raise ParameterError(f"threshold rule {self.name} needs a number, as in {self.name}:5.")
+        for value, of in zip(self.numbers, known, strict=False):
+            if of.high <= 1 and isinstance(value, (int, float)) and value >= PERCENT:
+                raise ParameterError(f"threshold rule {str(self)!r}: {value:g} is not a share. Write 0.8 for 80 %.")
+            check_number(f"threshold rule {self.name}", value, of.low, of.high, whole=of.whole, above=of.above)
 
     @classmethod
     def parse(cls, text: str) -> Rule:
@@ -141,15 +167,9 @@ class Rule:
         rule, at, source = text.partition("@")
         name, *given = rule.split(":")
         check_choice("threshold rule", name, RULES)
-        if at:
-            check_choice(f"the rows of threshold rule {text!r}", source, SOURCES)
-        parsed = cls(name, _numbers(text, name, given), source if at else "validation")
-        if parsed.source == "train" and parsed.needs_held_out:
-            raise ParameterError(
-                f"threshold rule {text!r}: the guarantee of {name} does not follow from training rows. "
-                "Leave @train out."
-            )
-        return parsed
+        numbers = [_parsed(text, number) for number in given]
+        defaults = [number.default for number in RULES[name].numbers[len(given) :] if number.default is not None]
+        return cls(name, (*numbers, *defaults), source if at else "validation")
 
     def __str__(self) -> str:
         # As many digits as it takes to read the same number back.
@@ -234,7 +254,7 @@ class Rule:
         >>> threshold.value
         3.0
         >>> threshold.guarantee_in_words
-        'No guarantee: F1 1.000 (precision 1.000, recall 1.000) on the 4 rows that chose it, 2 of them anomalies.'
+        'No guarantee: F1 1.000 (precision 1.000, recall 1.000) on the 4 calibration rows, 2 of them anomalies.'
         """
         scores = as_numbers("scores", scores)
         known = Outcomes(n_rows=len(scores)) if outcomes is None else outcomes
@@ -285,23 +305,6 @@ class Rule:
     @property
     def _kind(self) -> Kind:
         return RULES[self.name]
-
-
-def _numbers(text: str, name: str, given: list[str]) -> tuple[float, ...]:
-    known = RULES[name].numbers
-    if len(given) > len(known):
-        raise ParameterError(f"threshold rule {text!r}: {name} takes at most {counted(len(known), 'number')}.")
-    numbers = [_parsed(text, number) for number in given]
-    for number in known[len(given) :]:
-        if number.default is not None:
-            numbers.append(number.default)
-        elif not number.optional:
-            raise ParameterError(f"threshold rule {text!r}: {name} needs a number, as in {name}:5.")
-    for value, of in zip(numbers, known, strict=False):
-        if of.high <= 1 and value >= PERCENT:
-            raise ParameterError(f"threshold rule {text!r}: {value:g} is not a share. Write 0.8 for 80 %.")
-        check_number(f"threshold rule {name}", value, of.low, of.high, whole=of.whole, above=of.above)
-    return tuple(numbers)
 
 
 def _parsed(text: str, number: str) -> float:
