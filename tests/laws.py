@@ -51,7 +51,7 @@ def sparse_autoencoder(epochs: int = 3, *, noisy: bool = True, **parameters: Any
 def oddrow(epochs: int = 3, *, noisy: bool = True, mode: str = "novelty", **parameters: Any) -> OddRowDetector:
     """Either mode, with fewer reference rows than the smallest table of the laws."""
     training = Training(epochs=epochs if mode == "novelty" else None, batch_size=64, validation_fraction=0.2)
-    usual = {"mode": mode, "reference_rows": 100, "training": training, "random_state": 0}
+    usual = {"mode": mode, "n_reference_rows": 100, "training": training, "random_state": 0}
     return OddRowDetector(**{**usual, **parameters})
 
 
@@ -76,8 +76,8 @@ FEWEST_ROWS = {"oddrow": 2, "oddrow outlier": 2, "autoencoder": 2, "sparse autoe
 UNTRAINED = ("oddrow outlier",)
 # What each needs to find the planted rows.
 LEARNED: dict[str, dict[str, Any]] = {
-    "oddrow": {"epochs": 40, "reference_rows": 10_000},
-    "oddrow outlier": {"reference_rows": 10_000},
+    "oddrow": {"epochs": 40, "n_reference_rows": 10_000},
+    "oddrow outlier": {"n_reference_rows": 10_000},
     "autoencoder": {"epochs": 40, "hidden": (32, 6, 32)},
     # Dropout in a middle layer of five loses the little by which planted rows differ.
     "sparse autoencoder": {"epochs": 100, "hidden": (32, 5, 32), "dropout": 0.0},

@@ -77,7 +77,7 @@ def _others(setting: str, seed: int) -> Mapping[str, tuple[Callable[[], Any], Ab
     untrained = Training(epochs=0)
     both = {
         "no row held (reference_rows=0)": (
-            lambda: OddRowDetector(mode=mode, reference_rows=0, random_state=seed),
+            lambda: OddRowDetector(mode=mode, n_reference_rows=0, random_state=seed),
             as_is,
         ),
         "AutoencoderDetector": (lambda: AutoencoderDetector(random_state=seed), as_is),

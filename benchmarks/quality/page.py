@@ -39,7 +39,7 @@ PARTS = {
     "untrained copy": "untrained copy",
     "the nearest alone": "one neighbour instead of ten",
     "numbers not pressed together": "numbers not compressed",
-    "no row held (reference_rows=0)": "no row stored (reference_rows=0)",
+    "no row held (reference_rows=0)": "no row stored (n_reference_rows=0)",
 }
 WITHOUT = {
     "A": (

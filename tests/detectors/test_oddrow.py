@@ -78,7 +78,7 @@ def test_a_training_row_is_held_against_the_others(mode: str) -> None:
 
 
 def test_most_rows_kept_is_a_limit_and_wide_tables_keep_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert detector(reference_rows=50).fit(array()).n_reference_rows_ == 50
+    assert detector(n_reference_rows=50).fit(array()).n_reference_rows_ == 50
     # So small that a table of thirty columns is a wide one.
     monkeypatch.setattr(module, "MAX_REFERENCE_BYTES", 10_000)
     for mode, most in (("outlier", 2500 // 30), ("novelty", 2500 // (30 + 60))):
@@ -87,7 +87,7 @@ def test_most_rows_kept_is_a_limit_and_wide_tables_keep_fewer(monkeypatch: pytes
 
 
 def test_other_seeds_keep_other_rows() -> None:
-    one, other = (detector(reference_rows=50, random_state=seed).fit(array()) for seed in (0, 1))
+    one, other = (detector(n_reference_rows=50, random_state=seed).fit(array()) for seed in (0, 1))
     assert not np.array_equal(one.network_.neighbours.numbers, other.network_.neighbours.numbers)
 
 
@@ -189,7 +189,7 @@ def test_a_category_that_no_row_had_makes_a_row_odd(mode: str, odd: dict[str, An
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("reference_rows", [10_000, 0])
+@pytest.mark.parametrize("n_reference_rows", [10_000, 0])
 @pytest.mark.parametrize(
     "rows",
     [
@@ -200,8 +200,8 @@ def test_a_category_that_no_row_had_makes_a_row_odd(mode: str, odd: dict[str, An
     ],
     ids=["all categories", "nine in ten are doubles", "constant and doubled columns", "one huge value"],
 )
-def test_odd_tables_of_twenty_rows(mode: str, reference_rows: int, rows: pl.DataFrame) -> None:
-    scores = detector(mode, reference_rows=reference_rows).fit(rows).anomaly_score(rows)
+def test_odd_tables_of_twenty_rows(mode: str, n_reference_rows: int, rows: pl.DataFrame) -> None:
+    scores = detector(mode, n_reference_rows=n_reference_rows).fit(rows).anomaly_score(rows)
     assert np.isfinite(scores).all()
     assert (scores >= 0).all()
 
@@ -240,7 +240,7 @@ def test_a_level_of_every_tenth_row_is_no_anomaly(mode: str) -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_without_memory_a_model_holds_means_of_several_rows(mode: str) -> None:
     train = array(600)
-    fitted = detector(mode, reference_rows=0, encoder=TableEncoder(soft_limit=None)).fit(train)
+    fitted = detector(mode, n_reference_rows=0, encoder=TableEncoder(soft_limit=None)).fit(train)
     assert (fitted.n_reference_rows_, 2 < fitted.n_means_ <= 60) == (0, True)
     encoded = fitted.encoder_.transform(pl.DataFrame(train, schema=["x0", "x1", "x2"])).numbers
     means = np.asarray(fitted.network_.neighbours.numbers)
@@ -253,14 +253,14 @@ def test_without_memory_a_model_holds_means_of_several_rows(mode: str) -> None:
 def test_without_memory_a_level_that_no_row_had_is_odd(mode: str) -> None:
     """A row like a mean is no row that was kept: it is not left out."""
     train = pl.DataFrame({"a": ["x", "y", "x", "y"] * 50, "b": ["u", "v", "v", "u"] * 50})
-    fitted = detector(mode, reference_rows=0).fit(train)
+    fitted = detector(mode, n_reference_rows=0).fit(train)
     usual, odd = (fitted.anomaly_score(pl.DataFrame({"a": ["x"], "b": [level]}))[0] for level in ("u", "never seen"))
     assert odd > usual + 5
 
 
 def test_without_memory_few_rows_are_refused() -> None:
     with pytest.raises(TableError, match="n_samples = 9 to learn from, expected at least 10"):
-        detector("outlier", reference_rows=0).fit(array(9))
+        detector("outlier", n_reference_rows=0).fit(array(9))
 
 
 # Saved models.
@@ -270,14 +270,14 @@ def artifact(fitted: OddRowDetector) -> Artifact:
     return Artifact(fitted, Threshold(1.5, "fixed:1.5"))
 
 
-@pytest.mark.parametrize("reference_rows", [50, 0])
+@pytest.mark.parametrize("n_reference_rows", [50, 0])
 @pytest.mark.parametrize("mode", MODES)
-def test_manifest_and_card_say_what_is_kept(mode: str, reference_rows: int, tmp_path: Path) -> None:
-    fitted = detector(mode, reference_rows=reference_rows).fit(array())
+def test_manifest_and_card_say_what_is_kept(mode: str, n_reference_rows: int, tmp_path: Path) -> None:
+    fitted = detector(mode, n_reference_rows=n_reference_rows).fit(array())
     artifact(fitted).save(tmp_path / "model")
     state = json.loads((tmp_path / "model" / MANIFEST).read_text())["detector"]["state"]
     assert (state["n_reference_rows"], state["n_means"]) == (fitted.n_reference_rows_, fitted.n_means_)
-    said = "the model holds 50 training rows" if reference_rows else f"but {fitted.n_means_} means of 5 or more"
+    said = "the model holds 50 training rows" if n_reference_rows else f"but {fitted.n_means_} means of 5 or more"
     assert said in (tmp_path / "model" / "card.md").read_text()
     said = "40% of the training rows, the farthest from others, were not trusted"
     assert (said in fitted._training_notes) == (mode == "outlier")
@@ -296,7 +296,7 @@ def test_manifest_and_card_say_what_is_kept(mode: str, reference_rows: int, tmp_
     ],
 )
 def test_a_manifest_that_lies_about_it_is_refused(place: str, value: Any, said: str, tmp_path: Path) -> None:
-    artifact(detector(reference_rows=50).fit(array())).save(tmp_path / "model")
+    artifact(detector(n_reference_rows=50).fit(array())).save(tmp_path / "model")
     path = tmp_path / "model" / MANIFEST
     manifest = json.loads(path.read_text())
     manifest["detector"]["state"][place] = value
@@ -306,10 +306,10 @@ def test_a_manifest_that_lies_about_it_is_refused(place: str, value: Any, said: 
 
 
 def test_a_memory_beyond_all_is_refused_without_being_made(tmp_path: Path) -> None:
-    artifact(detector(reference_rows=50).fit(array())).save(tmp_path / "model")
+    artifact(detector(n_reference_rows=50).fit(array())).save(tmp_path / "model")
     path = tmp_path / "model" / MANIFEST
     manifest = json.loads(path.read_text())
-    manifest["detector"]["state"]["n_reference_rows"] = manifest["detector"]["parameters"]["reference_rows"] = 10**12
+    manifest["detector"]["state"]["n_reference_rows"] = manifest["detector"]["parameters"]["n_reference_rows"] = 10**12
     path.write_text(json.dumps(manifest))
     with pytest.raises(ArtifactError, match="not fit its parameters"):
         Artifact.load(tmp_path / "model")

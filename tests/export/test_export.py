@@ -95,7 +95,7 @@ def differences(detector: Detector, rows: pl.DataFrame) -> Floats:
 
 def fitted(kind: type[Detector], rows: pl.DataFrame | None = None, **parameters: Any) -> Detector:
     """A detector of a few weights, which needs no training to have something to say."""
-    small = {"hidden": (8,)} if kind is not OddRowDetector else {"mode": "novelty", "reference_rows": 200}
+    small = {"hidden": (8,)} if kind is not OddRowDetector else {"mode": "novelty", "n_reference_rows": 200}
     small = {**small, "training": Training(epochs=0), "random_state": 0, **parameters}
     return kind(**small).fit(table(300) if rows is None else rows)
 
@@ -140,9 +140,9 @@ NETWORKS: dict[str, tuple[type[Detector], dict[str, Any]]] = {
     ),
     "no hidden layer": (AutoencoderDetector, {"hidden": (), "output": "tanh", "known_weight": 5.0}),
     "mixture": (DAGMMDetector, {"latent": 2, "n_components": 2, "features": ("cosine",), "activations": "gelu"}),
-    "kept rows and their codes": (OddRowDetector, {"reference_rows": 50}),
+    "kept rows and their codes": (OddRowDetector, {"n_reference_rows": 50}),
     "kept rows": (OddRowDetector, {"mode": "outlier", "training": None}),
-    "means": (OddRowDetector, {"reference_rows": 0}),
+    "means": (OddRowDetector, {"n_reference_rows": 0}),
     "mixture of codes": (DAGMMDetector, {"latent": 3, "n_components": 1, "features": (), "activations": "linear"}),
 }
 

@@ -114,8 +114,8 @@ def test_without_anything_the_defaults_hold() -> None:
     assert settings.threshold == Rule("quantile", (0.99,))
     defaults = OddRowDetector().get_params(deep=False)
     found = settings.new_detector().get_params(deep=False)
-    assert {name: found[name] for name in ("mode", "reference_rows", "contamination")} == {
-        name: defaults[name] for name in ("mode", "reference_rows", "contamination")
+    assert {name: found[name] for name in ("mode", "n_reference_rows", "contamination")} == {
+        name: defaults[name] for name in ("mode", "n_reference_rows", "contamination")
     }
 
 
@@ -147,7 +147,7 @@ def test_the_encoder_is_that_of_the_mode_but_for_what_is_said() -> None:
         (["clean=true", "detector.mode=outlier"], "clean contradicts detector.mode=outlier"),
         (["training.epochs=5"], "training.epochs=5: outlier mode trains nothing"),
         (["detector.mode=novel"], "mode='novel' is not one of novelty, outlier"),
-        (["detector.reference_rows=1"], "reference_rows=1: a single row has no other"),
+        (["detector.n_reference_rows=1"], "n_reference_rows=1: a single row has no other"),
     ],
     ids=str,
 )

@@ -45,7 +45,7 @@ N_NEIGHBOURS = {"novelty": 1, "outlier": 10}
 
 MIN_ROWS = 2
 
-# Six of ten are trusted in outlier mode, and a mean is of five rows at least.
+# Outlier mode trusts 60 % of the rows, and each mean needs five.
 MIN_ROWS_FOR_MEANS = 2 * MIN_CLUSTER_SIZE
 
 # In outlier mode a category that differs counts as much as this many standard deviations of a number, which is about
@@ -87,7 +87,7 @@ class OddRowDetector(Detector):
         Whether training rows may be anomalies. "novelty" takes all of them as normal: choose it if known anomalies are
         excluded or the rows have been checked. "outlier" trusts only the 60 % of the rows that are closest to others
         and trains no network.
-    reference_rows : int
+    n_reference_rows : int
         Training rows to keep as references, drawn at random; at least 2. Wide tables keep fewer, so that models stay
         below 20 MB. 0 keeps no row but up to 200 means of at least five rows each, for models that must not contain
         training rows; the mean of identical rows is still that row.
@@ -166,7 +166,7 @@ class OddRowDetector(Detector):
         self,
         *,
         mode: str = "outlier",
-        reference_rows: int = 10_000,
+        n_reference_rows: int = 10_000,
         training: Training | None = None,
         encoder: TableEncoder | None = None,
         kinds: dict[str, str] | None = None,
@@ -177,14 +177,14 @@ class OddRowDetector(Detector):
             training=training, encoder=encoder, kinds=kinds, contamination=contamination, random_state=random_state
         )
         self.mode = mode
-        self.reference_rows = reference_rows
+        self.n_reference_rows = n_reference_rows
 
     def _check_parameters(self) -> None:
         check_choice("mode", self.mode, MODES)
-        check_number("reference_rows", self.reference_rows, 0, whole=True)
-        if self.reference_rows == 1:
+        check_number("n_reference_rows", self.n_reference_rows, 0, whole=True)
+        if self.n_reference_rows == 1:
             raise ParameterError(
-                "reference_rows=1: a single row has no other to be compared with. Give 2 or more, or 0 to keep means."
+                "n_reference_rows=1: a single row has no other to be compared with. Give 2 or more, or 0 to keep means."
             )
         if self.mode == "outlier" and self.training is not None and self.training.epochs:
             raise ParameterError(
@@ -218,7 +218,7 @@ class OddRowDetector(Detector):
         return [*notes, f"the model holds no training row, but {self.n_means_:,} means of {MIN_CLUSTER_SIZE} or more"]
 
     def _check_enough(self, n_rows: int) -> None:
-        least = MIN_ROWS if self.reference_rows else MIN_ROWS_FOR_MEANS
+        least = MIN_ROWS if self.n_reference_rows else MIN_ROWS_FOR_MEANS
         if n_rows < least:
             raise TableError(f"n_samples = {n_rows} to learn from, expected at least {least} to compare rows.")
 
@@ -267,7 +267,7 @@ class OddRowDetector(Detector):
         """Choose the reference rows and calibrate the distances from them."""
         rng = np.random.default_rng(rows.seed)
         normal, validation = load_rows(rows.normal), self._calibration_rows(rows)
-        most = max(MAX_CALIBRATION_ROWS, self.reference_rows)
+        most = max(MAX_CALIBRATION_ROWS, self.n_reference_rows)
         # If there is room, held-out rows become reference rows too, unless somebody gave them as validation rows.
         is_full = len(normal[0]) >= most or rows.split_from is None
         unit = self._unit(load_rows(rows.training)[0])
@@ -292,7 +292,7 @@ class OddRowDetector(Detector):
         self, rows: Arrays, unit: Numbers, autoencoder: DenoisingAutoencoder | None, rng: np.random.Generator
     ) -> Arrays:
         """Return the first rows, or means of all, and record how many."""
-        if not self.reference_rows:
+        if not self.n_reference_rows:
             means = centroids(rows, unit, rng)
             self.n_reference_rows_, self.n_means_ = 0, len(means[0])
             return means
@@ -307,7 +307,7 @@ class OddRowDetector(Detector):
         n_rows = most_values // (width + n_codes)
         if n_rows > MAX_CODED_ROWS:
             n_rows = (most_values - MAX_CODED_ROWS * n_codes) // width
-        return int(min(self.reference_rows, max(MIN_ROWS, n_rows)))
+        return int(min(self.n_reference_rows, max(MIN_ROWS, n_rows)))
 
     def _assemble(
         self,
@@ -318,12 +318,12 @@ class OddRowDetector(Detector):
         tails: Sequence[Tail],
     ) -> OddRow:
         # A mean stands for several rows.
-        n_nearest = N_NEIGHBOURS[self.mode] if self.reference_rows else 1
+        n_nearest = N_NEIGHBOURS[self.mode] if self.n_reference_rows else 1
         neighbours = Neighbours(*map(jnp.asarray, reference), scale=jnp.asarray(1 / unit), n_nearest=n_nearest)
         coded = None
         if autoencoder is not None:
             coded = Neighbours(*as_rows(codes), scale=autoencoder.code_scale(codes), n_nearest=n_nearest)
-        return OddRow(neighbours, autoencoder, coded, tails, self._n_levels, uses_means=not self.reference_rows)
+        return OddRow(neighbours, autoencoder, coded, tails, self._n_levels, uses_means=not self.n_reference_rows)
 
     _state = OddRowState
 
@@ -333,8 +333,8 @@ class OddRowDetector(Detector):
 
     def _empty_network(self, state: OddRowState) -> OddRow:
         self.n_reference_rows_, self.n_means_ = state.n_reference_rows, state.n_means
-        check_number("n_reference_rows", self.n_reference_rows_, 0, self.reference_rows, whole=True)
-        check_number("n_means", self.n_means_, 0, 0 if self.reference_rows else N_CLUSTERS, whole=True)
+        check_number("n_reference_rows", self.n_reference_rows_, 0, self.n_reference_rows, whole=True)
+        check_number("n_means", self.n_means_, 0, 0 if self.n_reference_rows else N_CLUSTERS, whole=True)
         n_held = self.n_reference_rows_ + self.n_means_
         check_number("the number of reference rows or means", n_held, MIN_ROWS)
         autoencoder, n_numbers = self._new_network(0), len(self._number_columns)
