@@ -57,7 +57,7 @@ def everything(*, n_rows: int, threads: int) -> Once:
 
     def once() -> float:
         alerts = scores >= cut
-        found = ranking_intervals(y, scores, cut=cut, amount=amount, entity=card)
+        found = ranking_intervals(y, scores, threshold=cut, amount=amount, entity=card)
         probability = 1 / (1 + np.exp(-scores))
         metrics.cost(y, alerts, amount=amount, per_false_alarm=PRICE)
         metrics.recall_at_precision(y, scores, precision=0.5)
@@ -96,7 +96,7 @@ def intervals(*, n_rows: int, by: str, threads: int) -> Once:
     entity = card if by == "card" else None
 
     def once() -> float:
-        found = ranking_intervals(y, scores, cut=cut, amount=amount, weight=weight, entity=entity, n_draws=DRAWS)
+        found = ranking_intervals(y, scores, threshold=cut, amount=amount, weight=weight, entity=entity, n_draws=DRAWS)
         return found["average_precision"].value
 
     return once

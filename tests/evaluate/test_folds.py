@@ -82,9 +82,9 @@ def test_a_row_on_both_sides_is_refused() -> None:
 
 
 def test_a_side_without_a_class_is_refused() -> None:
-    with pytest.raises(EvaluationError, match="fold 1: no anomaly is among its 50 test rows"):
+    with pytest.raises(EvaluationError, match="fold 1: no anomaly among its 50 test rows"):
         check_folds([Fold(np.arange(50), np.arange(50, 100))], Y)
-    with pytest.raises(EvaluationError, match="fold 1: no normal row is among its 5 training rows"):
+    with pytest.raises(EvaluationError, match="fold 1: no normal row among its 5 training rows"):
         check_folds([Fold(np.arange(5), np.arange(5, 100))], Y)
 
 

@@ -52,10 +52,10 @@ def test_the_values_are_those_of_the_metrics(tied: bool, weighted: bool) -> None
     weight = rng.uniform(0.5, 9, 1000) if weighted else None
     amount = rng.lognormal(3, 1, 1000)
     for cut in (1.0, scores[y == 1][0], -99.0, 99.0, np.inf):
-        found = ranking_intervals(y, scores, cut=cut, weight=weight, amount=amount, n_draws=20)
+        found = ranking_intervals(y, scores, threshold=cut, weight=weight, amount=amount, n_draws=20)
         assert found.keys() == NAMES
         assert {name: one.value for name, one in found.items()} == numbers(y, scores, cut, weight, amount)
-    assert "value_caught" not in ranking_intervals(y, scores, cut=1, n_draws=2)
+    assert "value_caught" not in ranking_intervals(y, scores, threshold=1, n_draws=2)
     assert found["auroc"].value == roc_auc_score(y, scores, sample_weight=weight)
 
 
@@ -98,11 +98,13 @@ def test_intervals_by_rows_are_those_of_a_plain_bootstrap(tied: bool) -> None:
     rows = [list(np.flatnonzero(y == label)[:, None]) for label in (0, 1)]
     expected = drawn_plainly(y, scores, 2.0, amount, rows)
     names = list(numbers(y, scores, 2.0, None, amount))
-    assert_alike(ranking_intervals(y, scores, cut=2.0, amount=amount, n_draws=2000), expected, names)
+    assert_alike(ranking_intervals(y, scores, threshold=2.0, amount=amount, n_draws=2000), expected, names)
     # The same numbers by the other way of drawing, which rows take that do not weigh alike.
     weight = np.ones(len(y))
     weight[y == 0] += 1e-9 * rng.random(1140)
-    assert_alike(ranking_intervals(y, scores, cut=2.0, amount=amount, weight=weight, n_draws=2000), expected, names)
+    assert_alike(
+        ranking_intervals(y, scores, threshold=2.0, amount=amount, weight=weight, n_draws=2000), expected, names
+    )
 
 
 def test_intervals_by_entity_are_those_of_a_plain_bootstrap() -> None:
@@ -110,7 +112,7 @@ def test_intervals_by_entity_are_those_of_a_plain_bootstrap() -> None:
     y, scores = ranked(60, 1140, rng)
     amount, entity = rng.lognormal(3, 1, len(y)), 500 - rng.integers(0, 80, len(y))
     expected = drawn_plainly(y, scores, 2.0, amount, [[np.flatnonzero(entity == code) for code in np.unique(entity)]])
-    ours = ranking_intervals(y, scores, cut=2.0, amount=amount, entity=entity, n_draws=2000)
+    ours = ranking_intervals(y, scores, threshold=2.0, amount=amount, entity=entity, n_draws=2000)
     assert_alike(ours, expected, list(numbers(y, scores, 2.0, None, amount)))
 
 
@@ -131,7 +133,7 @@ def covered(n_sets: int, cards: bool) -> dict[str, float]:
     hits = dict.fromkeys(truth, 0)
     for seed in range(n_sets):
         y, scores, entity = sample(500)
-        found = ranking_intervals(y, scores, cut=1.5, entity=entity if cards else None, seed=seed)
+        found = ranking_intervals(y, scores, threshold=1.5, entity=entity if cards else None, seed=seed)
         for name, value in truth.items():
             hits[name] += found[name].low <= value <= found[name].high
     return {name: hit / n_sets for name, hit in hits.items()}
@@ -149,7 +151,7 @@ def test_rows_of_one_card_tell_less_than_rows_of_many() -> None:
     entity = np.repeat(np.arange(100), 20)
     y = (entity % 5 == 0).astype(float)
     scores = rng.normal(size=100)[entity] + 2 * y + 0.1 * rng.normal(size=2000)
-    by_rows, by_card = (ranking_intervals(y, scores, cut=1.5, entity=of) for of in (None, entity))
+    by_rows, by_card = (ranking_intervals(y, scores, threshold=1.5, entity=of) for of in (None, entity))
     for name, one in by_card.items():
         assert one.high - one.low > 2 * (by_rows[name].high - by_rows[name].low), name
         assert one.value == by_rows[name].value
@@ -162,25 +164,28 @@ def test_the_seed_decides(by: str) -> None:
     weight = rng.uniform(1, 2, 330) if by == "weighted rows" else None
     entity = rng.integers(0, 50, 330) if by == "entities" else None
     one, same, other = (
-        ranking_intervals(y, scores, cut=1, weight=weight, entity=entity, seed=seed, n_draws=50) for seed in (3, 3, 4)
+        ranking_intervals(y, scores, threshold=1, weight=weight, entity=entity, seed=seed, n_draws=50)
+        for seed in (3, 3, 4)
     )
     assert one == same != other
     order = np.argsort(-scores)
     entity = None if entity is None else entity[order]
     weight = None if weight is None else weight[order]
-    sorted_rows = ranking_intervals(y[order], scores[order], cut=1, weight=weight, entity=entity, seed=3, n_draws=50)
+    sorted_rows = ranking_intervals(
+        y[order], scores[order], threshold=1, weight=weight, entity=entity, seed=3, n_draws=50
+    )
     assert {name: pytest.approx(tuple(value)) for name, value in sorted_rows.items()} == one
 
 
 def test_weights_that_are_alike_change_nothing() -> None:
     y, scores = ranked(30, 300, np.random.default_rng(0))
-    plain, heavy = (ranking_intervals(y, scores, cut=1, weight=of) for of in (None, np.full(330, 4.0)))
+    plain, heavy = (ranking_intervals(y, scores, threshold=1, weight=of) for of in (None, np.full(330, 4.0)))
     assert {name: pytest.approx(tuple(one)) for name, one in heavy.items()} == plain
 
 
 def test_a_class_in_one_entity_is_drawn_again_where_it_is_missing() -> None:
     y, entity = np.array([1.0, 1, 0, 0, 0, 0]), np.array([0, 0, 1, 1, 2, 2])
-    found = ranking_intervals(y, np.array([5.0, 2, 4, 3, 1, 1]), cut=2, entity=entity, n_draws=50)
+    found = ranking_intervals(y, np.array([5.0, 2, 4, 3, 1, 1]), threshold=2, entity=entity, n_draws=50)
     assert tuple(found["recall"]) == (1, 1, 1)
     assert 1 / 3 <= found["precision"].low <= found["precision"].value <= found["precision"].high <= 1
 
@@ -189,7 +194,7 @@ def test_many_anomalies_are_thinned_to_levels_and_stay_close(monkeypatch: pytest
     y, scores = ranked(3000, 2000, np.random.default_rng(0))
     # Heavy ties side by side, of anomalies and of normal rows, must not become one level.
     scores[np.flatnonzero(y == 1)[:900]], scores[np.flatnonzero(y == 0)[:900]] = 0.5, 0.4999
-    exact = ranking_intervals(y, scores, cut=1, n_draws=50)
+    exact = ranking_intervals(y, scores, threshold=1, n_draws=50)
     monkeypatch.setattr(intervals, "MOST_LEVELS", 100)
     ranking = Ranking.of(y, scores, 1, None, None)
     assert ranking.normal.n_levels <= 2 * 101 + 1
@@ -200,7 +205,8 @@ def test_many_anomalies_are_thinned_to_levels_and_stay_close(monkeypatch: pytest
     )
     assert thinned == pytest.approx(exactly, abs=1 / 100)
     assert (
-        ranking_intervals(y, scores, cut=1, n_draws=50)["average_precision"].value == exact["average_precision"].value
+        ranking_intervals(y, scores, threshold=1, n_draws=50)["average_precision"].value
+        == exact["average_precision"].value
     )
 
 
@@ -220,12 +226,12 @@ def test_rows_that_say_nothing(
     given_amount = None if amount is None else np.array(amount, float)
     codes = None if entity is None else np.array(entity)
     with pytest.raises(EvaluationError, match=said):
-        ranking_intervals(np.array(y, float), np.array(scores, float), cut=1, amount=given_amount, entity=codes)
+        ranking_intervals(np.array(y, float), np.array(scores, float), threshold=1, amount=given_amount, entity=codes)
 
 
 def test_no_draws_are_refused() -> None:
     with pytest.raises(ParameterError, match="n_draws=0"):
-        ranking_intervals(np.array([1.0, 0.0]), np.array([1.0, 0.0]), cut=1, n_draws=0)
+        ranking_intervals(np.array([1.0, 0.0]), np.array([1.0, 0.0]), threshold=1, n_draws=0)
 
 
 def test_a_daily_mean_covers_the_truth_about_as_often_as_it_says() -> None:
@@ -240,11 +246,11 @@ def test_a_daily_mean_covers_the_truth_about_as_often_as_it_says() -> None:
 
 @pytest.mark.parametrize("n_days", [0, 1])
 def test_a_single_day_tells_nothing_about_others(n_days: int) -> None:
-    with pytest.raises(EvaluationError, match=f"{n_days} days? cannot tell how days differ"):
+    with pytest.raises(EvaluationError, match=f"{n_days} days? cannot show how days differ"):
         daily_interval(np.ones(n_days))
 
 
 def test_average_precision_is_scikit_learns() -> None:
     y, scores = ranked(30, 300, np.random.default_rng(0))
     expected = average_precision_score(y, scores)
-    assert ranking_intervals(y, scores, cut=1, n_draws=2)["average_precision"].value == expected
+    assert ranking_intervals(y, scores, threshold=1, n_draws=2)["average_precision"].value == expected

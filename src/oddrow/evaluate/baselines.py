@@ -15,18 +15,17 @@ from oddrow.evaluate.folds import thinned
 from oddrow.typing import Floats
 
 MOST_SVM_ROWS = 5000
-
 MOST_FOREST_ROWS = 50_000
 
-# With fewer known anomalies a classifier says more of chance than of the labels.
+# With fewer known anomalies, the result of a classifier is mostly chance.
 FEWEST_LABELLED = 20
 
-# Rows in float64 at once.
+# Rows converted to float64 at a time.
 BLOCK = 8192
 
 
 class Baseline(Protocol):
-    """Fitted to numbers (n, d) of training rows, it scores numbers (m, d), higher is odder."""
+    """A detector that is fitted to numbers (n, d) and scores numbers (m, d), higher is odder."""
 
     def fit(self, X: npt.NDArray[np.float32]) -> Baseline:
         """Learn from the training rows."""
@@ -52,14 +51,14 @@ class Forest:
 
 
 class Mahalanobis:
-    """Squared Mahalanobis distance from the mean, by the covariance of the training rows.
+    """Squared Mahalanobis distance from the mean of the training rows.
 
-    scikit-learn's EmpiricalCovariance gives the same numbers but holds three copies of the rows in float64; here sums
-    are taken block by block.
+    scikit-learn's EmpiricalCovariance gives the same numbers but needs three copies of the rows in float64. This class
+    adds up the covariance block by block.
     """
 
     def fit(self, X: npt.NDArray[np.float32]) -> Mahalanobis:
-        """Take mean and covariance, and invert it; where it is singular, its pseudo-inverse counts."""
+        """Compute the mean and the inverse covariance, or its pseudo-inverse if it is singular."""
         self.mean = X.mean(axis=0, dtype=np.float64)
         covariance = sum(centred.T @ centred for centred in self._centred(X)) / len(X)
         self.precision = pinvh(covariance)
@@ -74,14 +73,14 @@ class Mahalanobis:
 
 
 class OneClass:
-    """scikit-learn's one-class SVM, nu 0.1, on at most 5,000 random rows: its cost grows with their square."""
+    """scikit-learn's one-class SVM, nu 0.1, on at most 5,000 random rows: its cost grows quadratically."""
 
     def __init__(self, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
         self.model = OneClassSVM(nu=0.1)
 
     def fit(self, X: npt.NDArray[np.float32]) -> OneClass:
-        """Draw the rows and find the boundary."""
+        """Sample the rows and find the boundary."""
         self.model.fit(X[self.rng.permutation(len(X))[:MOST_SVM_ROWS]])
         return self
 
@@ -91,9 +90,9 @@ class OneClass:
 
 
 class Supervised:
-    """Random forest trained on the labels (Breiman, 2001), to show what they are worth.
+    """Random forest trained on the labels (Breiman, 2001), to show what the labels are worth.
 
-    scikit-learn's, on at most 50,000 rows: of the normal ones a sample is drawn.
+    It is scikit-learn's, fitted to all known anomalies and a sample of the normal rows, at most 50,000 in all.
     """
 
     def __init__(self, seed: int) -> None:
@@ -101,7 +100,7 @@ class Supervised:
         self.model = RandomForestClassifier(n_jobs=-1, random_state=seed)
 
     def fit(self, X: npt.NDArray[np.float32], y: Floats) -> Supervised:
-        """Grow 100 trees on rows (n, d) with labels y (n,) of 0 and 1."""
+        """Grow 100 trees on rows (n, d) with labels (n,)."""
         rows = thinned(np.arange(len(y)), y, MOST_FOREST_ROWS, self.rng)
         self.model.fit(X[rows], y[rows])
         return self

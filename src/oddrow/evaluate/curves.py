@@ -1,4 +1,4 @@
-"""The curves of a ranking: labels and scores in, the points of a line out."""
+"""Compute the points of the curves that describe a ranking."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from oddrow.metrics.ranking import precision_at_k
 from oddrow.typing import Floats, Ints
 
 MOST_POINTS = 400
-
 COUNTS, MOST_COUNTED = 25, 10_000
 
 
 class ByThreshold(NamedTuple):
-    """What every threshold (points,), rising, gives: precision and recall (points,)."""
+    """Precision and recall (points,) at rising thresholds (points,)."""
 
     thresholds: Floats
     precision: Floats
@@ -25,7 +24,7 @@ class ByThreshold(NamedTuple):
 
 
 class AtK(NamedTuple):
-    """Precision among the k highest scores, (points,), and what a perfect ranking would reach."""
+    """Precision among the k highest scores (points,), and what a perfect ranking would reach."""
 
     k: Floats
     precision: Floats
@@ -33,7 +32,7 @@ class AtK(NamedTuple):
 
 
 def roc_points(y: Floats, scores: Floats, weight: Floats | None = None) -> tuple[Floats, Floats]:
-    """Return false-alarm rate and recall, (points,) each, for labels (n,); weighted.
+    """Return the weighted false-alarm rate and recall, (points,) each, of labels and scores (n,).
 
     Raises `EvaluationError` if a class is missing.
 
@@ -47,19 +46,19 @@ def roc_points(y: Floats, scores: Floats, weight: Floats | None = None) -> tuple
 
 
 def by_threshold_points(y: Floats, scores: Floats, weight: Floats | None = None) -> ByThreshold:
-    """Precision and recall of every threshold, for y (n,) of 0 and 1; weighted.
+    """Return the weighted precision and recall of each threshold, for labels and scores (n,).
 
-    Raises `EvaluationError` where y lacks a class.
+    Raises `EvaluationError` if a class is missing.
     """
     check_both_classes(y)
     precision, recall, thresholds = precision_recall_curve(y, scores, sample_weight=weight)
-    # The last point of the curve has no threshold. The highest scores, few rows each, change the curve most.
+    # The last point of the curve has no threshold. Points are densest at high scores, where the curve changes most.
     shown = np.sort(len(thresholds) - 1 - some_of(len(thresholds)))
     return ByThreshold(thresholds[shown], precision[shown], recall[shown])
 
 
 def at_k_points(y: Floats, scores: Floats, weight: Floats | None = None) -> AtK:
-    """Precision among the k highest scores, for k from 1 to 10,000 or to all (weighted) rows."""
+    """Return the precision among the k highest scores, for k from 1 up to 10,000 or all (weighted) rows."""
     weights = np.ones(len(y)) if weight is None else weight
     total = float(weights.sum())
     k = np.geomspace(min(1.0, total), min(total, MOST_COUNTED), COUNTS)
@@ -70,7 +69,7 @@ def at_k_points(y: Floats, scores: Floats, weight: Floats | None = None) -> AtK:
 def cost_points(
     y: Floats, scores: Floats, amount: Floats, per_false_alarm: float, weight: Floats | None = None
 ) -> tuple[Floats, Floats]:
-    """Thresholds (points,), rising, and what each costs, in the unit of amount (n,), as `metrics.cost` counts it."""
+    """Return rising thresholds (points,) and the cost of each, as `metrics.cost` counts it, in the unit of amount."""
     ordered = np.sort(scores)
     thresholds = ordered[np.sort(len(ordered) - 1 - some_of(len(ordered), MOST_POINTS // 4))]
     costs = [
@@ -81,7 +80,7 @@ def cost_points(
 
 
 def some_of(n: int, most: int = MOST_POINTS) -> Ints:
-    """Numbers of points to show of n: first and last, evenly many over all of them and over powers of their number.
+    """Return which of n points to show: half of them evenly spaced, half ever denser towards the first.
 
     >>> some_of(3)
     array([0, 1, 2])

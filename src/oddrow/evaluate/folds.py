@@ -1,4 +1,4 @@
-"""Which rows train and which test, again and again: stratified at random, by entity, or walking forward in time."""
+"""Split rows into training and test rows several times: at random, by entity, or forward in time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sklearn.model_selection import RepeatedStratifiedKFold, StratifiedGroupKFol
 from oddrow.errors import EvaluationError, check_number, counted
 from oddrow.typing import Floats, Ints
 
-# So much of its span the last test has to reach, as days end before midnight.
+# The rows must cover this share of the last test span: the last row of a day comes before midnight.
 REACHED = 0.9
 
 # How far a fold's test rows and anomalies may deviate from their share; OFF_ROWS applies when there are few.
@@ -29,7 +29,7 @@ class Fold:
 
 
 class Spans(NamedTuple):
-    """How long one trains, how late labels arrive, how long one tests, in the unit of the times."""
+    """Length of training, delay of the labels and length of the test, in the unit of the times."""
 
     train: float
     delay: float
@@ -68,7 +68,7 @@ def stratified_folds(y: Floats, n_folds: int, n_repeats: int, seed: int) -> list
     fewest = int(min(np.bincount(y.astype(int), minlength=2)))
     if fewest < n_folds:
         raise EvaluationError(
-            f"{fewest} rows of one class cannot be spread over {n_folds} folds. Expected one for each at least: "
+            f"{fewest} rows of one class cannot be spread over {n_folds} folds. Expected at least one for each: "
             "ask for fewer folds, or label more rows."
         )
     splitter = RepeatedStratifiedKFold(n_splits=n_folds, n_repeats=n_repeats, random_state=seed)
@@ -102,7 +102,7 @@ def entity_folds(y: Floats, entity: Ints, n_folds: int, seed: int) -> list[Fold]
 
     Notes
     -----
-    It takes a second for some 5,000 entities, whatever the number of rows.
+    It takes about a second for 5,000 entities, however many rows there are.
 
     Examples
     --------
@@ -126,12 +126,12 @@ def _check_entities(y: Floats, entity: Ints, n_folds: int) -> None:
         if n_entities < n_folds:
             raise EvaluationError(
                 f"{n_entities} of {len(np.unique(entity)):,} entities have {kind}: too few for {n_folds} folds. "
-                "Expected one for each at least: ask for fewer folds, or split by time."
+                "Expected at least one for each: ask for fewer folds, or split by time."
             )
 
 
 def _check_balance(folds: Sequence[Fold], y: Floats, entity: Ints) -> None:
-    """Raise `EvaluationError` where a fold tests far more or less than its share of the rows or of the anomalies."""
+    """Raise `EvaluationError` if a fold tests far more or less than its share of the rows or of the anomalies."""
     for kind, of in {"rows": np.ones(len(y), dtype=bool), "anomalies": y == 1}.items():
         tested, fair = np.array([of[fold.test].sum() for fold in folds]), of.sum() / len(folds)
         off = np.abs(tested - fair)
@@ -244,9 +244,10 @@ def without_compromised(
     """Return the fold without test rows of entities known to be compromised when the row's day begins.
 
     They are already blocked, so the detector deserves no credit for finding them (Le Borgne et al., 2022, chapter 3,
-    `get_train_test_set`). Known are anomalies in training, and on the day that begins at T all from `begin` to before
-    T - delay, those between training and test too: y, entity and times are of all rows (n,). Days are counted from
-    `begin`, by default the earliest training time; delay and day are in the unit of times.
+    `get_train_test_set`). An entity is known by its anomalies in training. On a day that begins at time T it is also
+    known by anomalies from `begin` until just before T - delay, between training and test too. y, entity and times are
+    of all rows (n,). Days are counted from `begin`, by default the earliest training time; delay and day are in the
+    unit of times.
 
     >>> y, entity, times = np.array([1.0, 0, 0, 1, 0]), np.array([7, 8, 7, 8, 8]), np.array([0.0, 1, 3, 3, 5])
     >>> fold = Fold(np.array([0, 1]), np.array([2, 3, 4]))
@@ -266,9 +267,10 @@ def without_compromised(
 
 
 def check_folds(folds: Sequence[Fold], y: Floats, most: int | None = None, entity: Ints | None = None) -> None:
-    """Raise `EvaluationError` where a fold is not honest or has nothing to measure.
+    """Raise `EvaluationError` if training and test rows overlap or a fold cannot be measured.
 
-    That is where a row, or one of `entity` (n,), is on both sides, a side lacks a class, or `most` rows leave one out.
+    They overlap if they share a row or an `entity` (n,). A fold cannot be measured if its training or test rows lack a
+    class, or if `most` training rows leave no room for the larger class.
     """
     for number, fold in enumerate(folds, 1):
         if len(np.intersect1d(fold.train, fold.test)):
@@ -281,7 +283,7 @@ def check_folds(folds: Sequence[Fold], y: Floats, most: int | None = None, entit
             if n_anomalies in (0, len(rows)):
                 kind = "anomaly" if n_anomalies == 0 else "normal row"
                 raise EvaluationError(
-                    f"fold {number}: no {kind} is among its {len(rows):,} {name} rows. "
+                    f"fold {number}: no {kind} among its {len(rows):,} {name} rows. "
                     "Ask for fewer folds or longer spans."
                 )
         n_rare = int(np.bincount(y[fold.train].astype(int), minlength=2).min())

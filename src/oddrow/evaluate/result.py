@@ -26,7 +26,13 @@ CROWD = 0.2
 # If more than this share of the rows chose the threshold, treat them as the same rows.
 NEARLY_ALL = 0.95
 
+# If more rows than this repeat another one, overlap is no evidence of the same rows.
 MOST_REPEATED = 0.5
+
+K = (10, 100, 1000)
+# What a small team can look at in a day.
+K_PER_DAY = 100
+AT_THRESHOLD = ("precision", "recall", "f1", "value_caught")
 
 
 @dataclass(frozen=True)
@@ -123,14 +129,6 @@ class TestSet:
         return 1 - len(np.unique(self.hashes)) / len(self.hashes)
 
 
-K = (10, 100, 1000)
-
-# What a small team can look at in a day.
-K_PER_DAY = 100
-
-AT_CUT = ("precision", "recall", "f1", "value_caught")
-
-
 @dataclass(frozen=True)
 class Daily:
     """Means over the days of the test rows.
@@ -217,9 +215,9 @@ class Result:
         dict
             The fields, with precision, recall and F1, and intervals as `[low, high]`.
         """
-        at_cut = {name: getattr(self.confusion, name) for name in ("precision", "recall", "f1")}
+        at_threshold = {name: getattr(self.confusion, name) for name in ("precision", "recall", "f1")}
         bounds = {name: [found.low, found.high] for name, found in self.intervals.items()}
-        return {**asdict(self), **at_cut, "intervals": bounds}
+        return {**asdict(self), **at_threshold, "intervals": bounds}
 
 
 def measure(name: str, test: TestSet, scores: Floats, threshold: Threshold, *, intervals: bool = False) -> Result:
@@ -302,12 +300,15 @@ def _daily(rows: Outcomes, scores: Floats, counts: Floats) -> Daily:
 
 def _intervals(rows: Outcomes, scores: Floats, alerts: Mask, threshold: Threshold) -> dict[str, Interval]:
     known: dict[str, Any] = {"weight": rows.weight, "amount": rows.amount, "entity": rows.entity}
-    found = {**ranking_intervals(rows.labels, scores, cut=threshold.value, **known), **_daily_intervals(rows, scores)}
+    found = {
+        **ranking_intervals(rows.labels, scores, threshold=threshold.value, **known),
+        **_daily_intervals(rows, scores),
+    }
     if threshold.cap is None and threshold.discoveries is None:
         return found
     # Some rows that reach the value are not alerts.
-    at_cut = ranking_intervals(rows.labels, alerts.astype(np.float64), cut=0.5, **known)
-    return {**found, **{name: at_cut[name] for name in AT_CUT if name in at_cut}}
+    at_threshold = ranking_intervals(rows.labels, alerts.astype(np.float64), threshold=0.5, **known)
+    return {**found, **{name: at_threshold[name] for name in AT_THRESHOLD if name in at_threshold}}
 
 
 def _daily_intervals(rows: Outcomes, scores: Floats) -> dict[str, Interval]:
