@@ -133,7 +133,7 @@ def by_model(*, folder: str, n_columns: int, n_rows: int, threads: int) -> Once:
     """A saved model."""
     from oddrow import Artifact
 
-    score_row = Artifact.load(folder).row_scorer()
+    score_row = Artifact.load(folder).row_decider()
     return one_by_one(lambda row: score_row(row).score, frame(n_rows, n_columns, 2).to_dicts())
 
 

@@ -401,7 +401,7 @@ def test_inspect_shows_the_joined_columns_too(halves: tuple[Path, Path], oddrow:
     assert ran.code == 0, ran.err
     lines = ran.out.splitlines()
     assert lines[0] == f"{left} with {right}: 600 rows, 8 columns"
-    assert lines[1] == f"480 of 600 rows have a partner in {right} by 'row_id'."
+    assert lines[1] == f"480 of 600 rows matched {right} on 'row_id'."
     kinds = {line.split()[0]: line.split()[1:3] for line in lines[3:11]}
     assert kinds["row_id"][0] == "identifier"
     assert kinds["shop"] == ["category", "120"]

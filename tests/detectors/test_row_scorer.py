@@ -358,7 +358,7 @@ def test_a_saved_model_scores_rows_as_before_and_says_what_they_reach(fitted: De
     scores = fitted.anomaly_score(rows)
     review, block = (Threshold(float(value), "fixed:0") for value in np.sort(scores)[[20, 30]])
     Artifact(fitted, review, block=block).save(tmp_path / "model")
-    decide = Artifact.load(tmp_path / "model").row_scorer()
+    decide = Artifact.load(tmp_path / "model").row_decider()
     decisions = [decide(row) for row in rows.to_dicts()]
     assert [decision.score for decision in decisions] == scores.tolist()
     assert [decision.reached for decision in decisions] == review.alerts(scores).tolist()
@@ -372,7 +372,7 @@ def test_a_saved_model_scores_rows_as_before_and_says_what_they_reach(fitted: De
 def test_a_cap_is_not_decided_by_one_row(fitted: Detector) -> None:
     row = known_rows(1).to_dicts()[0]
     capped = Threshold(RowScorer(fitted)(row), "budget:1", cap=Cap(1))
-    decide = Artifact(fitted, capped).row_scorer()
+    decide = Artifact(fitted, capped).row_decider()
     assert [decide(row).reached for _ in range(3)] == [True] * 3
     assert decide(row).band == "review"
 

@@ -38,7 +38,7 @@ def test_every_row_stays_in_order_and_those_without_a_partner_have_missing_value
     )
     expected = {"amount": [1.0, 2.0, 3.0, 4.0], "id": [9, 7, 9, 1], "shop": ["b", "a", "b", None]}
     assert_frame_equal(joined.in_memory, pl.DataFrame(expected))
-    assert joined.note == "3 of 4 rows have a partner in right.csv by 'id'."
+    assert joined.note == "3 of 4 rows matched right.csv on 'id'."
     assert joined.source == "left.csv with right.csv"
 
 

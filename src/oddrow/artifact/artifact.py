@@ -69,7 +69,7 @@ class Decision(NamedTuple):
 
 
 class RowDecider:
-    """Scores a row and compares it with a model's thresholds; made by `Artifact.row_scorer`, safe to share by threads.
+    """Scores a row and compares it with a model's thresholds; made by `Artifact.row_decider`, safe to share by threads.
 
     Parameters
     ----------
@@ -252,7 +252,7 @@ class Artifact:
             history=manifest.history,
         )
 
-    def row_scorer(self) -> RowDecider:
+    def row_decider(self) -> RowDecider:
         """Return a fast function that scores single rows.
 
         Making it takes some seconds, each row less than 0.2 ms. It does not apply a cap on the alerts of a day, and it

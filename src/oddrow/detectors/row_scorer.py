@@ -46,7 +46,7 @@ class RowScorer:
 
     See Also
     --------
-    Artifact.row_scorer : Also applies the threshold of a saved model.
+    Artifact.row_decider : Also applies the threshold of a saved model.
 
     Notes
     -----

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,7 @@ class Dataset:
 
 
 def read_dataset(
-    tables: str | Sequence[str],
+    tables: str | Path | Sequence[str | Path],
     read: ReadOptions,
     roles: Roles,
     start: str | None,
@@ -100,7 +101,7 @@ def read_dataset(
 
     Parameters
     ----------
-    tables : str or sequence of str
+    tables : str, Path or sequence of those
         Paths or patterns.
     read : ReadOptions
         How to read text files.

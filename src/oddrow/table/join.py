@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import polars as pl
 
@@ -67,7 +68,10 @@ class Join:
 
 
 def read_joined(
-    tables: str | Sequence[str], read: ReadOptions, join: Join | None = None, memory: MemoryBudget | None = None
+    tables: str | Path | Sequence[str | Path],
+    read: ReadOptions,
+    join: Join | None = None,
+    memory: MemoryBudget | None = None,
 ) -> Table:
     """Read tables and join the second one, if any; with a memory budget, rows may stay on disk.
 
@@ -127,7 +131,7 @@ def left_join(table: Table, other: Table, on: str) -> Table:
         frame=table.in_memory.hstack(added),
         source=f"{table.source} with {other.source}",
         synthetic=table.synthetic | synthetic,
-        note=f"{n_found:,} of {counted(table.n_rows, 'row')} have a partner in {other.source} by '{on}'.",
+        note=f"{n_found:,} of {counted(table.n_rows, 'row')} matched {other.source} on '{on}'.",
     )
 
 

@@ -80,21 +80,21 @@ class FoldPlan:
 
 
 def compare_samplers(
-    tables: str | Sequence[str],
+    tables: str | Path | Sequence[str | Path],
     settings: Settings,
     plan: FoldPlan,
     *,
     sampling_strategy: float | str = "auto",
     max_rows: int | None = None,
-    json_to: Path | None = None,
-    markdown_to: Path | None = None,
+    json_to: str | Path | None = None,
+    markdown_to: str | Path | None = None,
     tell: Tell = silent,
 ) -> Comparison:
     """Test whether resampling helps classifiers: train with and without it, and compare on held-out folds.
 
     Parameters
     ----------
-    tables : str or sequence of str
+    tables : str, Path or sequence of those
         Files or patterns.
     settings : Settings
         The roles of the columns, and how the CVAE trains.
@@ -104,7 +104,7 @@ def compare_samplers(
         Ratio of rare to common rows after resampling; "auto" makes them equal.
     max_rows : int or None, default=None
         Maximum number of training rows in a fold.
-    json_to, markdown_to : Path or None, default=None
+    json_to, markdown_to : str, Path or None, default=None
         Files for the results.
     tell : callable, optional
         Receives what is reported: lines of text, then the comparison.
@@ -125,9 +125,9 @@ def compare_samplers(
     Traceback (most recent call last):
     oddrow.errors.ParameterError: compare needs labels. Name the column: --label COLUMN.
     """
-    for place in (json_to, markdown_to):
-        if place is not None:
-            check_output_file(place)
+    for path in (json_to, markdown_to):
+        if path is not None:
+            check_output_file(Path(path))
     _check_settings(settings, sampling_strategy)
     samplers = default_samplers(settings.seed, sampling_strategy)
     schema, chosen, y = _labelled(settings.select(tables, both=True), settings, tell)
@@ -151,9 +151,9 @@ def compare_samplers(
     found = replace(found, notes=(*found.notes, *_repeated(chosen.table, schema, folds)))
     tell(found)
     if json_to is not None:
-        write_json(found.to_dict(), json_to)
+        write_json(found.to_dict(), Path(json_to))
     if markdown_to is not None:
-        write_text(found.to_markdown() + "\n", markdown_to)
+        write_text(found.to_markdown() + "\n", Path(markdown_to))
     return found
 
 

@@ -105,10 +105,10 @@ def _rule(artifact: Artifact, split: Split) -> tuple[Rule, list[str]]:
 
 
 def evaluate(
-    tables: str | Sequence[str],
+    tables: str | Path | Sequence[str | Path],
     model: str | Path,
     *,
-    json_to: Path | None = None,
+    json_to: str | Path | None = None,
     tell: Tell = silent,
     **rows: Unpack[RowOptions],
 ) -> Evaluation:
@@ -120,17 +120,17 @@ def evaluate(
 
     Parameters
     ----------
-    tables : str or sequence of str
+    tables : str, Path or sequence of those
         Files or patterns.
     model : str or Path
         Folder of the model.
-    json_to : Path or None, default=None
+    json_to : str, Path or None, default=None
         JSON file for the results.
     tell : callable, optional
         Receives what is reported: lines of text, then the evaluation.
     **rows : RowOptions
         Which rows and columns: `label`, `anomaly`, `normal`, `weight`, `amount`, `entity`, `time`, `start`, `until`,
-        `join`. What is not given is as when the model was fitted.
+        `join`. Options that are left out default to those used in fitting.
 
     Returns
     -------
@@ -156,14 +156,14 @@ def evaluate(
     'OddRowDetector'
     """
     if json_to is not None:
-        check_output_file(json_to)
+        check_output_file(Path(json_to))
         check_not_input(json_to, tables, rows.get("join"), model)
     artifact = Artifact.load(model)
     chosen = Request.of(artifact, tables, rows).read(tell, both=True)
     evaluation = evaluate_dataset(artifact, chosen, tell=tell)
     tell(evaluation)
     if json_to is not None:
-        write_json(evaluation.to_dict(), json_to)
+        write_json(evaluation.to_dict(), Path(json_to))
     return evaluation
 
 

@@ -18,7 +18,7 @@ from oddrow.workflow.scoring import roles_to_score
 
 
 def explain(
-    tables: str | Sequence[str],
+    tables: str | Path | Sequence[str | Path],
     model: str | Path,
     id: str,
     *,
@@ -32,7 +32,7 @@ def explain(
 
     Parameters
     ----------
-    tables : str or sequence of str
+    tables : str, Path or sequence of those
         Files or patterns.
     model : str or Path
         Folder of the model.

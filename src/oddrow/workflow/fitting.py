@@ -25,7 +25,7 @@ from oddrow.workflow.thresholding import FALLBACK_RULE, check_rules, choose_thre
 
 
 def fit(
-    tables: str | Sequence[str],
+    tables: str | Path | Sequence[str | Path],
     out: str | Path,
     settings: Settings,
     *,
@@ -41,7 +41,7 @@ def fit(
 
     Parameters
     ----------
-    tables : str or sequence of str
+    tables : str, Path or sequence of those
         Files or patterns.
     out : str or Path
         Folder for the model. An older model there is replaced, and only if all went well.
@@ -109,7 +109,9 @@ def fit(
     return artifact
 
 
-def _read(tables: str | Sequence[str], settings: Settings, budget: MemoryBudget | None, tell: Tell) -> Dataset:
+def _read(
+    tables: str | Path | Sequence[str | Path], settings: Settings, budget: MemoryBudget | None, tell: Tell
+) -> Dataset:
     """Read the rows, with the schema and the columns that fitting needs."""
     chosen = settings.select(tables, memory=budget)
     if isinstance(chosen.table.frame, ParquetFrame):
@@ -153,7 +155,9 @@ def _set_threshold(rule: Rule, detector: Detector, settings: Settings, split: Sp
         return choose_threshold(Rule.parse(FALLBACK_RULE), detector, settings.history, split)
 
 
-def _origin(tables: str | Sequence[str], settings: Settings, detector: Detector, split: Split, command: str) -> Origin:
+def _origin(
+    tables: str | Path | Sequence[str | Path], settings: Settings, detector: Detector, split: Split, command: str
+) -> Origin:
     return Origin(
         tables=as_tuple(tables),
         start=settings.start,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from oddrow.errors import TableError
 from oddrow.table.dataset import with_history
@@ -13,12 +14,12 @@ from oddrow.workflow.request import tell_note
 from oddrow.workflow.settings import Settings
 
 
-def inspect(tables: str | Sequence[str], settings: Settings, *, tell: Tell = silent) -> Schema:
+def inspect(tables: str | Path | Sequence[str | Path], settings: Settings, *, tell: Tell = silent) -> Schema:
     """Report the kind of each column, and values that `fit` would refuse.
 
     Parameters
     ----------
-    tables : str or sequence of str
+    tables : str, Path or sequence of those
         Files or patterns.
     settings : Settings
         How to read the tables, and the roles of the columns.

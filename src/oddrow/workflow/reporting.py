@@ -22,7 +22,7 @@ from oddrow.workflow.request import Request, RowOptions, check_not_input, hashes
 
 
 def report(
-    tables: str | Sequence[str],
+    tables: str | Path | Sequence[str | Path],
     model: str | Path,
     out: str | Path | None = None,
     *,
@@ -36,7 +36,7 @@ def report(
 
     Parameters
     ----------
-    tables : str or sequence of str
+    tables : str, Path or sequence of those
         Files or patterns.
     model : str or Path
         Folder of the model.
@@ -48,7 +48,7 @@ def report(
         Receives what is reported, as text.
     **rows : RowOptions
         Which rows and columns: `label`, `anomaly`, `normal`, `weight`, `amount`, `entity`, `time`, `start`, `until`,
-        `join`. What is not given is as when the model was fitted.
+        `join`. Options that are left out default to those used in fitting.
 
     Returns
     -------

@@ -28,7 +28,7 @@ from oddrow.typing import Tell
 class RowOptions(TypedDict, total=False):
     """Which rows of the tables are meant, and which columns play which part.
 
-    What is not given is as when the model was fitted, except the weight and the time span, which are then none.
+    Options that are left out default to those used in fitting; weight and time span default to none.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ class Request:
     """Rows of tables for a saved model; the columns of the roles in `optional` may be missing."""
 
     artifact: Artifact
-    tables: str | Sequence[str]
+    tables: str | Path | Sequence[str | Path]
     roles: Roles
     start: str | None = None
     until: str | None = None
@@ -88,7 +88,7 @@ class Request:
     def of(
         cls,
         artifact: Artifact,
-        tables: str | Sequence[str],
+        tables: str | Path | Sequence[str | Path],
         rows: RowOptions,
         *,
         id: str | None = None,
@@ -115,7 +115,7 @@ class Request:
         """Read the rows and check them against the model's schema; `both` asks for labels of both classes."""
         fitted = self.artifact.roles if self.artifact.origin is None else self.artifact.origin.roles
         history = self.artifact.history
-        # Whichever label is measured against, a row's history is known by that of fitting.
+        # History features use the label of fitting, whatever label is evaluated.
         by = fitted.label if history is not None and history.needs_label else None
         chosen = read_dataset(
             self.tables,
@@ -167,15 +167,17 @@ def tell_note(table: Table, tell: Tell) -> None:
         tell(table.note)
 
 
-def as_tuple(tables: str | Sequence[str]) -> tuple[str, ...]:
+def as_tuple(tables: str | Path | Sequence[str | Path]) -> tuple[str, ...]:
     """Return the tables as they were given."""
-    return (tables,) if isinstance(tables, str) else tuple(str(table) for table in tables)
+    return (str(tables),) if isinstance(tables, (str, Path)) else tuple(map(str, tables))
 
 
-def check_not_input(out: str | Path, tables: str | Sequence[str], join: str | None, model: str | Path) -> None:
+def check_not_input(
+    out: str | Path, tables: str | Path | Sequence[str | Path], join: str | None, model: str | Path
+) -> None:
     """Refuse to overwrite an input: a table, or a file of the model."""
-    place = Path(out).resolve()
-    if place in {Path(table).resolve() for table in (*as_tuple(tables), *([join] if join else []))}:
+    path = Path(out).resolve()
+    if path in {Path(table).resolve() for table in (*as_tuple(tables), *([join] if join else []))}:
         raise TableError(f"{out}: this is one of the tables to read and would be overwritten. Choose another file.")
-    if place in {(Path(model) / name).resolve() for name in (MANIFEST, TENSORS, CARD)}:
+    if path in {(Path(model) / name).resolve() for name in (MANIFEST, TENSORS, CARD)}:
         raise TableError(f"{out}: this is a file of the model and would be overwritten. Choose another file.")

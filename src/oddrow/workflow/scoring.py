@@ -66,7 +66,7 @@ class Tally:
 
 
 def score(
-    tables: str | Sequence[str],
+    tables: str | Path | Sequence[str | Path],
     model: str | Path,
     out: str | Path,
     *,
@@ -84,7 +84,7 @@ def score(
 
     Parameters
     ----------
-    tables : str or sequence of str
+    tables : str, Path or sequence of those
         Files or patterns.
     model : str or Path
         Folder of the model.

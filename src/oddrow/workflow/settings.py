@@ -94,13 +94,13 @@ class Settings:
 
     @classmethod
     def gather(
-        cls, config: Path | None = None, sets: Iterable[str] = (), options: Mapping[str, Any] | None = None
+        cls, config: str | Path | None = None, sets: Iterable[str] = (), options: Mapping[str, Any] | None = None
     ) -> Settings:
         """Return the settings of a TOML file, of `--set` and of options; later ones override earlier ones.
 
         Parameters
         ----------
-        config : Path or None, default=None
+        config : str, Path or None, default=None
             A TOML file.
         sets : iterable of str, default=()
             Settings as the command line has them: `training.epochs=5`.
@@ -117,7 +117,7 @@ class Settings:
         ParameterError
             If a name is unknown or a value cannot be read.
         """
-        values = _with_section_of_detector(_read_toml(config)) if config is not None else {}
+        values = _with_section_of_detector(_read_toml(Path(config))) if config is not None else {}
         for text in sets:
             _put(values, text)
         for name, value in (options or {}).items():
@@ -199,12 +199,14 @@ class Settings:
         detector._check_parameters()
         return detector
 
-    def select(self, tables: str | Sequence[str], *, both: bool = False, memory: MemoryBudget | None = None) -> Dataset:
+    def select(
+        self, tables: str | Path | Sequence[str | Path], *, both: bool = False, memory: MemoryBudget | None = None
+    ) -> Dataset:
         """Read tables and return the rows that these settings ask for.
 
         Parameters
         ----------
-        tables : str or sequence of str
+        tables : str, Path or sequence of those
             Files or patterns.
         both : bool, default=False
             Whether both classes must be among the labels.

@@ -34,7 +34,7 @@ MOST_SEEN = 0.1
 
 
 def threshold(
-    tables: str | Sequence[str],
+    tables: str | Path | Sequence[str | Path],
     model: str | Path,
     rule: str,
     *,
@@ -48,7 +48,7 @@ def threshold(
 
     Parameters
     ----------
-    tables : str or sequence of str
+    tables : str, Path or sequence of those
         Files or patterns.
     model : str or Path
         Folder of the model; it is replaced.
@@ -60,7 +60,7 @@ def threshold(
         Receives what is reported, as text.
     **rows : RowOptions
         Which rows and columns: `label`, `anomaly`, `normal`, `weight`, `amount`, `entity`, `time`, `start`, `until`,
-        `join`. What is not given is as when the model was fitted.
+        `join`. Options that are left out default to those used in fitting.
 
     Returns
     -------
