@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oddrow.encoding.column_encoding import MISSING, MOST_DECIMALS, CategoryColumn, NumberColumn, scale_numbers
+from oddrow.encoding.column_encoding import MAX_DECIMALS, MISSING, CategoryColumn, NumberColumn, scale_numbers
 from oddrow.encoding.encoder import SCALINGS, TableEncoder
 from oddrow.errors import ParameterError
 from oddrow.table.schema import Schema
@@ -71,7 +71,7 @@ def test_a_row_is_scaled_as_its_columns_are(row: list[float]) -> None:
         {"low": 1.0},
         {"high": 1.0},
         {"decimals": -1},
-        {"decimals": MOST_DECIMALS + 1},
+        {"decimals": MAX_DECIMALS + 1},
         {"scale": 0.0},
         {"soft_limit": -1.0},
     ],

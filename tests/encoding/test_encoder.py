@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oddrow.encoding.column_encoding import LARGEST_ENCODED, MISSING, RARE, SPECIAL_LEVELS, UNEXPECTED_MISSING, UNSEEN
+from oddrow.encoding.column_encoding import MAX_ENCODED, MISSING, RARE, SPECIAL_LEVELS, UNEXPECTED_MISSING, UNSEEN
 from oddrow.encoding.encoder import SCALINGS, Encoded, LearnedColumns, TableEncoder
 from oddrow.errors import ParameterError
 from oddrow.structure import build, to_plain
@@ -82,7 +82,7 @@ def test_the_soft_limit_bounds_outlying_values() -> None:
     encoded = np.ravel(numbers(train, [1, 100, -1e6], soft_limit=10))
     np.testing.assert_allclose(encoded, [10 * math.asinh(x / 10) for x in (1, 100, -1e6)], rtol=1e-6)
     np.testing.assert_allclose(np.ravel(numbers(train, [1, 100, -1e6], soft_limit=None)), [1, 100, -1e6])
-    assert np.ravel(numbers(train, [1e9, -1e300], soft_limit=None)).tolist() == [LARGEST_ENCODED, -LARGEST_ENCODED]
+    assert np.ravel(numbers(train, [1e9, -1e300], soft_limit=None)).tolist() == [MAX_ENCODED, -MAX_ENCODED]
 
 
 def test_missing_numbers_are_zero_with_an_indicator() -> None:

@@ -13,7 +13,7 @@ import pytest
 from scipy.special import log_softmax
 from scipy.stats import norm
 
-from oddrow.nets.cvae import CVAE, LEAST_SPREAD, RARE, UNSEEN
+from oddrow.nets.cvae import CVAE, MIN_SPREAD, RARE, UNSEEN
 
 N_LEVELS = (5, 6)
 # Two numbers, a third with its flag behind it.
@@ -149,7 +149,7 @@ def test_the_likeliest_row_is_the_mean_and_the_most_probable_level() -> None:
 
 def test_a_spread_has_a_floor() -> None:
     net = eqx.tree_at(lambda net: net.log_spread, network(), jnp.full((3, 4), -50.0))
-    np.testing.assert_allclose(net.spread(jnp.asarray([0])), LEAST_SPREAD, rtol=1e-5)
+    np.testing.assert_allclose(net.spread(jnp.asarray([0])), MIN_SPREAD, rtol=1e-5)
 
 
 def test_without_categories_or_numbers_it_works_too() -> None:

@@ -299,7 +299,7 @@ def test_entries_every_few_epochs_are_means_and_change_no_weights(
     largest_call: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     each = train(line_of(Wobbling), rows(), quick(epochs=7), seed=1)
-    monkeypatch.setattr("oddrow.train.epochs.LARGEST_CALL_BYTES", largest_call)
+    monkeypatch.setattr("oddrow.train.epochs.MAX_CALL_BYTES", largest_call)
     seldom = train(line_of(Wobbling), rows(), quick(epochs=7, log_every=3), seed=1)
     np.testing.assert_allclose(flat(seldom.network), flat(each.network), rtol=1e-5)
     assert [point["epoch"] for point in seldom.loss_curve] == [3, 6, 7]

@@ -23,10 +23,10 @@ SPECIAL_LEVELS = ("missing", "unseen", "rare")
 UNEXPECTED_MISSING = 10.0
 
 # Far enough to stay the most unusual value of a column, small enough that squares and sums stay finite in float32.
-LARGEST_ENCODED = 1e6
+MAX_ENCODED = 1e6
 
 # Columns with more decimals than this are not rounded when decoded.
-MOST_DECIMALS = 4
+MAX_DECIMALS = 4
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class NumberColumn:
 
     `part` is "value", or the part of a time that the number holds. Beyond `soft_limit` the scaled number z grows like a
     logarithm: soft_limit * asinh(z / soft_limit). Values of the training rows were between `low` and `high` (None: all
-    were missing) and had at most `decimals` decimals (None: more than `MOST_DECIMALS`).
+    were missing) and had at most `decimals` decimals (None: more than `MAX_DECIMALS`).
     """
 
     source: str
@@ -96,7 +96,7 @@ class NumberColumn:
         if self.soft_limit is not None:
             check_number(f"the soft limit of column '{self.source}'", self.soft_limit, 0, above=True)
         if self.decimals is not None:
-            check_number(f"the decimals of column '{self.source}'", self.decimals, 0, MOST_DECIMALS, whole=True)
+            check_number(f"the decimals of column '{self.source}'", self.decimals, 0, MAX_DECIMALS, whole=True)
         ends = [end for end in (self.low, self.high) if end is not None]
         if len(ends) == 1 or ends != sorted(ends):
             raise ParameterError(f"column '{self.source}' has the range {self.low} to {self.high}, which is not valid.")
@@ -121,7 +121,7 @@ def scale_numbers(
             scaled /= soft_limit
             np.arcsinh(scaled, out=scaled, where=is_soft)
             scaled *= soft_limit
-    return np.clip(scaled, -LARGEST_ENCODED, LARGEST_ENCODED, out=scaled)
+    return np.clip(scaled, -MAX_ENCODED, MAX_ENCODED, out=scaled)
 
 
 def _normal_deviates(values: Floats, knots: Floats) -> Floats:
@@ -146,13 +146,13 @@ def knot_deviates(n_knots: int) -> Floats:
 
 
 def range_and_decimals(known: Floats) -> tuple[float, float, int | None]:
-    """Return minimum and maximum, and the fewest decimals that write every value exactly (None: `MOST_DECIMALS` + 1).
+    """Return minimum and maximum, and the fewest decimals that write every value exactly (None: `MAX_DECIMALS` + 1).
 
     >>> range_and_decimals(np.array([2.5, 1.0]))
     (1.0, 2.5, 1)
     """
     # The first thousand rows rule out most counts of decimals at almost no cost.
-    exact = (n for n in range(MOST_DECIMALS + 1) if _is_exact(known[:1000], n) and _is_exact(known, n))
+    exact = (n for n in range(MAX_DECIMALS + 1) if _is_exact(known[:1000], n) and _is_exact(known, n))
     return float(known.min()), float(known.max()), next(exact, None)
 
 

@@ -113,7 +113,7 @@ class RowEncoder:
         if not _READABLE.issuperset(map(type, raw)):
             raise TypeError("only a table can read this number")
         numeric = np.array(raw, np.float64)
-        if (np.abs(numeric) >= _LARGEST_INTEGER).any():
+        if (np.abs(numeric) >= _MAX_INTEGER).any():
             raise ValueError("only a table can read this number, unless it is infinite")
         if not self._time_columns:
             return numeric
@@ -242,7 +242,7 @@ class _Category:
 _READABLE = frozenset({float, int, bool, type(None), np.float64, np.float32, np.int64, np.int32})
 
 # From here on polars has other types for integers.
-_LARGEST_INTEGER = 2.0**63
+_MAX_INTEGER = 2.0**63
 
 _ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{3}|\.[0-9]{6})?")
 
@@ -258,7 +258,7 @@ def _text(value: Any) -> str | None:
         return text
     if kind is bool:
         return "true" if value else "false"
-    if kind is int and abs(value) < _LARGEST_INTEGER:
+    if kind is int and abs(value) < _MAX_INTEGER:
         return str(value)
     raise TypeError("only a table can read this as text")
 

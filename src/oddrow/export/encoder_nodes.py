@@ -10,7 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from oddrow.encoding.column_encoding import (
-    LARGEST_ENCODED,
+    MAX_ENCODED,
     MISSING,
     SECONDS_PER_DAY,
     TIME_PARTS,
@@ -99,7 +99,7 @@ def _scaled(graph: Graph, values: str, columns: Sequence[NumberColumn], soft_lim
     if soft_limit is not None:
         limit = np.float64(soft_limit)
         scaled = graph.add("Mul", limit, _arcsinh(graph, graph.add("Div", scaled, limit)))
-    return graph.add("Clip", scaled, np.float64(-LARGEST_ENCODED), np.float64(LARGEST_ENCODED))
+    return graph.add("Clip", scaled, np.float64(-MAX_ENCODED), np.float64(MAX_ENCODED))
 
 
 def _arcsinh(graph: Graph, values: str) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oddrow.export.graph import FLOAT, Graph, Value
-from oddrow.nets.autoencoder import LEAST_NUMBER, Autoencoder
+from oddrow.nets.autoencoder import MIN_NUMBER, Autoencoder
 from oddrow.nets.dagmm import DAGMM, SHORTEST, TINY, Mixture
 from oddrow.nets.denoising import BOTTLENECK, DenoisingAutoencoder
 from oddrow.nets.layers import Embeddings, Stack
@@ -190,7 +190,7 @@ ACTIVATIONS: dict[str, Callable[[Graph, str], str]] = {
 
 
 def _logarithm(graph: Graph, numbers: str) -> str:
-    least = graph.add("Max", numbers, np.float32(LEAST_NUMBER))
+    least = graph.add("Max", numbers, np.float32(MIN_NUMBER))
     return graph.add("Log", graph.add("Add", np.float32(1), least))
 
 

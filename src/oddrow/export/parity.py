@@ -19,7 +19,7 @@ N_PARITY_ROWS = 4096
 
 # How much two scores may differ, in units of the score if that exceeds 1: in 99 of 100 rows, and in any row. Networks
 # that reconstruct few columns well differ by up to 7e-5 from float32 rounding alone; a wrong graph differs by more.
-USUAL_DIFFERENCE, LARGEST_DIFFERENCE = 1e-4, 1e-3
+TYPICAL_DIFFERENCE, MAX_DIFFERENCE = 1e-4, 1e-3
 
 # The share of odd cells in a generated row, in turn.
 ODD_SHARES = (0.0, 0.05, 0.3, 1.0)
@@ -27,7 +27,7 @@ ODD_SHARES = (0.0, 0.05, 0.3, 1.0)
 FAR_OUT = (0.0, 1e-30, 1e9, -1e9, 1e30, -1e30)
 
 # In days since 1970: times of unknown range lie within the first, odd times within the second (1950 to 2200).
-USUAL_DAYS, FAR_DAYS = (10_000.0, 25_000.0), (-7_305.0, 84_005.0)
+TYPICAL_DAYS, FAR_DAYS = (10_000.0, 25_000.0), (-7_305.0, 84_005.0)
 
 UNSEEN_TEXT = "a level that no training row had"
 
@@ -89,12 +89,12 @@ def check_parity(detector: Detector, model: bytes) -> float:
     # A score that is not a number differs from every other.
     differences = np.nan_to_num(differences, nan=np.inf)
     worst = int(differences.argmax())
-    if differences[worst] > LARGEST_DIFFERENCE or np.quantile(differences, 0.99) > USUAL_DIFFERENCE:
+    if differences[worst] > MAX_DIFFERENCE or np.quantile(differences, 0.99) > TYPICAL_DIFFERENCE:
         raise ArtifactError(
             f"the scores of the ONNX model differ from those of the detector: {scores[worst]:.9g} instead of "
             f"{expected[worst]:.9g} for one of {N_PARITY_ROWS:,} generated rows, and "
-            f"{(differences > USUAL_DIFFERENCE).sum():,} rows differ by more than {USUAL_DIFFERENCE:g} of the score. "
-            "Nothing was written."
+            f"{(differences > TYPICAL_DIFFERENCE).sum():,} rows differ by more than {TYPICAL_DIFFERENCE:g} of the "
+            "score. Nothing was written."
         )
     return float(differences[worst])
 
@@ -137,7 +137,7 @@ class CellGenerator:
 
     def times(self, days: NumberColumn | None) -> pl.Series:
         """Draw times within the range of the training rows; odd ones are midnights far outside."""
-        low, high = USUAL_DAYS if days is None or days.low is None or days.high is None else (days.low, days.high)
+        low, high = TYPICAL_DAYS if days is None or days.low is None or days.high is None else (days.low, days.high)
         far = [float(day) for day in np.round(np.linspace(*FAR_DAYS, 100))]
         microseconds = self._mix(self._between(low, high), far) * SECONDS_PER_DAY * 1e6
         return pl.Series(np.round(microseconds), nan_to_null=True).cast(pl.Int64).cast(pl.Datetime("us"))

@@ -17,10 +17,10 @@ from oddrow.nets.layers import ACTIVATIONS, Batch, Embeddings, EncodedRows, Stac
 N_PARTS = 2
 
 # Keeps the loss of a known anomaly finite even if it is reconstructed exactly.
-LEAST_ERROR = 1e-4
+MIN_ERROR = 1e-4
 
 # Keras' epsilon: before a logarithm is taken, smaller numbers are raised to it.
-LEAST_NUMBER = 1e-7
+MIN_NUMBER = 1e-7
 
 # Reconstruction error of a number, by the name that users give.
 NUMBER_ERRORS: dict[str, Callable[[Array, Array], Array]] = {
@@ -32,7 +32,7 @@ NUMBER_ERRORS: dict[str, Callable[[Array, Array], Array]] = {
 
 def _logarithm(numbers: Array) -> Array:
     # The gradient of a clamped number is 0, so none is infinite.
-    return jnp.log1p(jnp.maximum(numbers, LEAST_NUMBER))
+    return jnp.log1p(jnp.maximum(numbers, MIN_NUMBER))
 
 
 class Autoencoder(eqx.Module):
@@ -236,7 +236,7 @@ class BinaryAutoencoder(eqx.Module):
             return self.network.loss((rows, weight), key)
         *parts, known = rows
         errors, penalties = self.network.row_errors((parts[0], parts[1]), key)
-        of_anomaly = -jnp.log1p(-jnp.exp(-jnp.maximum(errors, LEAST_ERROR)))
+        of_anomaly = -jnp.log1p(-jnp.exp(-jnp.maximum(errors, MIN_ERROR)))
         # Penalties stay out of the error: large hidden outputs must not pass for a bad reconstruction.
         costs = jnp.where(known == 1, self.weight * of_anomaly, errors)
         return (weight @ sum(penalties, costs)) / weight.sum(), {}

@@ -20,7 +20,7 @@ LabelledRows = tuple[Float[Array, "rows numbers"], Int[Array, "rows categories"]
 Posterior = tuple[Float[Array, "rows latent"], Float[Array, "rows latent"]]
 
 # Lower limit of a decoded number's standard deviation, in encoded units; without it the likelihood is unbounded.
-LEAST_SPREAD = 0.01
+MIN_SPREAD = 0.01
 
 # The first levels of every category: no value, values unseen in training, rare values. They repeat constants of
 # encoding/column_encoding.py, as networks import nothing that knows tables.
@@ -169,7 +169,7 @@ class CVAE(eqx.Module):
 
     def spread(self, labels: Int[Array, " rows"]) -> Float[Array, "rows numbers"]:
         """Return the standard deviations of the decoded numbers for each row's class, in encoded units."""
-        return jnp.maximum(jnp.exp(self.log_spread), LEAST_SPREAD)[labels]
+        return jnp.maximum(jnp.exp(self.log_spread), MIN_SPREAD)[labels]
 
     def likeliest(
         self, code: Float[Array, "rows latent"], labels: Int[Array, " rows"]

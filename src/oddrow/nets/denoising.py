@@ -16,7 +16,7 @@ from oddrow.nets.layers import Batch, EncodedRows
 NARROW, WIDE = 64, 128
 
 # The bottleneck is as wide as there are outputs, within these limits.
-LEAST_BOTTLENECK, MOST_BOTTLENECK = 4, 32
+MIN_BOTTLENECK, MAX_BOTTLENECK = 4, 32
 
 # Index of the bottleneck among the layers.
 BOTTLENECK = 2
@@ -27,7 +27,7 @@ NOISE = 2.0
 
 # Lower limit of a code's mean square, as a share of the average over codes of its kind. It keeps constant codes, which
 # differ in rounding only, from dominating the distances.
-LEAST_SHARE = 0.02
+MIN_SHARE = 0.02
 
 TINY = 1e-12
 
@@ -65,7 +65,7 @@ class DenoisingAutoencoder(eqx.Module):
     def __init__(self, n_numbers: int, n_levels: Sequence[int], *, key: PRNGKeyArray) -> None:
         n_outputs = n_numbers + len(n_levels)
         wide = NARROW if n_outputs <= NARROW else WIDE
-        self.bottleneck = min(max(n_outputs, LEAST_BOTTLENECK), MOST_BOTTLENECK)
+        self.bottleneck = min(max(n_outputs, MIN_BOTTLENECK), MAX_BOTTLENECK)
         widths = [wide, wide, self.bottleneck, wide, wide]
         activations = ["gelu", "gelu", "linear", "gelu", "gelu"]
         self.network = Autoencoder(n_numbers, n_levels, widths, activations, NOISE, key=key)
@@ -110,4 +110,4 @@ class DenoisingAutoencoder(eqx.Module):
 
 
 def _at_least(squares: Float[Array, " codes"]) -> Float[Array, " codes"]:
-    return jnp.maximum(squares, LEAST_SHARE * squares.mean() + TINY)
+    return jnp.maximum(squares, MIN_SHARE * squares.mean() + TINY)

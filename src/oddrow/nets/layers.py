@@ -213,7 +213,7 @@ def embedding_width(n_levels: int) -> int:
 
 
 # Stops a crafted manifest from keeping the loader busy.
-MOST_LAYERS = 100
+MAX_LAYERS = 100
 
 
 def check_widths(name: str, widths: Any) -> None:
@@ -221,7 +221,7 @@ def check_widths(name: str, widths: Any) -> None:
     if isinstance(widths, str) or not isinstance(widths, Sequence):
         example = widths if isinstance(widths, int) else "64, 16"
         raise ParameterError(f"{name}={widths!r} is not a list of widths, such as [{example}].")
-    check_number(f"the number of {name} layers", len(widths), 0, MOST_LAYERS, whole=True)
+    check_number(f"the number of {name} layers", len(widths), 0, MAX_LAYERS, whole=True)
     for width in widths:
         check_number(name, width, 1, whole=True)
 

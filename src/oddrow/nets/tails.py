@@ -8,15 +8,15 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Array, Float
 
-# Above the quantile BODY the tail is exponential; a lower quantile is used if fewer than LEAST_BEYOND rows exceed it.
-BODY, LEAST_BEYOND = 0.9, 10
+# Above the quantile BODY the tail is exponential; a lower quantile is used if fewer than MIN_BEYOND rows exceed it.
+BODY, MIN_BEYOND = 0.9, 10
 
 # Number of quantiles that describe the scores below the tail.
 N_KNOTS = 64
 
 # Lower limit of the mean excess, as a share of the score at which the tail starts, and, tenfold, of a gap between two
 # quantiles, as a share of the mean excess. They keep surprises finite and insensitive to rounding.
-LEAST_EXCESS, LEAST_SCALE = 1e-3, 0.1
+MIN_EXCESS, MIN_SCALE = 1e-3, 0.1
 
 # Higher than any score.
 SILENCE = 1e30
@@ -62,10 +62,10 @@ class Tail(eqx.Module):
     def of(cls, scores: npt.NDArray[np.floating]) -> Tail:
         """Return the tail of the finite scores (n,) of normal rows."""
         values = np.asarray(scores, np.float64)
-        body = max(0.0, min(BODY, 1 - LEAST_BEYOND / len(values)))
+        body = max(0.0, min(BODY, 1 - MIN_BEYOND / len(values)))
         knots = np.quantile(values, np.linspace(0, body, N_KNOTS))
         beyond = values[values > knots[-1]] - knots[-1]
-        least = LEAST_EXCESS * (abs(knots[-1]) + LEAST_SCALE)
+        least = MIN_EXCESS * (abs(knots[-1]) + MIN_SCALE)
         excess = max(float(beyond.mean()) if len(beyond) else 0.0, least)
         return cls(*(jnp.asarray(value, jnp.float32) for value in (knots, body / (N_KNOTS - 1), excess)))
 
@@ -82,7 +82,7 @@ class Tail(eqx.Module):
     @property
     def gaps(self) -> Float[Array, " gaps"]:
         """Distances between knots, at least a small one where many rows have the same score."""
-        return jnp.maximum(jnp.diff(self.knots), 10 * LEAST_EXCESS * self.excess)
+        return jnp.maximum(jnp.diff(self.knots), 10 * MIN_EXCESS * self.excess)
 
     def __call__(self, scores: Float[Array, " rows"]) -> Float[Array, " rows"]:
         """Return the surprise of each score, in nats, at least 0."""

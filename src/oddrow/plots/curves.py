@@ -22,7 +22,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 LOSS_LINES = (("#999999", "-", 5.0), ("#0072B2", "-", 1.5), ("#D55E00", "-", 1.5), ("#000000", "--", 1.5))
 
 # The legend of more curves goes below the axes, where it hides none of them.
-MOST_BESIDE_LEGEND = 3
+MAX_BESIDE_LEGEND = 3
 
 Curves = Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]]
 
@@ -169,7 +169,7 @@ def roc(curves: Curves, *, axes: Axes | None = None) -> Axes:
         "false-alarm rate (log above 0.001)",
         "recall",
         "ROC",
-        legend_below=len(curves) > MOST_BESIDE_LEGEND,
+        legend_below=len(curves) > MAX_BESIDE_LEGEND,
     )
 
 
@@ -197,9 +197,7 @@ def precision_recall(curves: Curves, rate: float, *, axes: Axes | None = None) -
     """
     axes = _draw_curves(curves, axes)
     axes.axhline(rate, color="#999999", linestyle=":", label=f"chance: {rate:.2%}")
-    return label_axes(
-        axes, "recall", "precision", "Precision and recall", legend_below=len(curves) > MOST_BESIDE_LEGEND
-    )
+    return label_axes(axes, "recall", "precision", "Precision and recall", legend_below=len(curves) > MAX_BESIDE_LEGEND)
 
 
 def threshold_curve(

@@ -31,7 +31,7 @@ INCHES = (7.0, 5.6)
 INK, SMALLEST, LARGEST = 20_000, 8.0, 30.0
 
 # Its markers are also more opaque, within these limits.
-VEIL, LEAST_ALPHA, MOST_ALPHA = 600, 0.35, 0.9
+VEIL, MIN_ALPHA, MAX_ALPHA = 600, 0.35, 0.9
 
 
 def latent_space(
@@ -164,7 +164,7 @@ def _check_rows(name: str, values: Floats, is_right: npt.ArrayLike, expected: st
 
 def _scatter(axes: Any, points: Floats, **style: Any) -> None:
     area = np.clip(INK / len(points), SMALLEST, LARGEST)
-    alpha = np.clip(VEIL / len(points), LEAST_ALPHA, MOST_ALPHA)
+    alpha = np.clip(VEIL / len(points), MIN_ALPHA, MAX_ALPHA)
     axes.scatter(*points.T, s=area, alpha=alpha, depthshade=False, linewidths=0, rasterized=True, **style)
 
 

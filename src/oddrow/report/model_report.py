@@ -53,7 +53,7 @@ LEAST_SAMPLES = 32
 N_HIGHEST, N_HIGHEST_DRAWN = 20, 2
 
 # Reasons of each: how many are drawn, how many are listed, and the smallest share that is listed.
-N_CONTRIBUTIONS, N_REASONS, LEAST_SHARE = 8, 3, 0.01
+N_CONTRIBUTIONS, N_REASONS, MIN_SHARE = 8, 3, 0.01
 
 # Longer counterfactuals are cut short.
 MOST_CHANGES = 4
@@ -241,9 +241,7 @@ def _highest_scores(data: ReportData) -> Section:
 
 def _alert_rows(data: ReportData, rows: Ints, found: Sequence[Sequence[Reason]]) -> Iterator[AlertRow]:
     for row, of_row, counterfactual in zip(rows, found, _counterfactuals(data, rows), strict=True):
-        listed = [
-            reason for place, reason in enumerate(of_row[:N_REASONS]) if place == 0 or reason.share >= LEAST_SHARE
-        ]
+        listed = [reason for place, reason in enumerate(of_row[:N_REASONS]) if place == 0 or reason.share >= MIN_SHARE]
         yield AlertRow(
             data.row_name(row),
             float(data.model_scores[row]),

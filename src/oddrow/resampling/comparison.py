@@ -15,14 +15,14 @@ from oddrow.resampling.candidates import NOTHING
 from oddrow.typing import Floats
 
 # What rankings are compared by besides average precision.
-LEAST_PRECISION, K = 0.5, 100
+MIN_PRECISION, K = 0.5, 100
 
 HEADINGS = {
     "ap": "AP",
     "gain": "gain",
     "auroc": "AUROC",
     "f1": "F1",
-    "recall_at_precision": f"recall at precision {LEAST_PRECISION:g}",
+    "recall_at_precision": f"recall at precision {MIN_PRECISION:g}",
     "precision_at_k": f"precision at {K}",
     "brier": "Brier",
     "brier_corrected": "Brier, prior corrected",

@@ -20,7 +20,7 @@ from oddrow.evaluate.intervals import N_DRAWS, average_precisions, draws_of_rows
 from oddrow.metrics.classification import brier, confusion, prior_corrected
 from oddrow.metrics.ranking import auroc, average_precision, precision_at_k, recall_at_precision
 from oddrow.resampling.candidates import CLASS_WEIGHTS, NOTHING
-from oddrow.resampling.comparison import LEAST_PRECISION, Cell, Comparison, K
+from oddrow.resampling.comparison import MIN_PRECISION, Cell, Comparison, K
 from oddrow.typing import Floats, Tell, silent
 
 Encode = Callable[[Any], npt.NDArray[Any]]
@@ -221,7 +221,7 @@ class _Test:
             "auroc": auroc(self.y, scores, sample_weight=self.weight),
             "f1": confusion(self.y, model.predict(self.X) == 1, sample_weight=self.weight).f1,
             "recall_at_precision": recall_at_precision(
-                self.y, scores, precision=LEAST_PRECISION, sample_weight=self.weight
+                self.y, scores, precision=MIN_PRECISION, sample_weight=self.weight
             ),
         }
         if self.weight.sum() >= K:

@@ -52,7 +52,7 @@ N = TypeVar("N", bound=Trainable)
 VALIDATION_CHUNK = 8192
 
 # One call runs as many epochs between two points of the loss curve as shuffled rows fit into this many bytes.
-LARGEST_CALL_BYTES = 2**26
+MAX_CALL_BYTES = 2**26
 
 
 class State(NamedTuple):
@@ -123,7 +123,7 @@ class Epochs(Generic[N]):
 
     def _train(self, state: State, epochs: Ints) -> tuple[State, Sums]:
         """Return the state after these epochs, and loss and parts summed over them."""
-        n_calls = -(-len(epochs) // max(1, LARGEST_CALL_BYTES // _bytes(self.rows)))
+        n_calls = -(-len(epochs) // max(1, MAX_CALL_BYTES // _bytes(self.rows)))
         total: Sums = {}
         for chunk in np.array_split(epochs, n_calls):
             state, sums = self._call(state, self.rows, self.weights, chunk, chunk)

@@ -50,8 +50,8 @@ def check_finite(points: Sequence[LossPoint], learning_rate: float, clip_norm: f
 
 # --- Progress on screen ---
 
-# Without a terminal, more epochs than MOST_LINES print only about SHOWN lines.
-MOST_LINES, SHOWN = 1000, 100
+# Without a terminal, more epochs than MAX_LINES print only about SHOWN lines.
+MAX_LINES, SHOWN = 1000, 100
 
 # Seconds between two updates of a notebook's line.
 SECONDS_BETWEEN_UPDATES = 0.2
@@ -82,7 +82,7 @@ class Progress:
         columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[losses]}"))
         self.bar = Bar(*columns, TimeRemainingColumn(), console=self.console, transient=True)
         self.task = self.bar.add_task("training", total=n_epochs, losses="")
-        self.every = 1 if n_epochs <= MOST_LINES else n_epochs // SHOWN
+        self.every = 1 if n_epochs <= MAX_LINES else n_epochs // SHOWN
 
     def __enter__(self) -> Progress:
         if self.has_bar:

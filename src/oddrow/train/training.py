@@ -11,7 +11,7 @@ from oddrow.errors import ParameterError, check_number
 from oddrow.estimator import Estimator
 
 # Epochs that None stands for, and the number of steps that small tables get by more epochs.
-USUAL_EPOCHS, LEAST_STEPS = 40, 3200
+DEFAULT_EPOCHS, MIN_STEPS = 40, 3200
 
 # A trial runs this fraction of the epochs.
 TRIAL = 8
@@ -101,7 +101,7 @@ class Training(Estimator):
         """
         if self.epochs is not None:
             return self.epochs
-        return max(USUAL_EPOCHS, -(-LEAST_STEPS // self._steps_per_epoch(n_rows)))
+        return max(DEFAULT_EPOCHS, -(-MIN_STEPS // self._steps_per_epoch(n_rows)))
 
     def _steps_per_epoch(self, n_rows: int) -> int:
         return -(-n_rows // self.batch_size)
@@ -111,7 +111,7 @@ class Training(Estimator):
         if self.log_every is not None:
             return self.log_every
         is_watched = self.epochs is not None or self.patience is not None
-        return 1 if is_watched else -(-self.epochs_for(n_rows) // USUAL_EPOCHS)
+        return 1 if is_watched else -(-self.epochs_for(n_rows) // DEFAULT_EPOCHS)
 
     def _check(self) -> None:
         """Raise `ParameterError` for an invalid value."""
