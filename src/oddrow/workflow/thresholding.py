@@ -36,9 +36,9 @@ MOST_SEEN = 0.1
 def threshold(
     tables: str | Path | Sequence[str | Path],
     model: str | Path,
-    rule: str,
+    rule: Rule | str,
     *,
-    block: str | None = None,
+    block: Rule | str | None = None,
     tell: Tell = silent,
     **rows: Unpack[RowOptions],
 ) -> Artifact:
@@ -52,9 +52,9 @@ def threshold(
         Files or patterns.
     model : str or Path
         Folder of the model; it is replaced.
-    rule : str
+    rule : Rule or str
         Rule such as "budget:100".
-    block : str or None, default=None
+    block : Rule, str or None, default=None
         Rule of a second, higher threshold; "none" removes it, None leaves it as it is.
     tell : callable, optional
         Receives what is reported, as text.
@@ -111,7 +111,8 @@ def _check_real(chosen: Dataset) -> None:
         )
 
 
-def _set_again(artifact: Artifact, text: str, chosen: Dataset, scores: Floats) -> Threshold:
+def _set_again(artifact: Artifact, asked: Rule | str, chosen: Dataset, scores: Floats) -> Threshold:
+    text = str(asked)
     if "@" in text:
         raise ParameterError(
             f"threshold rule {text!r}: the rule looks at the rows of the table. Leave out @ and the rest."
