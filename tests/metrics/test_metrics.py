@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -255,44 +257,52 @@ def test_no_bins_are_refused() -> None:
 
 
 @pytest.mark.parametrize("alerts", [np.array([1, 0, 1, 0]), [1, 0, 1, 0], [True, False, True, False], [1.0, 0, 1.0, 0]])
-def test_alerts_may_be_zeros_and_ones_in_any_sequence(alerts):
-    y, amount = [1, 1, 0, 0], [3.0, 1.0, 2.0, 2.0]
+def test_alerts_may_be_zeros_and_ones_in_any_sequence(alerts: Any) -> None:
+    y: Any = [1, 1, 0, 0]
+    amount: Any = [3.0, 1.0, 2.0, 2.0]
+    day: Any = [0, 0, 1, 1]
     assert confusion(y, alerts) == Confusion(1, 1, 1, 1)
     assert metrics.value_caught(y, alerts, amount=amount) == 0.75
     assert metrics.cost(y, alerts, amount=amount, per_false_alarm=2) == 3
-    assert metrics.alerts_per_day(alerts, day=[0, 0, 1, 1]).tolist() == [1, 1]
+    assert metrics.alerts_per_day(alerts, day=day).tolist() == [1, 1]
 
 
 @pytest.mark.parametrize("alerts", [np.array([-1, 1, -1, 1]), [0.2, 0.9, 0.4, 0.1], [2, 0, 1, 0]])
-def test_predictions_and_scores_are_not_alerts(alerts):
+def test_predictions_and_scores_are_not_alerts(alerts: Any) -> None:
+    y: Any = [1, 1, 0, 0]
+    day: Any = [0, 0, 1, 1]
     with pytest.raises(EvaluationError, match=r"y_pred holds .*\. Pass scores >= threshold, or predict\(X\) == -1"):
-        confusion([1, 1, 0, 0], alerts)
+        confusion(y, alerts)
     with pytest.raises(EvaluationError, match="y_pred holds"):
-        metrics.alerts_per_day(alerts, day=[0, 0, 1, 1])
+        metrics.alerts_per_day(alerts, day=day)
 
 
 @pytest.mark.parametrize("y", [[0, 0, 0], [1, 1, 1]])
 @pytest.mark.parametrize("name", ["auroc", "average_precision", "recall_at_precision", "recall_at_false_alarm_rate"])
-def test_a_ranking_needs_both_classes(name, y):
+def test_a_ranking_needs_both_classes(name: str, y: list[int]) -> None:
     with pytest.raises(EvaluationError, match="Expected both classes"):
         getattr(metrics, name)(y, [3.0, 2.0, 1.0])
 
 
-def test_lists_are_measured_like_arrays():
-    y, scores, day = [1, 0, 1, 0], [4.0, 3.0, 2.0, 1.0], [0, 0, 1, 1]
+def test_lists_are_measured_like_arrays() -> None:
+    y: Any = [1, 0, 1, 0]
+    scores: Any = [4.0, 3.0, 2.0, 1.0]
+    day: Any = [0, 0, 1, 1]
+    entity: Any = [5, 6, 7, 8]
+    probability: Any = [0.5]
     assert metrics.precision_at_k_per_day(y, scores, day=day, k=1).values.tolist() == [1, 1]
-    assert metrics.card_precision_at_k(y, scores, day=day, entity=[5, 6, 7, 8], k=1).values.tolist() == [1, 1]
-    assert metrics.prior_corrected([0.5], learned_rate=0.5, true_rate=0.25).tolist() == [0.25]
+    assert metrics.card_precision_at_k(y, scores, day=day, entity=entity, k=1).values.tolist() == [1, 1]
+    assert metrics.prior_corrected(probability, learned_rate=0.5, true_rate=0.25).tolist() == [0.25]
 
 
 @pytest.mark.parametrize("rate", [0, 1, -0.1, float("nan")])
-def test_rates_to_correct_between_are_above_0_and_below_1(rate):
+def test_rates_to_correct_between_are_above_0_and_below_1(rate: float) -> None:
     with pytest.raises(ParameterError, match=r"learned_rate=.* above 0 and below 1"):
-        metrics.prior_corrected([0.5], learned_rate=rate, true_rate=0.1)
+        metrics.prior_corrected(np.array([0.5]), learned_rate=rate, true_rate=0.1)
     with pytest.raises(ParameterError, match=r"true_rate=.* above 0 and below 1"):
-        metrics.prior_corrected([0.5], learned_rate=0.1, true_rate=rate)
+        metrics.prior_corrected(np.array([0.5]), learned_rate=0.1, true_rate=rate)
 
 
-def test_the_brier_score_takes_probabilities_only():
+def test_the_brier_score_takes_probabilities_only() -> None:
     with pytest.raises(EvaluationError, match=r"y_proba: 1 of 2 values are outside \[0, 1\]"):
-        metrics.brier([1, 0], [3.5, 0.5])
+        metrics.brier(np.array([1.0, 0.0]), np.array([3.5, 0.5]))

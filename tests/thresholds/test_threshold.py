@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -250,12 +251,12 @@ def test_a_threshold_shows_itself_as_a_sentence_and_as_escaped_html() -> None:
     assert "fewer in a batch where more than 10 % of them would be false" in batch.in_words
 
 
-def test_a_threshold_is_a_number():
+def test_a_threshold_is_a_number() -> None:
     with pytest.raises(ParameterError, match="has the value nan"):
         Threshold(float("nan"), "fixed:1")
 
 
-def test_discoveries_need_calibration_scores():
+def test_discoveries_need_calibration_scores() -> None:
     with pytest.raises(EvaluationError, match="there are no calibration scores"):
         discoveries(np.array([]), np.array([1.0]), 0.1)
 
@@ -272,6 +273,6 @@ def test_discoveries_need_calibration_scores():
         ("recall", (0.8, 0.9), "train", "does not follow from training rows"),
     ],
 )
-def test_a_rule_made_by_hand_is_checked_too(name: str, numbers: tuple, source: str, said: str) -> None:
+def test_a_rule_made_by_hand_is_checked_too(name: str, numbers: tuple[Any, ...], source: str, said: str) -> None:
     with pytest.raises(ParameterError, match=said):
         Rule(name, numbers, source)
