@@ -111,6 +111,7 @@ class Split:
 
     Examples
     --------
+    >>> from oddrow import Outcomes, Table
     >>> table = Table.from_frame(pl.DataFrame({"amount": [1.0, 2.5, 80.0]}))
     >>> whole = Dataset(table, np.arange(3), Outcomes(n_rows=3))
     >>> Split(whole.take(np.array([0, 1])), whole.take(np.array([2]))).validation.rows
