@@ -92,7 +92,7 @@ def keras_fit(*, network: str, n_rows: int, epochs: int, n_held_out: int, thread
 
     def once() -> list[float]:
         restart()
-        history = model.fit(rows, rows, of.batch_size, epochs, verbose=0, **validation).loss_curve
+        history = model.fit(rows, rows, of.batch_size, epochs, verbose=0, **validation).history
         return list(history["val_loss" if n_held_out else "loss"])
 
     return once
