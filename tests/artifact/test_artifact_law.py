@@ -247,7 +247,7 @@ MANIFESTS: dict[str, tuple[Edit, str]] = {
     "a million decimals": (in_manifest(*NUMBER, "decimals", to=10**6), "decimals of column 'amount'=1000000"),
     "half a decimal": (in_manifest(*NUMBER, "decimals", to=0.5), "decimals=0.5 is not a whole number"),
     "another column's numbers": (in_manifest(*NUMBER, "source", to="age"), "do not match the schema"),
-    "a column that is no feature any more": (in_manifest(*SCHEMA, 0, "kind", to="dropped"), "do not match the schema"),
+    "a column that was a feature": (in_manifest(*SCHEMA, 0, "kind", to="dropped"), "do not match the schema"),
     "empty": (file_of(MANIFEST, b""), "not a valid manifest"),
     "no text": (file_of(MANIFEST, b"\xff\xfe\x00"), "not a valid manifest"),
     "a list": (file_of(MANIFEST, b"[]"), "not a manifest of oddrow: 'format' is not a number"),

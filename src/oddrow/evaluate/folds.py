@@ -97,8 +97,8 @@ def entity_folds(y: Floats, entity: Ints, n_folds: int, seed: int) -> list[Fold]
     Raises
     ------
     EvaluationError
-        If a few entities hold so many rows that a fold would lack a class, or test less than half or more than one and
-        a half times its share of the rows or of the anomalies.
+        If large entities would leave a fold without one of the classes, or with less than 50 % or more than 150 % of
+        its share of the rows or of the anomalies.
 
     Notes
     -----

@@ -93,7 +93,8 @@ def measure_classifier(name: str, classifier: str, rows: ClassifierTest, seed: i
     times = {"fit_s": fit_s, "score_s": time.perf_counter() - started}
     whole = f"{name}, {classifier}"
     parts = {whole: np.ones(len(alerts), bool)}
-    if rows.synthetic.any():
+    # Without a real fraud among the test rows, their ranking cannot be measured.
+    if rows.synthetic.any() and (rows.y_test[~rows.synthetic] == 1).any():
         parts[f"{whole}: real test frauds alone"] = ~rows.synthetic
     for part, tested in parts.items():
         y, weight = rows.y_test[tested], rows.weight_test[tested]

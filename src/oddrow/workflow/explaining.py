@@ -95,7 +95,7 @@ def explain(
 def _row_of(artifact: Artifact, chosen: Dataset, id: str) -> int:
     if artifact.roles.id is None:
         if not (id.isdecimal() and int(id) < len(chosen.rows)):
-            raise TableError(f"there is no row {id!r}: the {len(chosen.rows):,} rows are numbered from 0.")
+            raise TableError(f"row {id!r} does not exist: the {len(chosen.rows):,} rows are numbered from 0.")
         return int(id)
     column = artifact.roles.id
     ids = as_text(chosen.table.frame[column])
